@@ -1,0 +1,1 @@
+//! Thin binding of the pure crates for the wallet
