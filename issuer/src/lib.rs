@@ -1,0 +1,1 @@
+//! The issuer: intake, signing, deposits, status lists

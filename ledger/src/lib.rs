@@ -1,0 +1,1 @@
+//! The ledger: consensus driver, store, mempool, HTTP

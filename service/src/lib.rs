@@ -1,0 +1,1 @@
+//! What every service needs: ledger client, header follower, request signatures, problem details, telemetry, configuration

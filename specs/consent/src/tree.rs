@@ -1,0 +1,107 @@
+//! The state tree's proofs: presence and absence under a header's `state_root` (`ledger.md`, section 5).
+//!
+//! The tree is a Jellyfish Merkle tree over SHA-256; validators build it with the crate `jmt`. Checking a proof needs only
+//! the few lines here.
+
+use crate::ids::Hash;
+use minicbor::{Decode, Encode};
+use sha2::{Digest, Sha256};
+
+const LEAF: &[u8] = b"JMT::LeafNode";
+const INTERNAL: &[u8] = b"JMT::IntrnalNode";
+const EMPTY: &[u8; 32] = b"SPARSE_MERKLE_PLACEHOLDER_HASH__";
+
+/// Root of the empty tree.
+pub const EMPTY_ROOT: Hash = Hash(*EMPTY);
+
+/// The leaf where a proof ends.
+#[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
+#[cbor(array)]
+pub struct TreeLeaf {
+    /// SHA-256 of its key.
+    #[n(0)]
+    pub key_hash: Hash,
+    /// SHA-256 of its value.
+    #[n(1)]
+    pub value_hash: Hash,
+}
+
+/// The way from a key's place in the tree to the root.
+#[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
+#[cbor(array)]
+pub struct TreeProof {
+    /// What stands at the place: this key, another key (then this one is absent), or nothing.
+    #[n(0)]
+    pub leaf: Option<TreeLeaf>,
+    /// Sibling hashes, lowest first.
+    #[n(1)]
+    pub siblings: Vec<Hash>,
+}
+
+/// Why a state proof is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TreeError {
+    /// The proof is for another key or value.
+    #[error("the proof ends at another key or value")]
+    Leaf,
+    /// Says "absent", but ends at the key itself or outside its subtree.
+    #[error("the proof does not show that the key is absent")]
+    NotAbsent,
+    /// Longer than the tree is deep.
+    #[error("the proof is longer than 256 hashes")]
+    Length,
+    /// The proof leads to another root.
+    #[error("the proof leads to another root")]
+    Root,
+}
+
+impl TreeProof {
+    /// Checks that `key` has `value` (or is absent) in the tree with `root`.
+    ///
+    /// # Errors
+    /// [`TreeError`].
+    pub fn verify(&self, root: &Hash, key: &[u8], value: Option<&[u8]>) -> Result<(), TreeError> {
+        let depth = self.siblings.len();
+        if depth > 256 {
+            return Err(TreeError::Length);
+        }
+        let key_hash: [u8; 32] = Sha256::digest(key).into();
+        match (&self.leaf, value) {
+            (Some(leaf), Some(value)) => {
+                if leaf.key_hash.0 != key_hash || leaf.value_hash.0 != <[u8; 32]>::from(Sha256::digest(value)) {
+                    return Err(TreeError::Leaf);
+                }
+            }
+            (None, Some(_)) => return Err(TreeError::Leaf),
+            (Some(leaf), None) => {
+                if leaf.key_hash.0 == key_hash || common_prefix_bits(&leaf.key_hash.0, &key_hash) < depth {
+                    return Err(TreeError::NotAbsent);
+                }
+            }
+            (None, None) => {}
+        }
+        let start = self.leaf.as_ref().map_or(EMPTY_ROOT, |leaf| digest(LEAF, &leaf.key_hash, &leaf.value_hash));
+        let found = self.siblings.iter().enumerate().fold(start, |hash, (below, sibling)| {
+            let bit = depth - 1 - below;
+            if key_hash[bit / 8] >> (7 - bit % 8) & 1 == 1 {
+                digest(INTERNAL, sibling, &hash)
+            } else {
+                digest(INTERNAL, &hash, sibling)
+            }
+        });
+        if found == *root { Ok(()) } else { Err(TreeError::Root) }
+    }
+}
+
+fn digest(tag: &[u8], left: &Hash, right: &Hash) -> Hash {
+    let mut hasher = Sha256::new();
+    hasher.update(tag);
+    hasher.update(left.0);
+    hasher.update(right.0);
+    Hash(hasher.finalize().into())
+}
+
+fn common_prefix_bits(a: &[u8; 32], b: &[u8; 32]) -> usize {
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    if same == 32 { 256 } else { same * 8 + (a[same] ^ b[same]).leading_zeros() as usize }
+}

@@ -1,0 +1,1 @@
+//! The catalogue: type metadata, JSON Schema and FHIR mapping of each record type

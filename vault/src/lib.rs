@@ -1,0 +1,1 @@
+//! The vault host: drawers, deposits, orders, fetches. Ciphertext only

@@ -1,0 +1,1 @@
+//! The verifier: consent requests, accesses, opening, verification, payout rule
