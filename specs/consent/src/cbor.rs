@@ -20,7 +20,9 @@ pub enum CborError {
     #[error("malformed CBOR: {0}")]
     Malformed(String),
     /// The right shape, written in another way than the deterministic one.
-    #[error("not the deterministic encoding (RFC 8949 section 4.2.1), or a key that this version does not know")]
+    #[error(
+        "not the deterministic encoding (RFC 8949 section 4.2.1), or a key that this version does not know"
+    )]
     NotCanonical,
 }
 
@@ -35,11 +37,18 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
 ///
 /// # Errors
 /// [`CborError`] where the bytes are too long, malformed, or not deterministic.
-pub fn decode<'b, T: Decode<'b, ()> + Encode<()>>(bytes: &'b [u8], limit: usize) -> Result<T, CborError> {
+pub fn decode<'b, T: Decode<'b, ()> + Encode<()>>(
+    bytes: &'b [u8],
+    limit: usize,
+) -> Result<T, CborError> {
     if bytes.len() > limit {
-        return Err(CborError::TooLong { length: bytes.len(), limit });
+        return Err(CborError::TooLong {
+            length: bytes.len(),
+            limit,
+        });
     }
-    let value: T = minicbor::decode(bytes).map_err(|error| CborError::Malformed(error.to_string()))?;
+    let value: T =
+        minicbor::decode(bytes).map_err(|error| CborError::Malformed(error.to_string()))?;
     if encode(&value) != bytes {
         return Err(CborError::NotCanonical);
     }
@@ -64,7 +73,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let sample = Sample { number: 7, text: Some("手形".into()), list: vec![Hash([1; 32])] };
+        let sample = Sample {
+            number: 7,
+            text: Some("手形".into()),
+            list: vec![Hash([1; 32])],
+        };
         assert_eq!(decode::<Sample>(&encode(&sample), 1000).unwrap(), sample);
     }
 

@@ -118,28 +118,50 @@ impl Sign1 {
     #[must_use]
     pub fn sign(key: &SigningKey, typ: &'static str, chain: &ChainId, payload: Vec<u8>) -> Self {
         let kid = public_key(key);
-        let protected = cbor::encode(&Protected { alg: ALG_EDDSA, kid, typ: Some(typ.to_owned()) });
-        let signature = key.sign(&sig_structure(&protected, chain, &payload)).to_bytes().to_vec();
+        let protected = cbor::encode(&Protected {
+            alg: ALG_EDDSA,
+            kid,
+            typ: Some(typ.to_owned()),
+        });
+        let signature = key
+            .sign(&sig_structure(&protected, chain, &payload))
+            .to_bytes()
+            .to_vec();
         let envelope = Envelope {
             protected: protected.into(),
             unprotected: Unprotected::default(),
             payload: payload.into(),
             signature: signature.into(),
         };
-        Self { envelope, kid, countersigners: Vec::new() }
+        Self {
+            envelope,
+            kid,
+            countersigners: Vec::new(),
+        }
     }
 
     /// Adds a countersignature over everything that was signed and the signature itself (RFC 9338 section 3.3).
     #[must_use]
     pub fn countersign(mut self, key: &SigningKey, chain: &ChainId) -> Self {
         let kid = public_key(key);
-        let protected = cbor::encode(&Protected { alg: ALG_EDDSA, kid, typ: None });
-        let signature = key.sign(&self.countersign_structure(&protected, chain)).to_bytes().to_vec();
-        self.envelope.unprotected.countersignatures.get_or_insert_default().push(Countersignature {
-            protected: protected.into(),
-            unprotected: NoHeaders {},
-            signature: signature.into(),
+        let protected = cbor::encode(&Protected {
+            alg: ALG_EDDSA,
+            kid,
+            typ: None,
         });
+        let signature = key
+            .sign(&self.countersign_structure(&protected, chain))
+            .to_bytes()
+            .to_vec();
+        self.envelope
+            .unprotected
+            .countersignatures
+            .get_or_insert_default()
+            .push(Countersignature {
+                protected: protected.into(),
+                unprotected: NoHeaders {},
+                signature: signature.into(),
+            });
         self.countersigners.push(kid);
         self
     }
@@ -150,29 +172,46 @@ impl Sign1 {
     /// [`CoseError`] for everything but signatures that do not hold, which [`Self::verify`] finds.
     pub fn parse(bytes: &[u8], limit: usize, typ: &'static str) -> Result<Self, CoseError> {
         let envelope: Envelope = cbor::decode(bytes, limit)?;
-        let protected: Protected = cbor::decode(&envelope.protected, 256).map_err(CoseError::Header)?;
+        let protected: Protected =
+            cbor::decode(&envelope.protected, 256).map_err(CoseError::Header)?;
         if protected.alg != ALG_EDDSA {
             return Err(CoseError::Algorithm(protected.alg));
         }
         if protected.typ.as_deref() != Some(typ) {
             let found = protected.typ.unwrap_or_default().chars().take(80).collect();
-            return Err(CoseError::Type { found, expected: typ });
+            return Err(CoseError::Type {
+                found,
+                expected: typ,
+            });
         }
         let mut countersigners = Vec::new();
         for countersignature in envelope.unprotected.countersignatures.iter().flatten() {
-            let header: Protected = cbor::decode(&countersignature.protected, 256).map_err(CoseError::Header)?;
+            let header: Protected =
+                cbor::decode(&countersignature.protected, 256).map_err(CoseError::Header)?;
             if header.alg != ALG_EDDSA {
                 return Err(CoseError::Algorithm(header.alg));
             }
-            if header.typ.is_some() || countersigners.contains(&header.kid) || countersigners.len() >= COUNTERSIGNATURES_MAX {
+            if header.typ.is_some()
+                || countersigners.contains(&header.kid)
+                || countersigners.len() >= COUNTERSIGNATURES_MAX
+            {
                 return Err(CoseError::Countersignatures);
             }
             countersigners.push(header.kid);
         }
-        if envelope.unprotected.countersignatures.as_ref().is_some_and(Vec::is_empty) {
+        if envelope
+            .unprotected
+            .countersignatures
+            .as_ref()
+            .is_some_and(Vec::is_empty)
+        {
             return Err(CoseError::Countersignatures);
         }
-        Ok(Self { envelope, kid: protected.kid, countersigners })
+        Ok(Self {
+            envelope,
+            kid: protected.kid,
+            countersigners,
+        })
     }
 
     /// Checks the signature, made by `kid`, and every countersignature.
@@ -196,7 +235,10 @@ impl Sign1 {
     /// As [`Self::verify`], and [`CoseError::Signer`].
     pub fn verify_by(&self, expected: &PublicKey, chain: &ChainId) -> Result<(), CoseError> {
         if self.kid != *expected {
-            return Err(CoseError::Signer { found: self.kid, expected: *expected });
+            return Err(CoseError::Signer {
+                found: self.kid,
+                expected: *expected,
+            });
         }
         self.verify(chain)
     }
@@ -272,7 +314,9 @@ pub fn public_key(key: &SigningKey) -> PublicKey {
 pub fn verify_strict(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), CoseError> {
     let verifying = VerifyingKey::from_bytes(&key.0).map_err(|_| CoseError::Key(*key))?;
     let signature = Signature::from_slice(signature).map_err(|_| CoseError::Signature(*key))?;
-    verifying.verify_strict(message, &signature).map_err(|_| CoseError::Signature(*key))
+    verifying
+        .verify_strict(message, &signature)
+        .map_err(|_| CoseError::Signature(*key))
 }
 
 fn sig_structure(protected: &[u8], chain: &ChainId, payload: &[u8]) -> Vec<u8> {
@@ -288,7 +332,12 @@ fn sig_structure(protected: &[u8], chain: &ChainId, payload: &[u8]) -> Vec<u8> {
         #[cbor(n(3), with = "minicbor::bytes")]
         payload: &'a [u8],
     }
-    cbor::encode(&SigStructure { context: "Signature1", body_protected: protected, external_aad: chain, payload })
+    cbor::encode(&SigStructure {
+        context: "Signature1",
+        body_protected: protected,
+        external_aad: chain,
+        payload,
+    })
 }
 
 /// A format that travels signed: its `typ`, its size limit and its payload.
@@ -321,6 +370,13 @@ pub trait Signed: Sized + Encode<()> + for<'b> Decode<'b, ()> {
     /// [`CoseError`], naming what is wrong.
     fn open_by(bytes: &[u8], signer: &PublicKey, chain: &ChainId) -> Result<Self, CoseError> {
         let (payload, found) = Self::open(bytes, chain)?;
-        if found == *signer { Ok(payload) } else { Err(CoseError::Signer { found, expected: *signer }) }
+        if found == *signer {
+            Ok(payload)
+        } else {
+            Err(CoseError::Signer {
+                found,
+                expected: *signer,
+            })
+        }
     }
 }

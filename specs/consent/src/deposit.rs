@@ -81,7 +81,12 @@ impl Deposit {
     ///
     /// # Errors
     /// [`DepositError`].
-    pub fn verify(bytes: &[u8], chain: &ChainId, file: &[u8], lock: &Lock) -> Result<VerifiedDeposit, DepositError> {
+    pub fn verify(
+        bytes: &[u8],
+        chain: &ChainId,
+        file: &[u8],
+        lock: &Lock,
+    ) -> Result<VerifiedDeposit, DepositError> {
         let (deposit, signer) = Self::open(bytes, chain)?;
         if deposit.length != file.len() as u64 || deposit.file != file_digest(file) {
             return Err(DepositError::File);
@@ -89,7 +94,11 @@ impl Deposit {
         if deposit.lock != lock.digest() {
             return Err(DepositError::Lock);
         }
-        Ok(VerifiedDeposit { deposit, signer, digest: deposit_digest(bytes) })
+        Ok(VerifiedDeposit {
+            deposit,
+            signer,
+            digest: deposit_digest(bytes),
+        })
     }
 }
 
@@ -164,10 +173,14 @@ pub enum ReceiptChainError {
     #[error("receipt {0}: {1}")]
     Cose(usize, CoseError),
     /// One is missing, doubled, of another drawer, or does not follow on the one before.
-    #[error("receipt {0} does not follow on the one before it: something was dropped, swapped or altered")]
+    #[error(
+        "receipt {0} does not follow on the one before it: something was dropped, swapped or altered"
+    )]
     Broken(usize),
     /// Shorter than what was seen before.
-    #[error("the chain no longer holds what was seen before: {seen} receipts were seen, {found} are here")]
+    #[error(
+        "the chain no longer holds what was seen before: {seen} receipts were seen, {found} are here"
+    )]
     Shortened {
         /// Seen before.
         seen: u64,
@@ -192,12 +205,22 @@ pub fn verify_receipt_chain(
     let mut all = Vec::with_capacity(receipts.len());
     let mut seen_found = seen.0 == 0;
     for (index, bytes) in receipts.iter().enumerate() {
-        let (receipt, signer) = DepositReceipt::open(bytes, chain).map_err(|error| ReceiptChainError::Cose(index, error))?;
+        let (receipt, signer) = DepositReceipt::open(bytes, chain)
+            .map_err(|error| ReceiptChainError::Cose(index, error))?;
         if !host_keys.contains(&signer) {
             let expected = host_keys.first().copied().unwrap_or(PublicKey([0; 32]));
-            return Err(ReceiptChainError::Cose(index, CoseError::Signer { found: signer, expected }));
+            return Err(ReceiptChainError::Cose(
+                index,
+                CoseError::Signer {
+                    found: signer,
+                    expected,
+                },
+            ));
         }
-        if receipt.drawer != *drawer || receipt.sequence != index as u64 + 1 || receipt.previous != head {
+        if receipt.drawer != *drawer
+            || receipt.sequence != index as u64 + 1
+            || receipt.previous != head
+        {
             return Err(ReceiptChainError::Broken(index));
         }
         head = receipt_head(bytes);
@@ -205,7 +228,10 @@ pub fn verify_receipt_chain(
         all.push(receipt);
     }
     if !seen_found {
-        return Err(ReceiptChainError::Shortened { seen: seen.0, found: all.len() as u64 });
+        return Err(ReceiptChainError::Shortened {
+            seen: seen.0,
+            found: all.len() as u64,
+        });
     }
     Ok((all, head))
 }

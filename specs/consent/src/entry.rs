@@ -182,8 +182,14 @@ struct Payload {
 }
 
 impl<C> Encode<C> for Payload {
-    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
-        e.array(3)?.u8(self.body.kind() as u8)?.u64(self.not_after_ms)?;
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        e.array(3)?
+            .u8(self.body.kind() as u8)?
+            .u64(self.not_after_ms)?;
         match &self.body {
             Body::OrganisationRegistered(body) => body.encode(e, ctx),
             Body::OrganisationChanged(body) => body.encode(e, ctx),
@@ -198,7 +204,9 @@ impl<C> Encode<C> for Payload {
 impl<'b, C> Decode<'b, C> for Payload {
     fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
         if d.array()? != Some(3) {
-            return Err(decode::Error::message("an entry is [kind, not-after, body]"));
+            return Err(decode::Error::message(
+                "an entry is [kind, not-after, body]",
+            ));
         }
         let kind = d.u8()?;
         let not_after_ms = d.u64()?;
@@ -209,7 +217,11 @@ impl<'b, C> Decode<'b, C> for Payload {
             16 => Body::Grant(Grant::decode(d, ctx)?),
             17 => Body::Revocation(Revocation::decode(d, ctx)?),
             18 => Body::Access(Access::decode(d, ctx)?),
-            _ => return Err(decode::Error::message(format!("kind {kind} is not accepted by this version"))),
+            _ => {
+                return Err(decode::Error::message(format!(
+                    "kind {kind} is not accepted by this version"
+                )));
+            }
         };
         Ok(Self { not_after_ms, body })
     }
@@ -245,7 +257,10 @@ impl Entry {
     /// Adds a sponsor's or a further operator's countersignature.
     #[must_use]
     pub fn countersign(self, key: &SigningKey, chain: &ChainId) -> Self {
-        Self { envelope: self.envelope.countersign(key, chain), payload: self.payload }
+        Self {
+            envelope: self.envelope.countersign(key, chain),
+            payload: self.payload,
+        }
     }
 
     /// Reads an entry.
@@ -266,14 +281,21 @@ impl Entry {
         self.envelope.verify(chain)?;
         let id = self.id(chain);
         let bytes = self.envelope.to_bytes();
-        Ok(VerifiedEntry { entry: self, id, bytes })
+        Ok(VerifiedEntry {
+            entry: self,
+            id,
+            bytes,
+        })
     }
 
     /// `SHA-256("tegata/v1/entry" ‖ 0 ‖ Sig_structure)`: what the signer signed, chain id included. Signatures are not part
     /// of it, so another countersignature does not make another entry.
     #[must_use]
     pub fn id(&self, chain: &ChainId) -> EntryId {
-        EntryId(hash("tegata/v1/entry", &[&self.envelope.signed_bytes(chain)]))
+        EntryId(hash(
+            "tegata/v1/entry",
+            &[&self.envelope.signed_bytes(chain)],
+        ))
     }
 
     /// What it says.

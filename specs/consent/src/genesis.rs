@@ -44,18 +44,32 @@ impl Genesis {
     /// # Errors
     /// [`GenesisError`], naming the part.
     pub fn check(&self) -> Result<(), GenesisError> {
-        if self.validators.is_empty() || self.validators.len() > 100 || self.operators.is_empty() || self.operators.len() > 100 {
+        if self.validators.is_empty()
+            || self.validators.len() > 100
+            || self.operators.is_empty()
+            || self.operators.len() > 100
+        {
             return Err(GenesisError("1 to 100 validators and 1 to 100 operators"));
         }
-        let mut keys: Vec<_> = self.validators.iter().map(|validator| validator.key).collect();
+        let mut keys: Vec<_> = self
+            .validators
+            .iter()
+            .map(|validator| validator.key)
+            .collect();
         keys.sort_unstable();
         let mut operators = self.operators.clone();
         operators.sort_unstable();
         if !keys.is_sorted_by(|a, b| a < b) || !operators.is_sorted_by(|a, b| a < b) {
             return Err(GenesisError("a key is named twice"));
         }
-        if self.validators.iter().any(|validator| validator.power == 0 || validator.power > 1_000_000) {
-            return Err(GenesisError("a validator's power is between 1 and 1,000,000"));
+        if self
+            .validators
+            .iter()
+            .any(|validator| validator.power == 0 || validator.power > 1_000_000)
+        {
+            return Err(GenesisError(
+                "a validator's power is between 1 and 1,000,000",
+            ));
         }
         Ok(())
     }

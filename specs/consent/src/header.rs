@@ -32,7 +32,11 @@ impl ValidatorSet {
     /// Orders the validators.
     #[must_use]
     pub fn new(mut validators: Vec<Validator>) -> Self {
-        validators.sort_by(|a, b| b.power.cmp(&a.power).then_with(|| Address::of(&a.key).cmp(&Address::of(&b.key))));
+        validators.sort_by(|a, b| {
+            b.power
+                .cmp(&a.power)
+                .then_with(|| Address::of(&a.key).cmp(&Address::of(&b.key)))
+        });
         Self(validators)
     }
 
@@ -45,7 +49,9 @@ impl ValidatorSet {
     /// The validator with an address.
     #[must_use]
     pub fn get(&self, address: &Address) -> Option<&Validator> {
-        self.0.iter().find(|validator| Address::of(&validator.key) == *address)
+        self.0
+            .iter()
+            .find(|validator| Address::of(&validator.key) == *address)
     }
 
     /// All power together.
@@ -162,7 +168,14 @@ pub enum VoteStep {
 
 /// What a validator signs when it votes (`ledger.md`, section 3). `round` is −1 for none; `value` absent is a vote for nil.
 #[must_use]
-pub fn vote_bytes(chain: &ChainId, step: VoteStep, height: u64, round: i64, value: Option<&Hash>, address: &Address) -> Vec<u8> {
+pub fn vote_bytes(
+    chain: &ChainId,
+    step: VoteStep,
+    height: u64,
+    round: i64,
+    value: Option<&Hash>,
+    address: &Address,
+) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(124);
     bytes.extend_from_slice(b"tegata/v1/vote\0");
     bytes.extend_from_slice(&chain.0);
@@ -230,8 +243,15 @@ impl CertifiedHeader {
     ///
     /// # Errors
     /// [`HeaderError`], naming the culprit.
-    pub fn verify(self, chain: &ChainId, validators: &ValidatorSet) -> Result<FinalHeader, HeaderError> {
-        let Self { header, certificate } = &self;
+    pub fn verify(
+        self,
+        chain: &ChainId,
+        validators: &ValidatorSet,
+    ) -> Result<FinalHeader, HeaderError> {
+        let Self {
+            header,
+            certificate,
+        } = &self;
         if header.version != HEADER_VERSION {
             return Err(HeaderError::Version(header.version));
         }
@@ -248,21 +268,33 @@ impl CertifiedHeader {
         let mut signed = 0;
         let mut seen = Vec::with_capacity(certificate.signatures.len().min(100));
         for CommitSignature { address, signature } in &certificate.signatures {
-            let validator = validators.get(address).ok_or(HeaderError::Stranger(*address))?;
+            let validator = validators
+                .get(address)
+                .ok_or(HeaderError::Stranger(*address))?;
             if seen.contains(address) {
                 return Err(HeaderError::Twice(*address));
             }
             seen.push(*address);
-            let message =
-                vote_bytes(chain, VoteStep::Precommit, header.height, i64::from(certificate.round), Some(&hash), address);
-            verify_strict(&validator.key, &message, &signature[..]).map_err(|_| HeaderError::Signature(*address))?;
+            let message = vote_bytes(
+                chain,
+                VoteStep::Precommit,
+                header.height,
+                i64::from(certificate.round),
+                Some(&hash),
+                address,
+            );
+            verify_strict(&validator.key, &message, &signature[..])
+                .map_err(|_| HeaderError::Signature(*address))?;
             signed += validator.power;
         }
         let total = validators.total_power();
         if signed * 3 <= total * 2 {
             return Err(HeaderError::NoQuorum { signed, total });
         }
-        Ok(FinalHeader { certified: self, hash })
+        Ok(FinalHeader {
+            certified: self,
+            hash,
+        })
     }
 }
 
@@ -298,7 +330,12 @@ impl FinalHeader {
     /// [`HeaderError::Broken`].
     pub fn check_next(&self, next: &Self) -> Result<(), HeaderError> {
         let (before, after) = (self.header(), next.header());
-        let broken = |part| Err(HeaderError::Broken { height: after.height, part });
+        let broken = |part| {
+            Err(HeaderError::Broken {
+                height: after.height,
+                part,
+            })
+        };
         if after.height != before.height + 1 {
             return broken("height");
         }

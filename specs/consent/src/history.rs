@@ -65,16 +65,23 @@ pub fn verify_history(
     leaves: &[LogLeaf],
 ) -> Result<Vec<Reading>, HistoryError> {
     if leaves.len() as u64 != state.accesses {
-        return Err(HistoryError::Count { found: leaves.len(), expected: state.accesses });
+        return Err(HistoryError::Count {
+            found: leaves.len(),
+            expected: state.accesses,
+        });
     }
-    let head = leaves.iter().fold(GENESIS_HEAD, |head, leaf| next_head(&head, &leaf.hash()));
+    let head = leaves
+        .iter()
+        .fold(GENESIS_HEAD, |head, leaf| next_head(&head, &leaf.hash()));
     if head != state.accesses_head {
         return Err(HistoryError::Head);
     }
     let mut readings = Vec::with_capacity(leaves.len());
     for (index, leaf) in leaves.iter().enumerate() {
         let entry = Entry::parse(&leaf.entry).map_err(|error| HistoryError::Entry(index, error))?;
-        let verified = entry.verify(chain).map_err(|error| HistoryError::Entry(index, error))?;
+        let verified = entry
+            .verify(chain)
+            .map_err(|error| HistoryError::Entry(index, error))?;
         match verified.entry().body() {
             Body::Access(access) if access.grant == *grant => readings.push(Reading {
                 id: verified.id(),

@@ -1,7 +1,9 @@
 //! Deposit invitations: a vault's signed permission for one depositor (`vault.md`, section 2).
 
 use crate::cose::{CoseError, Signed};
-use crate::ids::{ChainId, DrawerId, Hash, Nonce, OrganisationId, PublicKey, SealKey, VaultId, hash};
+use crate::ids::{
+    ChainId, DrawerId, Hash, Nonce, OrganisationId, PublicKey, SealKey, VaultId, hash,
+};
 use minicbor::{Decode, Encode};
 
 /// The public side of a drawer.
@@ -119,7 +121,11 @@ impl Invitation {
     ///
     /// # Errors
     /// [`InvitationError`].
-    pub fn verify(bytes: &[u8], chain: &ChainId, depositor: &OrganisationId) -> Result<VerifiedInvitation, InvitationError> {
+    pub fn verify(
+        bytes: &[u8],
+        chain: &ChainId,
+        depositor: &OrganisationId,
+    ) -> Result<VerifiedInvitation, InvitationError> {
         let (invitation, signer) = Self::open(bytes, chain)?;
         if invitation.depositor != *depositor {
             return Err(InvitationError::OtherDepositor(invitation.depositor));
@@ -130,10 +136,17 @@ impl Invitation {
         let mut ids: Vec<_> = invitation.drawers.iter().map(|drawer| drawer.id).collect();
         ids.sort_unstable();
         let sizes = 1..=64;
-        if !sizes.contains(&ids.len()) || !sizes.contains(&invitation.record_types.len()) || !ids.is_sorted_by(|a, b| a < b) {
+        if !sizes.contains(&ids.len())
+            || !sizes.contains(&invitation.record_types.len())
+            || !ids.is_sorted_by(|a, b| a < b)
+        {
             return Err(InvitationError::Size);
         }
-        Ok(VerifiedInvitation { vault: VaultId(signer.0), invitation, digest: invitation_digest(bytes) })
+        Ok(VerifiedInvitation {
+            vault: VaultId(signer.0),
+            invitation,
+            digest: invitation_digest(bytes),
+        })
     }
 }
 
@@ -155,6 +168,10 @@ impl VerifiedInvitation {
     /// The drawer for a category, of the newest epoch.
     #[must_use]
     pub fn drawer(&self, category: &str) -> Option<&Drawer> {
-        self.invitation.drawers.iter().filter(|drawer| drawer.category == category).max_by_key(|drawer| drawer.epoch)
+        self.invitation
+            .drawers
+            .iter()
+            .filter(|drawer| drawer.category == category)
+            .max_by_key(|drawer| drawer.epoch)
     }
 }

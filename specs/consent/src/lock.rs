@@ -55,31 +55,49 @@ pub enum SealError {
 ///
 /// # Errors
 /// [`SealError::Key`] for a key of small order.
-pub fn seal(to: &SealKey, info: &str, context: &[u8], plaintext: &[u8], rng: &mut impl CryptoRng) -> Result<Sealed, SealError> {
-    let public = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(&to.0).map_err(|_| SealError::Key(*to))?;
-    let (encapsulated, ciphertext) = hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-        &OpModeS::Base,
-        &public,
-        info.as_bytes(),
-        plaintext,
-        context,
-        rng,
-    )
-    .map_err(|_| SealError::Key(*to))?;
+pub fn seal(
+    to: &SealKey,
+    info: &str,
+    context: &[u8],
+    plaintext: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Result<Sealed, SealError> {
+    let public =
+        <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(&to.0).map_err(|_| SealError::Key(*to))?;
+    let (encapsulated, ciphertext) =
+        hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+            &OpModeS::Base,
+            &public,
+            info.as_bytes(),
+            plaintext,
+            context,
+            rng,
+        )
+        .map_err(|_| SealError::Key(*to))?;
     let mut bytes = [0; 32];
     encapsulated.write_exact(&mut bytes);
-    Ok(Sealed { suite: SUITE_X25519, encapsulated: SealKey(bytes), ciphertext: ciphertext.into() })
+    Ok(Sealed {
+        suite: SUITE_X25519,
+        encapsulated: SealKey(bytes),
+        ciphertext: ciphertext.into(),
+    })
 }
 
 /// Opens what [`seal`] sealed.
 ///
 /// # Errors
 /// [`SealError`].
-pub fn open(sealed: &Sealed, secret: &Secret, info: &str, context: &[u8]) -> Result<Vec<u8>, SealError> {
+pub fn open(
+    sealed: &Sealed,
+    secret: &Secret,
+    info: &str,
+    context: &[u8],
+) -> Result<Vec<u8>, SealError> {
     if sealed.suite != SUITE_X25519 {
         return Err(SealError::Suite(sealed.suite));
     }
-    let private = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(secret.expose()).map_err(|_| SealError::NotAKey)?;
+    let private = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(secret.expose())
+        .map_err(|_| SealError::NotAKey)?;
     let encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&sealed.encapsulated.0)
         .map_err(|_| SealError::Key(sealed.encapsulated))?;
     hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
@@ -112,14 +130,29 @@ impl LockLabel {
     /// A label in suite 1.
     #[must_use]
     pub const fn new(chain: ChainId, drawer: DrawerId, record: RecordId, date_ms: u64) -> Self {
-        Self { chain, committee: [0; 32], drawer, record, date_ms }
+        Self {
+            chain,
+            committee: [0; 32],
+            drawer,
+            record,
+            date_ms,
+        }
     }
 
     /// `SHA-256("tegata/v1/lock" ‖ 0 ‖ chain ‖ committee ‖ drawer ‖ record ‖ date)`, date as 8 bytes, big-endian.
     #[must_use]
     pub fn hash(&self) -> Hash {
         let date = self.date_ms.to_be_bytes();
-        Hash(hash("tegata/v1/lock", &[&self.chain.0, &self.committee, &self.drawer.0, &self.record.0, &date]))
+        Hash(hash(
+            "tegata/v1/lock",
+            &[
+                &self.chain.0,
+                &self.committee,
+                &self.drawer.0,
+                &self.record.0,
+                &date,
+            ],
+        ))
     }
 }
 
@@ -138,7 +171,12 @@ impl Lock {
     ///
     /// # Errors
     /// [`SealError::Key`] for an unusable reader key.
-    pub fn make(record_key: &Secret, reader: &SealKey, label: &LockLabel, rng: &mut impl CryptoRng) -> Result<Self, SealError> {
+    pub fn make(
+        record_key: &Secret,
+        reader: &SealKey,
+        label: &LockLabel,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, SealError> {
         seal(reader, LOCK_INFO, &label.hash().0, record_key.expose(), rng).map(Self)
     }
 
@@ -149,7 +187,12 @@ impl Lock {
     pub fn open(&self, reader: &Secret, label: &LockLabel) -> Result<Secret, SealError> {
         let bytes = open(&self.0, reader, LOCK_INFO, &label.hash().0)?;
         let bytes = zeroize::Zeroizing::new(bytes);
-        Ok(Secret::new(bytes.as_slice().try_into().map_err(|_| SealError::NotAKey)?))
+        Ok(Secret::new(
+            bytes
+                .as_slice()
+                .try_into()
+                .map_err(|_| SealError::NotAKey)?,
+        ))
     }
 
     /// Reads a lock.

@@ -91,11 +91,22 @@ impl Frontier {
 
     /// Appends a leaf and gives every complete subtree that is new, from the leaf upwards.
     pub fn append(&mut self, leaf: Hash) -> Vec<Node> {
-        let mut node = Node { level: 0, index: self.size, hash: leaf };
+        let mut node = Node {
+            level: 0,
+            index: self.size,
+            hash: leaf,
+        };
         let mut new = vec![node];
         while node.index % 2 == 1 {
-            let left = self.hashes.pop().expect("an odd index has a complete subtree on its left");
-            node = Node { level: node.level + 1, index: node.index / 2, hash: node_hash(&left, &node.hash) };
+            let left = self
+                .hashes
+                .pop()
+                .expect("an odd index has a complete subtree on its left");
+            node = Node {
+                level: node.level + 1,
+                index: node.index / 2,
+                hash: node_hash(&left, &node.hash),
+            };
             new.push(node);
         }
         self.hashes.push(node.hash);
@@ -107,7 +118,9 @@ impl Frontier {
     #[must_use]
     pub fn root(&self) -> Hash {
         let mut hashes = self.hashes.iter().rev();
-        let Some(last) = hashes.next() else { return empty_root() };
+        let Some(last) = hashes.next() else {
+            return empty_root();
+        };
         hashes.fold(*last, |right, left| node_hash(left, &right))
     }
 }
@@ -129,10 +142,16 @@ fn range_root<N: Nodes>(nodes: &N, start: u64, end: u64) -> Result<Hash, N::Erro
     let size = end - start;
     if size.is_power_of_two() {
         let level = size.trailing_zeros();
-        return nodes.node(u8::try_from(level).expect("at most 63 levels"), start >> level);
+        return nodes.node(
+            u8::try_from(level).expect("at most 63 levels"),
+            start >> level,
+        );
     }
     let split = split(size);
-    Ok(node_hash(&range_root(nodes, start, start + split)?, &range_root(nodes, start + split, end)?))
+    Ok(node_hash(
+        &range_root(nodes, start, start + split)?,
+        &range_root(nodes, start + split, end)?,
+    ))
 }
 
 /// The largest power of two below `size`, for `size` of at least 2.
@@ -145,7 +164,11 @@ const fn split(size: u64) -> u64 {
 /// # Errors
 /// Where the store fails.
 pub fn root<N: Nodes>(nodes: &N, size: u64) -> Result<Hash, N::Error> {
-    if size == 0 { Ok(empty_root()) } else { range_root(nodes, 0, size) }
+    if size == 0 {
+        Ok(empty_root())
+    } else {
+        range_root(nodes, 0, size)
+    }
 }
 
 /// An inclusion proof (RFC 9162 section 2.1.3.1), for `index < size`.
@@ -217,7 +240,13 @@ pub enum LogError {
 ///
 /// # Errors
 /// [`LogError`].
-pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash], root: &Hash) -> Result<(), LogError> {
+pub fn verify_inclusion(
+    leaf: &Hash,
+    index: u64,
+    size: u64,
+    path: &[Hash],
+    root: &Hash,
+) -> Result<(), LogError> {
     if index >= size {
         return Err(LogError::Range { index, size });
     }
@@ -241,16 +270,29 @@ pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash], root:
     if last != 0 {
         return Err(LogError::Length);
     }
-    if hash == *root { Ok(()) } else { Err(LogError::Root) }
+    if hash == *root {
+        Ok(())
+    } else {
+        Err(LogError::Root)
+    }
 }
 
 /// Checks a consistency proof (RFC 9162 section 2.1.4.2) between two sizes, `old <= new`.
 ///
 /// # Errors
 /// [`LogError`].
-pub fn verify_consistency(old: u64, old_root: &Hash, new: u64, new_root: &Hash, path: &[Hash]) -> Result<(), LogError> {
+pub fn verify_consistency(
+    old: u64,
+    old_root: &Hash,
+    new: u64,
+    new_root: &Hash,
+    path: &[Hash],
+) -> Result<(), LogError> {
     if old > new {
-        return Err(LogError::Range { index: old, size: new });
+        return Err(LogError::Range {
+            index: old,
+            size: new,
+        });
     }
     if old == new || old == 0 {
         let same = old == 0 && *old_root == empty_root() || old == new && old_root == new_root;
@@ -266,7 +308,11 @@ pub fn verify_consistency(old: u64, old_root: &Hash, new: u64, new_root: &Hash, 
         node /= 2;
         last /= 2;
     }
-    let first = if node == 0 { *old_root } else { *path.next().ok_or(LogError::Length)? };
+    let first = if node == 0 {
+        *old_root
+    } else {
+        *path.next().ok_or(LogError::Length)?
+    };
     let (mut old_hash, mut new_hash) = (first, first);
     for sibling in path {
         if last == 0 {
@@ -288,7 +334,11 @@ pub fn verify_consistency(old: u64, old_root: &Hash, new: u64, new_root: &Hash, 
     if last != 0 {
         return Err(LogError::Length);
     }
-    if old_hash == *old_root && new_hash == *new_root { Ok(()) } else { Err(LogError::Root) }
+    if old_hash == *old_root && new_hash == *new_root {
+        Ok(())
+    } else {
+        Err(LogError::Root)
+    }
 }
 
 #[cfg(test)]
@@ -336,7 +386,9 @@ mod tests {
                 let Ok(path) = inclusion_proof(&memory, index, size);
                 let leaf = &leaves[usize::try_from(index).unwrap()];
                 verify_inclusion(leaf, index, size, &path, &frontier.root()).unwrap();
-                assert!(verify_inclusion(&Hash([9; 32]), index, size, &path, &frontier.root()).is_err());
+                assert!(
+                    verify_inclusion(&Hash([9; 32]), index, size, &path, &frontier.root()).is_err()
+                );
                 let mut longer = path.clone();
                 longer.push(Hash([0; 32]));
                 assert!(verify_inclusion(leaf, index, size, &longer, &frontier.root()).is_err());
@@ -345,11 +397,16 @@ mod tests {
                 let Ok(path) = consistency_proof(&memory, old, size);
                 let old_root = &roots[usize::try_from(old).unwrap()];
                 verify_consistency(old, old_root, size, &frontier.root(), &path).unwrap();
-                assert!(verify_consistency(old, &Hash([9; 32]), size, &frontier.root(), &path).is_err());
+                assert!(
+                    verify_consistency(old, &Hash([9; 32]), size, &frontier.root(), &path).is_err()
+                );
                 for position in 0..path.len() {
                     let mut altered = path.clone();
                     altered[position].0[0] ^= 1;
-                    assert!(verify_consistency(old, old_root, size, &frontier.root(), &altered).is_err());
+                    assert!(
+                        verify_consistency(old, old_root, size, &frontier.root(), &altered)
+                            .is_err()
+                    );
                 }
             }
         }

@@ -48,10 +48,20 @@ impl Order {
     ///
     /// # Errors
     /// [`OrderError`].
-    pub fn verify(bytes: &[u8], chain: &ChainId, id: &GrantId, grant: &Grant, host: &OrganisationId) -> Result<Self, OrderError> {
+    pub fn verify(
+        bytes: &[u8],
+        chain: &ChainId,
+        id: &GrantId,
+        grant: &Grant,
+        host: &OrganisationId,
+    ) -> Result<Self, OrderError> {
         let order = Self::open_by(bytes, &id.key(), chain)?;
         if order.grant != *id {
-            return Err(CoseError::Signer { found: id.key(), expected: order.grant.key() }.into());
+            return Err(CoseError::Signer {
+                found: id.key(),
+                expected: order.grant.key(),
+            }
+            .into());
         }
         if order.host != *host {
             return Err(OrderError::OtherHost(order.host));

@@ -181,7 +181,9 @@ impl Organisation {
     #[must_use]
     pub fn id(&self) -> Option<OrganisationId> {
         let first = self.keys.iter().find(|key| key.key_use == KeyUse::Sign)?;
-        Some(organisation_id(&PublicKey::try_from(first.public.as_slice()).ok()?))
+        Some(organisation_id(
+            &PublicKey::try_from(first.public.as_slice()).ok()?,
+        ))
     }
 
     /// Checks sizes, order and that roles have what they need.
@@ -190,30 +192,56 @@ impl Organisation {
     /// [`OrganisationError`], naming the part.
     pub fn check(&self) -> Result<(), OrganisationError> {
         let texts = [&self.name.ja, &self.name.en, &self.url, &self.did];
-        if texts.iter().any(|text| text.is_empty() || text.len() > TEXT_MAX) {
+        if texts
+            .iter()
+            .any(|text| text.is_empty() || text.len() > TEXT_MAX)
+        {
             return Err(OrganisationError("name, url and did have 1 to 300 bytes"));
         }
-        if !self.url.starts_with("https://") && !self.url.starts_with("http://") || self.url.ends_with('/') {
-            return Err(OrganisationError("url starts with https:// or http:// and does not end with a slash"));
+        if !self.url.starts_with("https://") && !self.url.starts_with("http://")
+            || self.url.ends_with('/')
+        {
+            return Err(OrganisationError(
+                "url starts with https:// or http:// and does not end with a slash",
+            ));
         }
         if self.roles.is_empty() || !self.roles.is_sorted_by(|a, b| a < b) {
-            return Err(OrganisationError("roles are sorted, different, and at least one"));
+            return Err(OrganisationError(
+                "roles are sorted, different, and at least one",
+            ));
         }
-        if self.keys.len() > LIST_MAX || self.issues.len() > LIST_MAX || self.asks.len() > LIST_MAX {
-            return Err(OrganisationError("at most 64 keys, accreditations to issue, and to ask"));
+        if self.keys.len() > LIST_MAX || self.issues.len() > LIST_MAX || self.asks.len() > LIST_MAX
+        {
+            return Err(OrganisationError(
+                "at most 64 keys, accreditations to issue, and to ask",
+            ));
         }
-        let length = |key: &OrganisationKey| if key.key_use == KeyUse::CredentialEs256 { 33 } else { 32 };
+        let length = |key: &OrganisationKey| {
+            if key.key_use == KeyUse::CredentialEs256 {
+                33
+            } else {
+                32
+            }
+        };
         if self.keys.iter().any(|key| key.public.len() != length(key)) {
             return Err(OrganisationError("keys have 32 bytes, P-256 keys 33"));
         }
-        if self.keys.iter().any(|key| key.until_ms.is_some_and(|until| until <= key.from_ms)) {
+        if self
+            .keys
+            .iter()
+            .any(|key| key.until_ms.is_some_and(|until| until <= key.from_ms))
+        {
             return Err(OrganisationError("a key's end is after its start"));
         }
         if !self.keys.iter().any(|key| key.key_use == KeyUse::Sign) {
             return Err(OrganisationError("a key to sign is needed"));
         }
-        if self.roles.contains(&Role::Verifier) && !self.keys.iter().any(|key| key.key_use == KeyUse::Seal) {
-            return Err(OrganisationError("a verifier needs a key to seal tickets to"));
+        if self.roles.contains(&Role::Verifier)
+            && !self.keys.iter().any(|key| key.key_use == KeyUse::Seal)
+        {
+            return Err(OrganisationError(
+                "a verifier needs a key to seal tickets to",
+            ));
         }
         if !self.issues.is_empty() && !self.roles.contains(&Role::Issuer) {
             return Err(OrganisationError("only an issuer is accredited to issue"));
@@ -221,10 +249,20 @@ impl Organisation {
         if !self.asks.is_empty() && !self.roles.contains(&Role::Verifier) {
             return Err(OrganisationError("only a verifier is accredited to ask"));
         }
-        if self.issues.iter().any(|issues| issues.until_ms.is_some_and(|until| until <= issues.from_ms)) {
-            return Err(OrganisationError("an accreditation's end is after its start"));
+        if self
+            .issues
+            .iter()
+            .any(|issues| issues.until_ms.is_some_and(|until| until <= issues.from_ms))
+        {
+            return Err(OrganisationError(
+                "an accreditation's end is after its start",
+            ));
         }
-        if self.asks.iter().any(|asks| asks.categories.len() > LIST_MAX || asks.categories.is_empty()) {
+        if self
+            .asks
+            .iter()
+            .any(|asks| asks.categories.len() > LIST_MAX || asks.categories.is_empty())
+        {
             return Err(OrganisationError("a purpose has 1 to 64 categories"));
         }
         Ok(())
@@ -235,7 +273,9 @@ impl OrganisationState {
     /// Whether it is suspended at a time.
     #[must_use]
     pub fn suspended_at(&self, at_ms: u64) -> bool {
-        self.suspensions.iter().any(|time| counts(time.from_ms, time.until_ms, at_ms))
+        self.suspensions
+            .iter()
+            .any(|time| counts(time.from_ms, time.until_ms, at_ms))
     }
 
     /// Whether it has a role.
@@ -246,21 +286,28 @@ impl OrganisationState {
 
     /// The keys of one use that count at a time.
     pub fn keys_at(&self, key_use: KeyUse, at_ms: u64) -> impl Iterator<Item = &OrganisationKey> {
-        let fits = move |key: &&OrganisationKey| key.key_use == key_use && counts(key.from_ms, key.until_ms, at_ms);
+        let fits = move |key: &&OrganisationKey| {
+            key.key_use == key_use && counts(key.from_ms, key.until_ms, at_ms)
+        };
         self.organisation.keys.iter().filter(fits)
     }
 
     /// Whether a key signs for it at a time.
     #[must_use]
     pub fn signs_with(&self, key: &PublicKey, at_ms: u64) -> bool {
-        self.keys_at(KeyUse::Sign, at_ms).any(|own| own.public == key.0)
+        self.keys_at(KeyUse::Sign, at_ms)
+            .any(|own| own.public == key.0)
     }
 
     /// Whether it is accredited, and not suspended, to issue a record type at a time.
     #[must_use]
     pub fn may_issue(&self, record_type: &str, at_ms: u64) -> bool {
-        let fits = |issues: &Issues| issues.record_type == record_type && counts(issues.from_ms, issues.until_ms, at_ms);
-        self.has_role(Role::Issuer) && !self.suspended_at(at_ms) && self.organisation.issues.iter().any(fits)
+        let fits = |issues: &Issues| {
+            issues.record_type == record_type && counts(issues.from_ms, issues.until_ms, at_ms)
+        };
+        self.has_role(Role::Issuer)
+            && !self.suspended_at(at_ms)
+            && self.organisation.issues.iter().any(fits)
     }
 
     /// Whether it is accredited to ask for all these categories, for this purpose and retention. Suspension is another
@@ -270,7 +317,9 @@ impl OrganisationState {
         let fits = |asks: &Asks| {
             asks.purpose == purpose
                 && retention_days <= asks.retention_max_days
-                && categories.iter().all(|category| asks.categories.contains(category))
+                && categories
+                    .iter()
+                    .all(|category| asks.categories.contains(category))
         };
         self.has_role(Role::Verifier) && self.organisation.asks.iter().any(fits)
     }

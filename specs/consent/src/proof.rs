@@ -83,12 +83,21 @@ impl Receipt {
     ///
     /// # Errors
     /// [`ProofError`], naming the part.
-    pub fn verify(self, chain: &ChainId, validators: &ValidatorSet) -> Result<VerifiedReceipt, ProofError> {
+    pub fn verify(
+        self,
+        chain: &ChainId,
+        validators: &ValidatorSet,
+    ) -> Result<VerifiedReceipt, ProofError> {
         let header = self.certified.verify(chain, validators)?;
         let (size, root) = (header.header().log_size, header.header().log_root);
         verify_inclusion(&self.leaf.hash(), self.index, size, &self.path, &root)?;
         let entry = Entry::parse(&self.leaf.entry)?.verify(chain)?;
-        Ok(VerifiedReceipt { header, index: self.index, leaf: self.leaf, entry })
+        Ok(VerifiedReceipt {
+            header,
+            index: self.index,
+            leaf: self.leaf,
+            entry,
+        })
     }
 }
 
@@ -135,13 +144,22 @@ impl StateProof {
     ///
     /// # Errors
     /// [`ProofError`], naming the part.
-    pub fn verify(self, chain: &ChainId, validators: &ValidatorSet, key: &StateKey) -> Result<Proven<Vec<u8>>, ProofError> {
+    pub fn verify(
+        self,
+        chain: &ChainId,
+        validators: &ValidatorSet,
+        key: &StateKey,
+    ) -> Result<Proven<Vec<u8>>, ProofError> {
         if *self.key != *key.as_bytes() {
             return Err(TreeError::Leaf.into());
         }
         let header = self.certified.verify(chain, validators)?;
         let value = self.value.map(Vec::from);
-        self.proof.verify(&header.header().state_root, key.as_bytes(), value.as_deref())?;
+        self.proof.verify(
+            &header.header().state_root,
+            key.as_bytes(),
+            value.as_deref(),
+        )?;
         Ok(Proven { header, value })
     }
 
@@ -149,8 +167,14 @@ impl StateProof {
     ///
     /// # Errors
     /// [`ProofError`], naming the part.
-    pub fn verify_grant(self, chain: &ChainId, validators: &ValidatorSet, grant: &GrantId) -> Result<Proven<GrantState>, ProofError> {
-        self.verify(chain, validators, &StateKey::grant(grant))?.read()
+    pub fn verify_grant(
+        self,
+        chain: &ChainId,
+        validators: &ValidatorSet,
+        grant: &GrantId,
+    ) -> Result<Proven<GrantState>, ProofError> {
+        self.verify(chain, validators, &StateKey::grant(grant))?
+            .read()
     }
 
     /// Checks a proof about an organisation.
@@ -163,13 +187,18 @@ impl StateProof {
         validators: &ValidatorSet,
         organisation: &OrganisationId,
     ) -> Result<Proven<OrganisationState>, ProofError> {
-        self.verify(chain, validators, &StateKey::organisation(organisation))?.read()
+        self.verify(chain, validators, &StateKey::organisation(organisation))?
+            .read()
     }
 }
 
 impl Proven<Vec<u8>> {
     fn read<T: Encode<()> + for<'b> Decode<'b, ()>>(self) -> Result<Proven<T>, ProofError> {
-        let read = |bytes: Vec<u8>| cbor::decode(&bytes, StateProof::LIMIT).map_err(ProofError::Value);
-        Ok(Proven { header: self.header, value: self.value.map(read).transpose()? })
+        let read =
+            |bytes: Vec<u8>| cbor::decode(&bytes, StateProof::LIMIT).map_err(ProofError::Value);
+        Ok(Proven {
+            header: self.header,
+            value: self.value.map(read).transpose()?,
+        })
     }
 }

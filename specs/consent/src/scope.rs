@@ -48,7 +48,12 @@ impl Scope {
     pub fn of_drawers(mut drawers: Vec<DrawerId>) -> Self {
         drawers.sort_unstable();
         drawers.dedup();
-        Self { drawers, records: None, from_ms: None, until_ms: None }
+        Self {
+            drawers,
+            records: None,
+            from_ms: None,
+            until_ms: None,
+        }
     }
 
     /// Checks sizes and order.
@@ -79,7 +84,10 @@ impl Scope {
     #[must_use]
     pub fn covers(&self, drawer: &DrawerId, record: &RecordId, date_ms: u64) -> bool {
         self.drawers.binary_search(drawer).is_ok()
-            && self.records.as_ref().is_none_or(|records| records.binary_search(record).is_ok())
+            && self
+                .records
+                .as_ref()
+                .is_none_or(|records| records.binary_search(record).is_ok())
             && self.from_ms.is_none_or(|from| date_ms >= from)
             && self.until_ms.is_none_or(|until| date_ms < until)
     }
@@ -89,14 +97,25 @@ impl Scope {
     /// # Errors
     /// [`ScopeError::Beyond`], naming what reaches further.
     pub fn within(&self, grant: &Self) -> Result<(), ScopeError> {
-        if let Some(drawer) = self.drawers.iter().find(|drawer| grant.drawers.binary_search(drawer).is_err()) {
+        if let Some(drawer) = self
+            .drawers
+            .iter()
+            .find(|drawer| grant.drawers.binary_search(drawer).is_err())
+        {
             return Err(ScopeError::Beyond(format!("drawer {drawer}")));
         }
         match (&self.records, &grant.records) {
             (_, None) => {}
-            (None, Some(_)) => return Err(ScopeError::Beyond("all records, the grant names some".into())),
+            (None, Some(_)) => {
+                return Err(ScopeError::Beyond(
+                    "all records, the grant names some".into(),
+                ));
+            }
             (Some(mine), Some(theirs)) => {
-                if let Some(record) = mine.iter().find(|record| theirs.binary_search(record).is_err()) {
+                if let Some(record) = mine
+                    .iter()
+                    .find(|record| theirs.binary_search(record).is_err())
+                {
                     return Err(ScopeError::Beyond(format!("record {record}")));
                 }
             }

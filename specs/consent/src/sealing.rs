@@ -108,7 +108,9 @@ pub fn file_digest(file: &[u8]) -> Hash {
 /// [`SealingError::Framing`] for none or too many parts, [`SealingError::Manifest`] for an overlong manifest.
 pub fn frame(mut manifest: Manifest, parts: &[&[u8]]) -> Result<Vec<u8>, SealingError> {
     if parts.is_empty() || parts.len() > PARTS_MAX || parts.len() != manifest.parts.len() {
-        return Err(SealingError::Framing("parts are none, too many, or not those of the manifest"));
+        return Err(SealingError::Framing(
+            "parts are none, too many, or not those of the manifest",
+        ));
     }
     manifest.suite = SUITE_X25519;
     for (part, content) in manifest.parts.iter_mut().zip(parts) {
@@ -116,11 +118,18 @@ pub fn frame(mut manifest: Manifest, parts: &[&[u8]]) -> Result<Vec<u8>, Sealing
     }
     let head = cbor::encode(&manifest);
     if head.len() > MANIFEST_LIMIT {
-        return Err(SealingError::Manifest(CborError::TooLong { length: head.len(), limit: MANIFEST_LIMIT }));
+        return Err(SealingError::Manifest(CborError::TooLong {
+            length: head.len(),
+            limit: MANIFEST_LIMIT,
+        }));
     }
     let length = 4 + head.len() + parts.iter().map(|part| part.len()).sum::<usize>();
     let mut bytes = Vec::with_capacity(bucket(length));
-    bytes.extend_from_slice(&u32::try_from(head.len()).expect("below MANIFEST_LIMIT").to_be_bytes());
+    bytes.extend_from_slice(
+        &u32::try_from(head.len())
+            .expect("below MANIFEST_LIMIT")
+            .to_be_bytes(),
+    );
     bytes.extend_from_slice(&head);
     for part in parts {
         bytes.extend_from_slice(part);
@@ -134,10 +143,15 @@ pub fn frame(mut manifest: Manifest, parts: &[&[u8]]) -> Result<Vec<u8>, Sealing
 /// # Errors
 /// [`SealingError`], naming the part.
 pub fn unframe(plaintext: &[u8]) -> Result<(Manifest, Vec<&[u8]>), SealingError> {
-    let (head, rest) = plaintext.split_first_chunk::<4>().ok_or(SealingError::Framing("length is missing"))?;
+    let (head, rest) = plaintext
+        .split_first_chunk::<4>()
+        .ok_or(SealingError::Framing("length is missing"))?;
     let head = usize::try_from(u32::from_be_bytes(*head)).unwrap_or(usize::MAX);
-    let (manifest, mut rest) = rest.split_at_checked(head).ok_or(SealingError::Framing("manifest is cut off"))?;
-    let manifest: Manifest = cbor::decode(manifest, MANIFEST_LIMIT).map_err(SealingError::Manifest)?;
+    let (manifest, mut rest) = rest
+        .split_at_checked(head)
+        .ok_or(SealingError::Framing("manifest is cut off"))?;
+    let manifest: Manifest =
+        cbor::decode(manifest, MANIFEST_LIMIT).map_err(SealingError::Manifest)?;
     if manifest.suite != SUITE_X25519 {
         return Err(SealingError::Suite(manifest.suite));
     }
@@ -147,7 +161,9 @@ pub fn unframe(plaintext: &[u8]) -> Result<(Manifest, Vec<&[u8]>), SealingError>
     let mut parts = Vec::with_capacity(manifest.parts.len());
     for part in &manifest.parts {
         let length = usize::try_from(part.length).unwrap_or(usize::MAX);
-        let (content, after) = rest.split_at_checked(length).ok_or(SealingError::Framing("part is cut off"))?;
+        let (content, after) = rest
+            .split_at_checked(length)
+            .ok_or(SealingError::Framing("part is cut off"))?;
         parts.push(content);
         rest = after;
     }
@@ -178,12 +194,14 @@ mod files {
     }
 
     fn recipient(key: &SealKey) -> Result<age::x25519::Recipient, SealingError> {
-        age::x25519::Recipient::from_str(&recipient_text(key)).map_err(|error| SealingError::Age(error.to_owned()))
+        age::x25519::Recipient::from_str(&recipient_text(key))
+            .map_err(|error| SealingError::Age(error.to_owned()))
     }
 
     fn identity(secret: &Secret) -> Result<age::x25519::Identity, SealingError> {
         let hrp = Hrp::parse_unchecked("age-secret-key-");
-        let text = bech32::encode_upper::<Bech32>(hrp, secret.expose()).expect("32 bytes fit into Bech32");
+        let text =
+            bech32::encode_upper::<Bech32>(hrp, secret.expose()).expect("32 bytes fit into Bech32");
         let text = Zeroizing::new(text);
         age::x25519::Identity::from_str(&text).map_err(|error| SealingError::Age(error.to_owned()))
     }
@@ -192,11 +210,16 @@ mod files {
     ///
     /// # Errors
     /// [`SealingError::Age`].
-    pub fn seal(plaintext: &[u8], drawer: &SealKey, record: &SealKey) -> Result<Vec<u8>, SealingError> {
+    pub fn seal(
+        plaintext: &[u8],
+        drawer: &SealKey,
+        record: &SealKey,
+    ) -> Result<Vec<u8>, SealingError> {
         let recipients = [recipient(drawer)?, recipient(record)?];
         let error = |error: &dyn std::fmt::Display| SealingError::Age(error.to_string());
-        let encryptor = age::Encryptor::with_recipients(recipients.iter().map(|to| to as &dyn age::Recipient))
-            .map_err(|e| error(&e))?;
+        let encryptor =
+            age::Encryptor::with_recipients(recipients.iter().map(|to| to as &dyn age::Recipient))
+                .map_err(|e| error(&e))?;
         let mut file = Vec::with_capacity(plaintext.len() + 1024);
         let mut writer = encryptor.wrap_output(&mut file).map_err(|e| error(&e))?;
         writer.write_all(plaintext).map_err(|e| error(&e))?;
@@ -212,7 +235,9 @@ mod files {
         let error = |error: &dyn std::fmt::Display| SealingError::Age(error.to_string());
         let decryptor = age::Decryptor::new_buffered(file).map_err(|e| error(&e))?;
         let identity = identity(secret)?;
-        let mut reader = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).map_err(|e| error(&e))?;
+        let mut reader = decryptor
+            .decrypt(std::iter::once(&identity as &dyn age::Identity))
+            .map_err(|e| error(&e))?;
         let mut plaintext = Zeroizing::new(Vec::with_capacity(file.len()));
         reader.read_to_end(&mut plaintext).map_err(|e| error(&e))?;
         Ok(plaintext)

@@ -4,7 +4,10 @@
 //! either *admissible*, and then it is in the log with an [`Outcome`], or it is not, and then no block may hold it.
 
 use crate::cbor;
-use crate::entry::{Access, Body, Grant, NOT_AFTER_MAX_MS, OrganisationChange, OrganisationSuspension, Revocation, VerifiedEntry};
+use crate::entry::{
+    Access, Body, Grant, NOT_AFTER_MAX_MS, OrganisationChange, OrganisationSuspension, Revocation,
+    VerifiedEntry,
+};
 use crate::history::{GENESIS_HEAD, next_head};
 use crate::ids::{EntryId, GrantId, Hash, OrganisationId, PublicKey};
 use crate::log::LogLeaf;
@@ -190,7 +193,11 @@ pub enum Outcome {
 }
 
 impl<C> Encode<C> for Outcome {
-    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
         match self {
             Self::Applied => e.array(0)?.ok(),
             Self::Refused(refusal) => refusal.encode(e.array(1)?, ctx),
@@ -286,7 +293,9 @@ pub enum Inadmissible {
     #[error("a grant names 1 to 32 categories, sorted, and texts of at most 100 bytes")]
     Categories,
     /// A recipient that is not accredited to ask for this.
-    #[error("organisation {recipient} is not accredited to ask for {purpose:?} in these categories and retention")]
+    #[error(
+        "organisation {recipient} is not accredited to ask for {purpose:?} in these categories and retention"
+    )]
     NotAccredited {
         /// Who.
         recipient: OrganisationId,
@@ -392,13 +401,23 @@ pub fn apply<S: StateReader>(
 impl<'a, S: StateReader> Execution<'a, S> {
     /// Begins a block.
     pub const fn new(state: &'a S, height: u64, time_ms: u64) -> Self {
-        Self { state, height, time_ms, changes: Changes::new(), seen: BTreeSet::new(), leaves: Vec::new() }
+        Self {
+            state,
+            height,
+            time_ms,
+            changes: Changes::new(),
+            seen: BTreeSet::new(),
+            leaves: Vec::new(),
+        }
     }
 
     /// The block's effect.
     #[must_use]
     pub fn finish(self) -> Applied {
-        Applied { changes: self.changes, leaves: self.leaves }
+        Applied {
+            changes: self.changes,
+            leaves: self.leaves,
+        }
     }
 
     /// Executes one entry. After an error nothing has changed.
@@ -409,12 +428,25 @@ impl<'a, S: StateReader> Execution<'a, S> {
         let entry = verified.entry();
         let (not_after_ms, time_ms) = (entry.not_after_ms(), self.time_ms);
         if not_after_ms < time_ms {
-            return Err(Inadmissible::Late { not_after_ms, time_ms }.into());
+            return Err(Inadmissible::Late {
+                not_after_ms,
+                time_ms,
+            }
+            .into());
         }
         if not_after_ms > time_ms.saturating_add(NOT_AFTER_MAX_MS) {
-            return Err(Inadmissible::TooFarAhead { not_after_ms, time_ms }.into());
+            return Err(Inadmissible::TooFarAhead {
+                not_after_ms,
+                time_ms,
+            }
+            .into());
         }
-        if self.seen.contains(&verified.id()) || self.state.seen(&verified.id()).map_err(ExecuteError::State)? {
+        if self.seen.contains(&verified.id())
+            || self
+                .state
+                .seen(&verified.id())
+                .map_err(ExecuteError::State)?
+        {
             return Err(Inadmissible::Seen(verified.id()).into());
         }
         let outcome = match entry.body() {
@@ -431,10 +463,17 @@ impl<'a, S: StateReader> Execution<'a, S> {
         Ok(outcome)
     }
 
-    fn register(&mut self, verified: &VerifiedEntry, organisation: &Organisation) -> Result<Outcome, ExecuteError<S::Error>> {
+    fn register(
+        &mut self,
+        verified: &VerifiedEntry,
+        organisation: &Organisation,
+    ) -> Result<Outcome, ExecuteError<S::Error>> {
         self.operators_agree(verified)?;
         organisation.check().map_err(Inadmissible::from)?;
-        let id = organisation.id().ok_or(OrganisationError("a key to sign is needed")).map_err(Inadmissible::from)?;
+        let id = organisation
+            .id()
+            .ok_or(OrganisationError("a key to sign is needed"))
+            .map_err(Inadmissible::from)?;
         if self.organisation(&id)?.is_some() {
             return Err(Inadmissible::OrganisationExists(id).into());
         }
@@ -449,7 +488,11 @@ impl<'a, S: StateReader> Execution<'a, S> {
         Ok(Outcome::Applied)
     }
 
-    fn change(&mut self, verified: &VerifiedEntry, change: &OrganisationChange) -> Result<Outcome, ExecuteError<S::Error>> {
+    fn change(
+        &mut self,
+        verified: &VerifiedEntry,
+        change: &OrganisationChange,
+    ) -> Result<Outcome, ExecuteError<S::Error>> {
         self.operators_agree(verified)?;
         change.organisation.check().map_err(Inadmissible::from)?;
         let mut state = self.follows(&change.id, change.sequence)?;
@@ -459,13 +502,23 @@ impl<'a, S: StateReader> Execution<'a, S> {
         Ok(Outcome::Applied)
     }
 
-    fn suspend(&mut self, verified: &VerifiedEntry, suspension: &OrganisationSuspension) -> Result<Outcome, ExecuteError<S::Error>> {
+    fn suspend(
+        &mut self,
+        verified: &VerifiedEntry,
+        suspension: &OrganisationSuspension,
+    ) -> Result<Outcome, ExecuteError<S::Error>> {
         self.operators_agree(verified)?;
         let mut state = self.follows(&suspension.id, suspension.sequence)?;
         state.sequence = suspension.sequence;
-        let open = state.suspensions.iter_mut().find(|time| time.until_ms.is_none());
+        let open = state
+            .suspensions
+            .iter_mut()
+            .find(|time| time.until_ms.is_none());
         match (open, suspension.suspended) {
-            (None, true) => state.suspensions.push(Suspension { from_ms: self.time_ms, until_ms: None }),
+            (None, true) => state.suspensions.push(Suspension {
+                from_ms: self.time_ms,
+                until_ms: None,
+            }),
             (Some(time), false) => time.until_ms = Some(self.time_ms),
             (Some(_), true) | (None, false) => {}
         }
@@ -473,16 +526,25 @@ impl<'a, S: StateReader> Execution<'a, S> {
         Ok(Outcome::Applied)
     }
 
-    fn grant(&mut self, verified: &VerifiedEntry, grant: &Grant) -> Result<Outcome, ExecuteError<S::Error>> {
+    fn grant(
+        &mut self,
+        verified: &VerifiedEntry,
+        grant: &Grant,
+    ) -> Result<Outcome, ExecuteError<S::Error>> {
         let id = GrantId(verified.entry().signer().0);
         if grant.sponsor == grant.recipient {
             return Err(Inadmissible::SponsorIsRecipient.into());
         }
-        let texts = grant.categories.iter().chain([&grant.purpose, &grant.legal_basis]);
+        let texts = grant
+            .categories
+            .iter()
+            .chain([&grant.purpose, &grant.legal_basis]);
         if grant.categories.is_empty()
             || grant.categories.len() > 32
             || !grant.categories.is_sorted_by(|a, b| a < b)
-            || texts.into_iter().any(|text| text.is_empty() || text.len() > 100)
+            || texts
+                .into_iter()
+                .any(|text| text.is_empty() || text.len() > 100)
         {
             return Err(Inadmissible::Categories.into());
         }
@@ -492,9 +554,17 @@ impl<'a, S: StateReader> Execution<'a, S> {
         if self.get::<GrantState>(&StateKey::grant(&id))?.is_some() {
             return Err(Inadmissible::GrantExists(id).into());
         }
-        let recipient = self.organisation(&grant.recipient)?.ok_or(Inadmissible::NoSuchOrganisation(grant.recipient))?;
-        if recipient.suspended_at(self.time_ms) || !recipient.may_ask(&grant.purpose, &grant.categories, grant.retention_days) {
-            return Err(Inadmissible::NotAccredited { recipient: grant.recipient, purpose: grant.purpose.clone() }.into());
+        let recipient = self
+            .organisation(&grant.recipient)?
+            .ok_or(Inadmissible::NoSuchOrganisation(grant.recipient))?;
+        if recipient.suspended_at(self.time_ms)
+            || !recipient.may_ask(&grant.purpose, &grant.categories, grant.retention_days)
+        {
+            return Err(Inadmissible::NotAccredited {
+                recipient: grant.recipient,
+                purpose: grant.purpose.clone(),
+            }
+            .into());
         }
         let count = self.sponsored(verified, &grant.sponsor)?;
         let state = GrantState {
@@ -510,12 +580,18 @@ impl<'a, S: StateReader> Execution<'a, S> {
         Ok(Outcome::Applied)
     }
 
-    fn revoke(&mut self, verified: &VerifiedEntry, revocation: &Revocation) -> Result<Outcome, ExecuteError<S::Error>> {
+    fn revoke(
+        &mut self,
+        verified: &VerifiedEntry,
+        revocation: &Revocation,
+    ) -> Result<Outcome, ExecuteError<S::Error>> {
         let id = revocation.grant;
         if verified.entry().signer() != id.key() {
             return Err(Inadmissible::Signer(verified.entry().signer()).into());
         }
-        let mut state: GrantState = self.get(&StateKey::grant(&id))?.ok_or(Inadmissible::NoSuchGrant(id))?;
+        let mut state: GrantState = self
+            .get(&StateKey::grant(&id))?
+            .ok_or(Inadmissible::NoSuchGrant(id))?;
         if state.revoked_ms.is_some() {
             return Err(Inadmissible::AlreadyRevoked(id).into());
         }
@@ -530,9 +606,15 @@ impl<'a, S: StateReader> Execution<'a, S> {
     }
 
     /// Well-formed requests of registered organisations are logged whatever comes of them.
-    fn access(&mut self, verified: &VerifiedEntry, access: &Access) -> Result<Outcome, ExecuteError<S::Error>> {
+    fn access(
+        &mut self,
+        verified: &VerifiedEntry,
+        access: &Access,
+    ) -> Result<Outcome, ExecuteError<S::Error>> {
         let signer = verified.entry().signer();
-        let recipient = self.organisation(&access.recipient)?.ok_or(Inadmissible::NoSuchOrganisation(access.recipient))?;
+        let recipient = self
+            .organisation(&access.recipient)?
+            .ok_or(Inadmissible::NoSuchOrganisation(access.recipient))?;
         if !recipient.signs_with(&signer, self.time_ms) {
             return Err(Inadmissible::Signer(signer).into());
         }
@@ -579,8 +661,9 @@ impl<'a, S: StateReader> Execution<'a, S> {
 
     /// More than two thirds of the operators have signed or countersigned, and nobody else has.
     fn operators_agree(&self, verified: &VerifiedEntry) -> Result<(), ExecuteError<S::Error>> {
-        let operators: Vec<PublicKey> =
-            self.get(&StateKey::operators())?.ok_or_else(|| ExecuteError::Damaged(StateKey::operators()))?;
+        let operators: Vec<PublicKey> = self
+            .get(&StateKey::operators())?
+            .ok_or_else(|| ExecuteError::Damaged(StateKey::operators()))?;
         let mut signers = vec![verified.entry().signer()];
         signers.extend_from_slice(verified.entry().countersigners());
         signers.sort_unstable();
@@ -596,8 +679,14 @@ impl<'a, S: StateReader> Execution<'a, S> {
     }
 
     /// The sponsor, a host in good standing, has countersigned, nobody else has, and its limit is not reached.
-    fn sponsored(&self, verified: &VerifiedEntry, sponsor: &OrganisationId) -> Result<SponsorCount, ExecuteError<S::Error>> {
-        let host = self.organisation(sponsor)?.ok_or(Inadmissible::NoSuchOrganisation(*sponsor))?;
+    fn sponsored(
+        &self,
+        verified: &VerifiedEntry,
+        sponsor: &OrganisationId,
+    ) -> Result<SponsorCount, ExecuteError<S::Error>> {
+        let host = self
+            .organisation(sponsor)?
+            .ok_or(Inadmissible::NoSuchOrganisation(*sponsor))?;
         if !host.has_role(Role::Host) || host.suspended_at(self.time_ms) {
             return Err(Inadmissible::NotSponsor(*sponsor).into());
         }
@@ -605,8 +694,9 @@ impl<'a, S: StateReader> Execution<'a, S> {
             [key] if host.signs_with(key, self.time_ms) => {}
             _ => return Err(Inadmissible::NotCountersigned(*sponsor).into()),
         }
-        let limits: Parameters =
-            self.get(&StateKey::parameters())?.ok_or_else(|| ExecuteError::Damaged(StateKey::parameters()))?;
+        let limits: Parameters = self
+            .get(&StateKey::parameters())?
+            .ok_or_else(|| ExecuteError::Damaged(StateKey::parameters()))?;
         let hour = self.time_ms / 3_600_000;
         let mut count: SponsorCount = self.get(&StateKey::sponsor(sponsor))?.unwrap_or_default();
         if count.hour != hour {
@@ -619,22 +709,44 @@ impl<'a, S: StateReader> Execution<'a, S> {
         Ok(count)
     }
 
-    fn follows(&self, id: &OrganisationId, sequence: u32) -> Result<OrganisationState, ExecuteError<S::Error>> {
-        let state = self.organisation(id)?.ok_or(Inadmissible::NoSuchOrganisation(*id))?;
+    fn follows(
+        &self,
+        id: &OrganisationId,
+        sequence: u32,
+    ) -> Result<OrganisationState, ExecuteError<S::Error>> {
+        let state = self
+            .organisation(id)?
+            .ok_or(Inadmissible::NoSuchOrganisation(*id))?;
         let expected = state.sequence + 1;
-        if sequence == expected { Ok(state) } else { Err(Inadmissible::Sequence { found: sequence, expected }.into()) }
+        if sequence == expected {
+            Ok(state)
+        } else {
+            Err(Inadmissible::Sequence {
+                found: sequence,
+                expected,
+            }
+            .into())
+        }
     }
 
-    fn organisation(&self, id: &OrganisationId) -> Result<Option<OrganisationState>, ExecuteError<S::Error>> {
+    fn organisation(
+        &self,
+        id: &OrganisationId,
+    ) -> Result<Option<OrganisationState>, ExecuteError<S::Error>> {
         self.get(&StateKey::organisation(id))
     }
 
-    fn get<T: Encode<()> + for<'b> Decode<'b, ()>>(&self, key: &StateKey) -> Result<Option<T>, ExecuteError<S::Error>> {
+    fn get<T: Encode<()> + for<'b> Decode<'b, ()>>(
+        &self,
+        key: &StateKey,
+    ) -> Result<Option<T>, ExecuteError<S::Error>> {
         let bytes = match self.changes.get(key) {
             Some(bytes) => Some(bytes.clone()),
             None => self.state.get(key).map_err(ExecuteError::State)?,
         };
-        let read = |bytes: Vec<u8>| minicbor::decode(&bytes).map_err(|_| ExecuteError::Damaged(key.clone()));
+        let read = |bytes: Vec<u8>| {
+            minicbor::decode(&bytes).map_err(|_| ExecuteError::Damaged(key.clone()))
+        };
         bytes.map(read).transpose()
     }
 
@@ -643,6 +755,11 @@ impl<'a, S: StateReader> Execution<'a, S> {
     }
 
     fn leaf(&self, verified: &VerifiedEntry, outcome: Outcome) -> LogLeaf {
-        LogLeaf { height: self.height, time_ms: self.time_ms, entry: verified.bytes().to_vec().into(), outcome }
+        LogLeaf {
+            height: self.height,
+            time_ms: self.time_ms,
+            entry: verified.bytes().to_vec().into(),
+            outcome,
+        }
     }
 }

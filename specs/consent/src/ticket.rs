@@ -33,7 +33,11 @@ impl TicketDrawer {
     /// A drawer with its reader key.
     #[must_use]
     pub fn new(id: DrawerId, category: String, reader: &Secret) -> Self {
-        Self { id, category, reader: ByteArray::from(*reader.expose()) }
+        Self {
+            id,
+            category,
+            reader: ByteArray::from(*reader.expose()),
+        }
     }
 
     /// Private half of the reader key.
@@ -130,7 +134,13 @@ impl Ticket {
     ) -> Result<Vec<u8>, SealError> {
         let signed: Sign1 = self.sign(grant_key, chain);
         let bytes = Zeroizing::new(signed.to_bytes());
-        let sealed = seal(to, TICKET_INFO, &context(chain, &self.grant, recipient), &bytes, rng)?;
+        let sealed = seal(
+            to,
+            TICKET_INFO,
+            &context(chain, &self.grant, recipient),
+            &bytes,
+            rng,
+        )?;
         Ok(cbor::encode(&sealed))
     }
 
@@ -147,11 +157,19 @@ impl Ticket {
         grant: &Grant,
     ) -> Result<Self, TicketError> {
         let sealed: Sealed = cbor::decode(bytes, Self::LIMIT).map_err(SealError::from)?;
-        let plaintext = Zeroizing::new(open(&sealed, secret, TICKET_INFO, &context(chain, id, recipient))?);
+        let plaintext = Zeroizing::new(open(
+            &sealed,
+            secret,
+            TICKET_INFO,
+            &context(chain, id, recipient),
+        )?);
         let cose = |error: CoseError| TicketError::Order(error.into());
         let ticket = Self::open_by(&plaintext, &id.key(), chain).map_err(cose)?;
         if ticket.grant != *id {
-            return Err(cose(CoseError::Signer { found: id.key(), expected: ticket.grant.key() }));
+            return Err(cose(CoseError::Signer {
+                found: id.key(),
+                expected: ticket.grant.key(),
+            }));
         }
         let scope = |error: ScopeError| TicketError::Order(error.into());
         ticket.scope.check().map_err(scope)?;

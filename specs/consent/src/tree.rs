@@ -68,28 +68,42 @@ impl TreeProof {
         let key_hash: [u8; 32] = Sha256::digest(key).into();
         match (&self.leaf, value) {
             (Some(leaf), Some(value)) => {
-                if leaf.key_hash.0 != key_hash || leaf.value_hash.0 != <[u8; 32]>::from(Sha256::digest(value)) {
+                if leaf.key_hash.0 != key_hash
+                    || leaf.value_hash.0 != <[u8; 32]>::from(Sha256::digest(value))
+                {
                     return Err(TreeError::Leaf);
                 }
             }
             (None, Some(_)) => return Err(TreeError::Leaf),
             (Some(leaf), None) => {
-                if leaf.key_hash.0 == key_hash || common_prefix_bits(&leaf.key_hash.0, &key_hash) < depth {
+                if leaf.key_hash.0 == key_hash
+                    || common_prefix_bits(&leaf.key_hash.0, &key_hash) < depth
+                {
                     return Err(TreeError::NotAbsent);
                 }
             }
             (None, None) => {}
         }
-        let start = self.leaf.as_ref().map_or(EMPTY_ROOT, |leaf| digest(LEAF, &leaf.key_hash, &leaf.value_hash));
-        let found = self.siblings.iter().enumerate().fold(start, |hash, (below, sibling)| {
-            let bit = depth - 1 - below;
-            if key_hash[bit / 8] >> (7 - bit % 8) & 1 == 1 {
-                digest(INTERNAL, sibling, &hash)
-            } else {
-                digest(INTERNAL, &hash, sibling)
-            }
+        let start = self.leaf.as_ref().map_or(EMPTY_ROOT, |leaf| {
+            digest(LEAF, &leaf.key_hash, &leaf.value_hash)
         });
-        if found == *root { Ok(()) } else { Err(TreeError::Root) }
+        let found = self
+            .siblings
+            .iter()
+            .enumerate()
+            .fold(start, |hash, (below, sibling)| {
+                let bit = depth - 1 - below;
+                if key_hash[bit / 8] >> (7 - bit % 8) & 1 == 1 {
+                    digest(INTERNAL, sibling, &hash)
+                } else {
+                    digest(INTERNAL, &hash, sibling)
+                }
+            });
+        if found == *root {
+            Ok(())
+        } else {
+            Err(TreeError::Root)
+        }
     }
 }
 
@@ -103,5 +117,9 @@ fn digest(tag: &[u8], left: &Hash, right: &Hash) -> Hash {
 
 fn common_prefix_bits(a: &[u8; 32], b: &[u8; 32]) -> usize {
     let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    if same == 32 { 256 } else { same * 8 + (a[same] ^ b[same]).leading_zeros() as usize }
+    if same == 32 {
+        256
+    } else {
+        same * 8 + (a[same] ^ b[same]).leading_zeros() as usize
+    }
 }
