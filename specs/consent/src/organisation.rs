@@ -102,6 +102,18 @@ pub struct Name {
     pub en: String,
 }
 
+/// Where an organisation answers in one of its roles.
+#[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
+#[cbor(map)]
+pub struct Service {
+    /// The role.
+    #[n(1)]
+    pub role: Role,
+    /// Base URL, without a slash at the end.
+    #[n(2)]
+    pub url: String,
+}
+
 /// A time without accreditation.
 #[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
 #[cbor(map)]
@@ -124,9 +136,9 @@ pub struct Organisation {
     /// Roles, sorted, at least one.
     #[n(2)]
     pub roles: Vec<Role>,
-    /// Base URL of its service, without a slash at the end.
+    /// Where its services answer, at most one for each role.
     #[n(3)]
-    pub url: String,
+    pub services: Vec<Service>,
     /// Its DID: the `iss` of its credentials.
     #[n(4)]
     pub did: String,
@@ -186,23 +198,33 @@ impl Organisation {
         ))
     }
 
+    /// The base URL of its service in a role, without a slash at the end.
+    #[must_use]
+    pub fn url(&self, role: Role) -> Option<&str> {
+        let service = self.services.iter().find(|service| service.role == role)?;
+        Some(&service.url)
+    }
+
     /// Checks sizes, order and that roles have what they need.
     ///
     /// # Errors
     /// [`OrganisationError`], naming the part.
     pub fn check(&self) -> Result<(), OrganisationError> {
-        let texts = [&self.name.ja, &self.name.en, &self.url, &self.did];
+        let texts = [&self.name.ja, &self.name.en, &self.did];
         if texts
             .iter()
             .any(|text| text.is_empty() || text.len() > TEXT_MAX)
         {
-            return Err(OrganisationError("name, url and did have 1 to 300 bytes"));
+            return Err(OrganisationError("name and did have 1 to 300 bytes"));
         }
-        if !self.url.starts_with("https://") && !self.url.starts_with("http://")
-            || self.url.ends_with('/')
+        if !self.services.is_sorted_by(|a, b| a.role < b.role)
+            || self
+                .services
+                .iter()
+                .any(|service| !self.roles.contains(&service.role) || !is_base_url(&service.url))
         {
             return Err(OrganisationError(
-                "url starts with https:// or http:// and does not end with a slash",
+                "services are sorted by role, one for each of its roles at most, and their url starts with http:// or https:// and does not end with a slash",
             ));
         }
         if self.roles.is_empty() || !self.roles.is_sorted_by(|a, b| a < b) {
@@ -323,6 +345,15 @@ impl OrganisationState {
         };
         self.has_role(Role::Verifier) && self.organisation.asks.iter().any(fits)
     }
+}
+
+fn is_base_url(url: &str) -> bool {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    url.len() <= TEXT_MAX
+        && !url.ends_with('/')
+        && rest.is_some_and(|rest| !rest.is_empty() && rest.is_ascii())
 }
 
 fn counts(from_ms: u64, until_ms: Option<u64>, at_ms: u64) -> bool {

@@ -10,7 +10,7 @@ use tegata_consent::genesis::Genesis;
 use tegata_consent::header::Validator;
 use tegata_consent::ids::{ChainId, EntryId, GrantId, Hash, Nonce, OrganisationId, SealKey};
 use tegata_consent::organisation::{
-    Asks, Issues, KeyUse, Name, Organisation, OrganisationKey, Role, organisation_id,
+    Asks, Issues, KeyUse, Name, Organisation, OrganisationKey, Role, Service, organisation_id,
 };
 use tegata_consent::state::{
     Changes, ExecuteError, Execution, Inadmissible, Outcome, Parameters, StateKey, StateReader,
@@ -46,7 +46,13 @@ pub fn organisation(
             en: name.to_owned(),
         },
         roles: roles.to_vec(),
-        url: format!("https://{name}.example"),
+        services: roles
+            .iter()
+            .map(|role| Service {
+                role: *role,
+                url: format!("https://{name}.example/{role:?}"),
+            })
+            .collect(),
         did: format!("did:web:{name}.example"),
         keys: vec![
             own(KeyUse::Sign, public_key(&key(name)).0.to_vec()),
