@@ -24,8 +24,14 @@ pub(crate) enum JsonFault {
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
     let mut fault = None;
     let mut de = serde_json::Deserializer::from_slice(bytes);
-    let seed = Strict { depth: 0, fault: &mut fault };
-    match seed.deserialize(&mut de).and_then(|value| de.end().map(|()| value)) {
+    let seed = Strict {
+        depth: 0,
+        fault: &mut fault,
+    };
+    match seed
+        .deserialize(&mut de)
+        .and_then(|value| de.end().map(|()| value))
+    {
         Ok(value) => Ok(value),
         Err(_) => Err(fault.unwrap_or(JsonFault::Malformed)),
     }
@@ -100,7 +106,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Value, A::Error> {
         let depth = self.inner()?;
         let mut out = Vec::new();
-        while let Some(v) = seq.next_element_seed(Strict { depth, fault: &mut *self.fault })? {
+        while let Some(v) = seq.next_element_seed(Strict {
+            depth,
+            fault: &mut *self.fault,
+        })? {
             out.push(v);
         }
         Ok(Value::Array(out))
@@ -113,7 +122,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
                 *self.fault = Some(JsonFault::DuplicateName(name));
                 return Err(A::Error::custom("duplicate name"));
             }
-            let value = map.next_value_seed(Strict { depth, fault: &mut *self.fault })?;
+            let value = map.next_value_seed(Strict {
+                depth,
+                fault: &mut *self.fault,
+            })?;
             out.insert(name, value);
         }
         Ok(Value::Object(out))
@@ -127,7 +139,10 @@ mod tests {
     #[test]
     fn accepts_what_serde_json_accepts() {
         let text = r#"{"a":[1,-2,1.5,null,true,"é"],"b":{"c":{}}}"#;
-        assert_eq!(parse(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+        assert_eq!(
+            parse(text.as_bytes()).unwrap(),
+            serde_json::from_str::<Value>(text).unwrap()
+        );
     }
 
     #[test]
@@ -135,15 +150,24 @@ mod tests {
         let fault = parse(br#"{"a":[{"b":1,"b":2}]}"#).unwrap_err();
         assert_eq!(fault, JsonFault::DuplicateName("b".into()));
         // The same name written with an escape is the same name.
-        assert_eq!(parse(br#"{"a":1,"\u0061":2}"#).unwrap_err(), JsonFault::DuplicateName("a".into()));
+        assert_eq!(
+            parse(br#"{"a":1,"\u0061":2}"#).unwrap_err(),
+            JsonFault::DuplicateName("a".into())
+        );
     }
 
     #[test]
     fn refuses_depth_and_rubbish() {
         let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
-        assert_eq!(parse(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err(), JsonFault::TooDeep);
-        assert_eq!(parse(nested(100_000).as_bytes()).unwrap_err(), JsonFault::TooDeep);
+        assert_eq!(
+            parse(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err(),
+            JsonFault::TooDeep
+        );
+        assert_eq!(
+            parse(nested(100_000).as_bytes()).unwrap_err(),
+            JsonFault::TooDeep
+        );
         assert_eq!(parse(b"{} x").unwrap_err(), JsonFault::Malformed);
         assert_eq!(parse_object(b"[]").unwrap_err(), JsonFault::Malformed);
         assert!(!is_deeper_than(&parse(b"[[1]]").unwrap(), 2));

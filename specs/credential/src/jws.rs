@@ -64,7 +64,9 @@ impl Jws {
             kid: text("kid"),
             alg,
             signing_input: signing_input.to_owned(),
-            signature: decode(signature)?.try_into().map_err(|_| JwsFault::Malformed)?,
+            signature: decode(signature)?
+                .try_into()
+                .map_err(|_| JwsFault::Malformed)?,
         })
     }
 
@@ -78,7 +80,12 @@ impl Jws {
 }
 
 /// Signs `payload` with `typ` in the header, and the key's id as `kid` when `with_kid`.
-pub(crate) fn sign(typ: &str, with_kid: bool, payload: &Map<String, Value>, key: &SigningKey) -> String {
+pub(crate) fn sign(
+    typ: &str,
+    with_kid: bool,
+    payload: &Map<String, Value>,
+    key: &SigningKey,
+) -> String {
     let mut header = json!({ "alg": key.algorithm().name(), "typ": typ });
     if with_kid {
         header["kid"] = key.key_id().into();
@@ -99,5 +106,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 
 /// Base64url without padding, refusing padding and non-canonical trailing bits.
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, JwsFault> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| JwsFault::Malformed)
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| JwsFault::Malformed)
 }

@@ -164,7 +164,12 @@ impl SigningKey {
 
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SigningKey({} {})", self.algorithm().name(), self.key_id())
+        write!(
+            f,
+            "SigningKey({} {})",
+            self.algorithm().name(),
+            self.key_id()
+        )
     }
 }
 
@@ -229,7 +234,11 @@ impl PublicKey {
         if jwk.get("d").is_some() {
             return Err(KeyError::PrivateJwk);
         }
-        let text = |name| jwk.get(name).and_then(Value::as_str).ok_or(KeyError::Jwk(name));
+        let text = |name| {
+            jwk.get(name)
+                .and_then(Value::as_str)
+                .ok_or(KeyError::Jwk(name))
+        };
         let field = |name| -> Result<[u8; 32], KeyError> {
             let bytes = jws::decode(text(name)?).map_err(|_| KeyError::Jwk(name))?;
             bytes.try_into().map_err(|_| KeyError::Jwk(name))
@@ -276,7 +285,9 @@ impl PublicKey {
         let member = |name: &str| jwk[name].as_str().unwrap_or_default().to_owned();
         // RFC 7638 fixes order and form, so the text does not rely on a map's order.
         let text = match &self.0 {
-            Point::Ed25519(_) => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, member("x")),
+            Point::Ed25519(_) => {
+                format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, member("x"))
+            }
             Point::P256(_) => format!(
                 r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,
                 member("x"),
@@ -304,7 +315,12 @@ impl PublicKey {
 
 impl std::fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PublicKey({} {})", self.algorithm().name(), self.key_id())
+        write!(
+            f,
+            "PublicKey({} {})",
+            self.algorithm().name(),
+            self.key_id()
+        )
     }
 }
 
@@ -343,7 +359,10 @@ mod tests {
         let mut signature: [u8; 64] = signature.try_into().unwrap();
         key.verify(input.as_bytes(), &signature).unwrap();
         signature[5] ^= 1;
-        assert_eq!(key.verify(input.as_bytes(), &signature).unwrap_err().code(), "signature_invalid");
+        assert_eq!(
+            key.verify(input.as_bytes(), &signature).unwrap_err().code(),
+            "signature_invalid"
+        );
     }
 
     #[test]
@@ -355,7 +374,10 @@ mod tests {
             assert_eq!(key.public_key(), again.public_key());
             let public = key.public_key();
             assert_eq!(PublicKey::from_jwk(&public.to_jwk()).unwrap(), public);
-            assert_eq!(PublicKey::from_bytes(algorithm, &public.to_bytes()).unwrap(), public);
+            assert_eq!(
+                PublicKey::from_bytes(algorithm, &public.to_bytes()).unwrap(),
+                public
+            );
             public.verify(b"m", &again.sign(b"m")).unwrap();
             assert!(public.verify(b"n", &key.sign(b"m")).is_err());
             assert!(!format!("{key:?}").contains(&hex::encode(*key.to_bytes())));
@@ -364,7 +386,10 @@ mod tests {
 
     #[test]
     fn refuses_bad_keys() {
-        let good = SigningKey::from_bytes(Algorithm::EdDsa, &[7; 32]).unwrap().public_key().to_jwk();
+        let good = SigningKey::from_bytes(Algorithm::EdDsa, &[7; 32])
+            .unwrap()
+            .public_key()
+            .to_jwk();
         let with = |name: &str, value: Value| {
             let mut jwk = good.clone();
             jwk[name] = value;
@@ -379,7 +404,9 @@ mod tests {
         let mut identity = [0u8; 32];
         identity[0] = 1;
         assert_eq!(
-            PublicKey::from_bytes(Algorithm::EdDsa, &identity).unwrap_err().code(),
+            PublicKey::from_bytes(Algorithm::EdDsa, &identity)
+                .unwrap_err()
+                .code(),
             "key_point_invalid"
         );
         assert_eq!(
@@ -387,7 +414,9 @@ mod tests {
             KeyError::InvalidSecret
         );
         assert_eq!(
-            PublicKey::from_bytes(Algorithm::Es256, &[4; 65]).unwrap_err().code(),
+            PublicKey::from_bytes(Algorithm::Es256, &[4; 65])
+                .unwrap_err()
+                .code(),
             "key_point_invalid"
         );
     }

@@ -40,12 +40,30 @@ pub const MEDIA_TYPE: &str = "application/dc+sd-jwt";
 /// Claims with a meaning of their own: set through [`Issuance`], read through accessors, never
 /// among the claims about the subject.
 pub const REGISTERED_CLAIMS: [&str; 11] = [
-    "iss", "iat", "nbf", "exp", "sub", "jti", "vct", "vct#integrity", "aka_vcts", "cnf", "status",
+    "iss",
+    "iat",
+    "nbf",
+    "exp",
+    "sub",
+    "jti",
+    "vct",
+    "vct#integrity",
+    "aka_vcts",
+    "cnf",
+    "status",
 ];
 
 /// Claims that may never be behind a digest (SD-JWT VC, "Registered JWT Claims").
-const NEVER_DISCLOSABLE: [&str; 8] =
-    ["iss", "nbf", "exp", "cnf", "vct", "vct#integrity", "aka_vcts", "status"];
+const NEVER_DISCLOSABLE: [&str; 8] = [
+    "iss",
+    "nbf",
+    "exp",
+    "cnf",
+    "vct",
+    "vct#integrity",
+    "aka_vcts",
+    "status",
+];
 
 /// Names that the format keeps for itself.
 const FORMAT_NAMES: [&str; 3] = ["_sd", "_sd_alg", "..."];

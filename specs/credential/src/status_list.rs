@@ -11,10 +11,10 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use serde_json::{Map, Value, json};
 
+use crate::CLOCK_SKEW_S;
 use crate::json::JsonFault;
 use crate::jws::{self, Jws, JwsFault};
 use crate::keys::{PublicKey, SigningKey};
-use crate::CLOCK_SKEW_S;
 
 /// `typ` of a status list token.
 pub const TYP: &str = "statuslist+jwt";
@@ -201,7 +201,10 @@ impl StatusList {
             .and_then(|n| usize::try_from(n).ok())
             .filter(|n| *n <= MAX_LIST_BYTES)
             .ok_or(StatusListError::TooLarge(MAX_LIST_BYTES))?;
-        Ok(Self { bits, bytes: vec![0; bytes] })
+        Ok(Self {
+            bits,
+            bytes: vec![0; bytes],
+        })
     }
 
     /// As [`StatusList::new`], with the statuses that are not `Valid`.
@@ -254,7 +257,10 @@ impl StatusList {
     pub fn set(&mut self, index: u64, status: Status) -> Result<(), StatusListError> {
         let (value, mask) = (status.value(), self.mask());
         if value & !mask != 0 {
-            return Err(StatusListError::ValueTooLarge { value, bits: self.bits });
+            return Err(StatusListError::ValueTooLarge {
+                value,
+                bits: self.bits,
+            });
         }
         let (byte, shift) = self.place(index)?;
         self.bytes[byte] = (self.bytes[byte] & !(mask << shift)) | (value << shift);
@@ -264,7 +270,10 @@ impl StatusList {
     /// Byte and shift of `index`, checked to be in the list.
     fn place(&self, index: u64) -> Result<(usize, u32), StatusListError> {
         if index >= self.len() {
-            return Err(StatusListError::IndexOutOfRange { index, len: self.len() });
+            return Err(StatusListError::IndexOutOfRange {
+                index,
+                len: self.len(),
+            });
         }
         let bit = index * u64::from(self.bits);
         let byte = usize::try_from(bit / 8).expect("less than the length of a Vec");
@@ -277,7 +286,9 @@ impl StatusList {
 
     fn to_lst(&self) -> String {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(&self.bytes).expect("writing to a Vec cannot fail");
+        encoder
+            .write_all(&self.bytes)
+            .expect("writing to a Vec cannot fail");
         jws::encode(&encoder.finish().expect("writing to a Vec cannot fail"))
     }
 
@@ -325,7 +336,10 @@ pub fn sign(list: &StatusList, issuance: &StatusListIssuance<'_>, key: &SigningK
     if let Some(ttl_s) = issuance.ttl_s {
         claims.insert("ttl".into(), ttl_s.into());
     }
-    claims.insert("status_list".into(), json!({ "bits": list.bits, "lst": list.to_lst() }));
+    claims.insert(
+        "status_list".into(),
+        json!({ "bits": list.bits, "lst": list.to_lst() }),
+    );
     jws::sign(TYP, true, &claims, key)
 }
 
@@ -392,13 +406,21 @@ impl StatusListToken {
             Some(ttl) if ttl > 0 => Some(ttl),
             Some(_) => return Err(StatusListError::Claim("ttl")),
         };
-        let list = payload.get("status_list").ok_or(StatusListError::Claim("status_list"))?;
+        let list = payload
+            .get("status_list")
+            .ok_or(StatusListError::Claim("status_list"))?;
         let bits = list.get("bits").and_then(Value::as_u64);
         let bits = check_bits(bits.ok_or(StatusListError::Claim("status_list"))?)?;
         let lst = list.get("lst").and_then(Value::as_str);
         let lst = lst.ok_or(StatusListError::Claim("status_list"))?;
         let list = StatusList::from_lst(bits, lst)?;
-        Ok(VerifiedStatusList { list, uri: uri.to_owned(), issued_at, expires_at, ttl_s })
+        Ok(VerifiedStatusList {
+            list,
+            uri: uri.to_owned(),
+            issued_at,
+            expires_at,
+            ttl_s,
+        })
     }
 }
 

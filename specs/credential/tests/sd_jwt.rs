@@ -40,7 +40,10 @@ fn issued(issuer: &SigningKey, holder: &PublicKey) -> String {
             id: Some("record-1"),
             disclosable: &paths,
             holder: Some(holder),
-            status: Some(StatusReference { uri: "https://a.example/status/1".into(), index: 9 }),
+            status: Some(StatusReference {
+                uri: "https://a.example/status/1".into(),
+                index: 9,
+            }),
             ..Issuance::new("https://a.example", VCT, AT, &claims)
         },
         issuer,
@@ -54,7 +57,11 @@ fn issue_and_verify_with_either_algorithm() {
     for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
         let (issuer, holder) = (key(algorithm, 1), key(algorithm, 2).public_key());
         let text = issued(&issuer, &holder);
-        assert_eq!(text, issued(&issuer, &holder), "the same bytes give the same credential");
+        assert_eq!(
+            text,
+            issued(&issuer, &holder),
+            "the same bytes give the same credential"
+        );
         assert!(!text.contains(&common::b64("さくら")));
 
         let unverified = SdJwt::parse(&text).unwrap();
@@ -90,15 +97,22 @@ fn the_holder_shows_what_she_chooses() {
     let (issuer, holder) = (key(Algorithm::EdDsa, 1), key(Algorithm::Es256, 2));
     let credential = SdJwt::parse(&issued(&issuer, &holder.public_key())).unwrap();
     let mut binding = KeyBinding::new("https://v.example", "n-1", AT + 5);
-    binding.extra.insert("transaction_data_hashes".into(), json!(["abc"]));
+    binding
+        .extra
+        .insert("transaction_data_hashes".into(), json!(["abc"]));
     let shown = credential
         .present(&[Path::new(["place", "reference"])], &binding, &holder)
         .unwrap();
-    let policy = KeyBindingPolicy { audience: "https://v.example", nonce: "n-1", max_age_s: 60 };
+    let policy = KeyBindingPolicy {
+        audience: "https://v.example",
+        nonce: "n-1",
+        max_age_s: 60,
+    };
     let shown = SdJwt::parse(&shown).unwrap();
     assert!(shown.has_key_binding());
-    let verified =
-        shown.verify_with_key_binding(&issuer.public_key(), &policy, AT + 10).unwrap();
+    let verified = shown
+        .verify_with_key_binding(&issuer.public_key(), &policy, AT + 10)
+        .unwrap();
     assert_eq!(
         verified.credential().claims(),
         &json!({
@@ -109,15 +123,27 @@ fn the_holder_shows_what_she_chooses() {
         }),
         "a nested claim brings what it is nested in, and nothing else"
     );
-    assert_eq!(verified.key_binding_claims()["transaction_data_hashes"], json!(["abc"]));
+    assert_eq!(
+        verified.key_binding_claims()["transaction_data_hashes"],
+        json!(["abc"])
+    );
     assert_eq!(verified.presented_at(), AT + 5);
 }
 
 #[test]
 fn nothing_need_be_shown() {
-    let (issuer, holder) = (key(Algorithm::EdDsa, 1), key(Algorithm::EdDsa, 2).public_key());
-    let bare = SdJwt::parse(&issued(&issuer, &holder)).unwrap().disclose(&[]).unwrap();
-    let verified = SdJwt::parse(&bare).unwrap().verify(&issuer.public_key(), AT).unwrap();
+    let (issuer, holder) = (
+        key(Algorithm::EdDsa, 1),
+        key(Algorithm::EdDsa, 2).public_key(),
+    );
+    let bare = SdJwt::parse(&issued(&issuer, &holder))
+        .unwrap()
+        .disclose(&[])
+        .unwrap();
+    let verified = SdJwt::parse(&bare)
+        .unwrap()
+        .verify(&issuer.public_key(), AT)
+        .unwrap();
     assert_eq!(verified.disclosed(), &[]);
     assert!(verified.claims().get("vaccine_code").is_none());
     assert_eq!(verified.claims()["date"], "2025-04-01");
@@ -125,7 +151,10 @@ fn nothing_need_be_shown() {
 
 #[test]
 fn the_wallet_sees_what_it_can_show() {
-    let (issuer, holder) = (key(Algorithm::EdDsa, 1), key(Algorithm::EdDsa, 2).public_key());
+    let (issuer, holder) = (
+        key(Algorithm::EdDsa, 1),
+        key(Algorithm::EdDsa, 2).public_key(),
+    );
     let text = issued(&issuer, &holder);
     let mut shown: Vec<String> = SdJwt::parse(&text)
         .unwrap()
@@ -137,7 +166,14 @@ fn the_wallet_sees_what_it_can_show() {
     shown.sort();
     assert_eq!(
         shown,
-        ["place", "place.reference", "protocols[0]", "protocols[1]", "protocols[1].dose_number", "vaccine_code"]
+        [
+            "place",
+            "place.reference",
+            "protocols[0]",
+            "protocols[1]",
+            "protocols[1].dose_number",
+            "vaccine_code"
+        ]
     );
 }
 
@@ -150,8 +186,14 @@ fn presenting_is_refused() {
         credential.present(paths, binding, key).unwrap_err().code()
     };
     assert_eq!(code(&["date".into()], &binding, &holder), "claim_missing");
-    assert_eq!(code(&["nothing".into()], &binding, &holder), "claim_missing");
-    assert_eq!(code(&[], &binding, &key(Algorithm::EdDsa, 3)), "holder_key_mismatch");
+    assert_eq!(
+        code(&["nothing".into()], &binding, &holder),
+        "claim_missing"
+    );
+    assert_eq!(
+        code(&[], &binding, &key(Algorithm::EdDsa, 3)),
+        "holder_key_mismatch"
+    );
     let mut taken = binding;
     taken.extra.insert("aud".into(), "b".into());
     assert_eq!(code(&[], &taken, &holder), "claim_name_reserved");
@@ -161,16 +203,33 @@ fn presenting_is_refused() {
 fn issuing_is_refused() {
     let key = key(Algorithm::EdDsa, 1);
     let refused = |claims: Value, paths: &[Path]| {
-        let issuance = Issuance { disclosable: paths, ..Issuance::new("i", VCT, AT, &claims) };
-        issue(&issuance, &key, &mut FixedBytes(1)).unwrap_err().code()
+        let issuance = Issuance {
+            disclosable: paths,
+            ..Issuance::new("i", VCT, AT, &claims)
+        };
+        issue(&issuance, &key, &mut FixedBytes(1))
+            .unwrap_err()
+            .code()
     };
     assert_eq!(refused(json!([1]), &[]), "claims_not_object");
     for name in REGISTERED_CLAIMS {
-        assert_eq!(refused(json!({ name: "x" }), &[]), "claim_name_reserved", "{name}");
-        assert_eq!(refused(json!({}), &[name.into()]), "claim_name_reserved", "{name}");
+        assert_eq!(
+            refused(json!({ name: "x" }), &[]),
+            "claim_name_reserved",
+            "{name}"
+        );
+        assert_eq!(
+            refused(json!({}), &[name.into()]),
+            "claim_name_reserved",
+            "{name}"
+        );
     }
     for name in ["_sd", "...", "_sd_alg"] {
-        assert_eq!(refused(json!({ "a": [{ name: "x" }] }), &[]), "claim_name_reserved", "{name}");
+        assert_eq!(
+            refused(json!({ "a": [{ name: "x" }] }), &[]),
+            "claim_name_reserved",
+            "{name}"
+        );
     }
     assert_eq!(refused(json!({ "a": 1 }), &["b".into()]), "claim_missing");
     let mut deep = json!(1);
@@ -178,21 +237,35 @@ fn issuing_is_refused() {
         deep = json!([deep]);
     }
     assert_eq!(refused(json!({ "a": deep }), &[]), "too_deep");
-    assert_eq!(refused(json!({ "a": "x".repeat(MAX_BYTES) }), &[]), "too_large");
+    assert_eq!(
+        refused(json!({ "a": "x".repeat(MAX_BYTES) }), &[]),
+        "too_large"
+    );
     let many: Vec<u8> = vec![0; MAX_DISCLOSURES + 1];
     let all = Path::new([PathStep::from("a"), PathStep::All]);
-    assert_eq!(refused(json!({ "a": many }), &[all]), "disclosures_too_many");
-    let claims = json!({});
-    let backwards = Issuance { expires_at: Some(AT), ..Issuance::new("i", VCT, AT, &claims) };
     assert_eq!(
-        issue(&backwards, &key, &mut FixedBytes(1)).unwrap_err().code(),
+        refused(json!({ "a": many }), &[all]),
+        "disclosures_too_many"
+    );
+    let claims = json!({});
+    let backwards = Issuance {
+        expires_at: Some(AT),
+        ..Issuance::new("i", VCT, AT, &claims)
+    };
+    assert_eq!(
+        issue(&backwards, &key, &mut FixedBytes(1))
+            .unwrap_err()
+            .code(),
         "expiry_before_issue"
     );
 }
 
 #[test]
 fn salts_differ_and_digests_are_sorted() {
-    let (issuer, holder) = (key(Algorithm::EdDsa, 1), key(Algorithm::EdDsa, 2).public_key());
+    let (issuer, holder) = (
+        key(Algorithm::EdDsa, 1),
+        key(Algorithm::EdDsa, 2).public_key(),
+    );
     let text = issued(&issuer, &holder);
     let salts: std::collections::BTreeSet<String> = text
         .split('~')
@@ -204,7 +277,10 @@ fn salts_differ_and_digests_are_sorted() {
     let digests = payload_of(&text)["_sd"].as_array().unwrap().clone();
     let mut sorted = digests.clone();
     sorted.sort_by_key(ToString::to_string);
-    assert_eq!(digests, sorted, "their order tells nothing about the claims");
+    assert_eq!(
+        digests, sorted,
+        "their order tells nothing about the claims"
+    );
 }
 
 fn json_value() -> impl Strategy<Value = Value> {
@@ -252,7 +328,8 @@ proptest! {
             &mut FixedBytes(7),
         ).unwrap();
         let parsed = SdJwt::parse(&text).unwrap();
-        prop_assert_eq!(parsed.verify(&issuer.public_key(), AT).unwrap().claims(), &claims);
+        let verified = parsed.verify(&issuer.public_key(), AT).unwrap();
+        prop_assert_eq!(verified.claims(), &claims);
 
         let chosen: Vec<Path> =
             paths.iter().zip(&show).filter(|(_, s)| **s).map(|(p, _)| p.clone()).collect();

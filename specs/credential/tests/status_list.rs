@@ -49,11 +49,27 @@ fn a_copy_may_be_kept_until() {
     let until = |issuance: StatusListIssuance<'_>| {
         let token = sign(&list, &issuance, &key);
         let token = StatusListToken::parse(&token).unwrap();
-        token.verify(&key.public_key(), URI, AT).unwrap().usable_until(AT + 10)
+        token
+            .verify(&key.public_key(), URI, AT)
+            .unwrap()
+            .usable_until(AT + 10)
     };
     assert_eq!(until(issuance()), Some(AT + 610));
-    assert_eq!(until(StatusListIssuance { expires_at: Some(AT + 5), ..issuance() }), Some(AT + 5));
-    assert_eq!(until(StatusListIssuance { expires_at: None, ttl_s: None, ..issuance() }), None);
+    assert_eq!(
+        until(StatusListIssuance {
+            expires_at: Some(AT + 5),
+            ..issuance()
+        }),
+        Some(AT + 5)
+    );
+    assert_eq!(
+        until(StatusListIssuance {
+            expires_at: None,
+            ttl_s: None,
+            ..issuance()
+        }),
+        None
+    );
 }
 
 proptest! {
@@ -72,7 +88,7 @@ proptest! {
         let list = StatusList::from_entries(bits, 2000, entries.clone()).unwrap();
         let token = sign(&list, &issuance(), &key);
         let parsed = StatusListToken::parse(&token).unwrap();
-        prop_assert_eq!(parsed.key_id(), Some(key.key_id().as_str()));
+        prop_assert_eq!(parsed.key_id().map(str::to_owned), Some(key.key_id()));
         let verified = parsed.verify(&key.public_key(), URI, AT).unwrap();
         prop_assert_eq!(verified.list(), &list);
         for index in 0..2000 {

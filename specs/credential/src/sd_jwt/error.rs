@@ -269,13 +269,17 @@ impl SdJwtError {
             Self::AlgNone(Issuer) => "alg_none",
             Self::AlgNone(KeyBinding) => "key_binding_alg_none",
             Self::AlgUnsupported { part: Issuer, .. } => "alg_unsupported",
-            Self::AlgUnsupported { part: KeyBinding, .. } => "key_binding_alg_unsupported",
+            Self::AlgUnsupported {
+                part: KeyBinding, ..
+            } => "key_binding_alg_unsupported",
             Self::AlgMismatch(Issuer) => "alg_mismatch",
             Self::AlgMismatch(KeyBinding) => "key_binding_alg_mismatch",
             Self::Crit(Issuer) => "crit_unsupported",
             Self::Crit(KeyBinding) => "key_binding_crit_unsupported",
             Self::Typ { part: Issuer, .. } => "typ_unexpected",
-            Self::Typ { part: KeyBinding, .. } => "key_binding_typ_unexpected",
+            Self::Typ {
+                part: KeyBinding, ..
+            } => "key_binding_typ_unexpected",
             Self::Signature(Issuer) => "signature_invalid",
             Self::Signature(KeyBinding) => "key_binding_signature_invalid",
             Self::IssuerKeyUnknown { .. } => "issuer_key_unknown",

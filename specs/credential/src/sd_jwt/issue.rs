@@ -73,7 +73,10 @@ pub fn issue(
 ) -> Result<String, IssueError> {
     let claims = issuance.claims.as_object().ok_or(IssueError::NotAnObject)?;
     check_claims(claims, issuance.claims)?;
-    let payload = registered(issuance)?.into_iter().chain(claims.clone()).collect();
+    let payload = registered(issuance)?
+        .into_iter()
+        .chain(claims.clone())
+        .collect();
 
     let mut seed = Zeroizing::new([0u8; 32]);
     rng.fill_bytes(&mut *seed);
@@ -98,7 +101,10 @@ fn check_claims(claims: &Map<String, Value>, value: &Value) -> Result<(), IssueE
     if strict::is_deeper_than(value, MAX_ISSUED_DEPTH) {
         return Err(IssueError::TooDeep);
     }
-    if let Some(name) = claims.keys().find(|name| REGISTERED_CLAIMS.contains(&name.as_str())) {
+    if let Some(name) = claims
+        .keys()
+        .find(|name| REGISTERED_CLAIMS.contains(&name.as_str()))
+    {
         return Err(IssueError::ReservedClaim(name.clone()));
     }
     match super::verify::find_name(value, &FORMAT_NAMES) {
@@ -119,7 +125,10 @@ fn registered(issuance: &Issuance<'_>) -> Result<Map<String, Value>, IssueError>
     out.insert("iat".into(), issuance.issued_at.into());
     if let Some(exp) = issuance.expires_at {
         if exp <= issuance.issued_at {
-            return Err(IssueError::ExpiryBeforeIssue { exp, iat: issuance.issued_at });
+            return Err(IssueError::ExpiryBeforeIssue {
+                exp,
+                iat: issuance.issued_at,
+            });
         }
         out.insert("exp".into(), exp.into());
     }

@@ -24,7 +24,10 @@ pub(super) fn conceal(
     let mut count = 0u64;
     let mut builder = kit::SdJwtBuilder::new(claims).with_salt_generator(move || {
         // One secret seed per credential: the salts are independent to everybody without it.
-        let hash = Sha256::new().chain_update(*seed).chain_update(count.to_be_bytes()).finalize();
+        let hash = Sha256::new()
+            .chain_update(*seed)
+            .chain_update(count.to_be_bytes())
+            .finalize();
         count += 1;
         jws::encode(&hash[..16])
     });
@@ -34,7 +37,11 @@ pub(super) fn conceal(
     match builder.encode() {
         Ok(encoded) => Ok(Concealed {
             payload: encoded.payload,
-            disclosures: encoded.disclosures.iter().map(|d| d.as_str().to_owned()).collect(),
+            disclosures: encoded
+                .disclosures
+                .iter()
+                .map(|d| d.as_str().to_owned())
+                .collect(),
         }),
         Err(kit::SdJwtError::NoSuchClaim(path)) => Err(IssueError::NoSuchClaim(from_kit(&path))),
         // Depth, reserved names and randomness are ruled out before the builder is called.
@@ -52,7 +59,9 @@ pub(super) struct Processed {
 
 /// Matches disclosures to digests (RFC 9901 §7.1, step 3). `text` has no key binding JWT.
 pub(super) fn process(text: &str) -> Result<Processed, SdJwtError> {
-    let processed = parse(text)?.process().map_err(|error| explain(text, error))?;
+    let processed = parse(text)?
+        .process()
+        .map_err(|error| explain(text, error))?;
     Ok(Processed {
         disclosed: processed.disclosed_paths().map(from_kit).collect(),
         payload: processed.payload,
@@ -77,7 +86,10 @@ fn parse(text: &str) -> Result<kit::SdJwt, SdJwtError> {
 fn explain(text: &str, error: kit::SdJwtError) -> SdJwtError {
     use kit::SdJwtError as E;
     let index = |encoded: &str| {
-        text.split('~').skip(1).position(|part| part == encoded).unwrap_or_default()
+        text.split('~')
+            .skip(1)
+            .position(|part| part == encoded)
+            .unwrap_or_default()
     };
     match error {
         E::InvalidDisclosure { disclosure, .. } => {

@@ -23,7 +23,12 @@ impl<'a> KeyBinding<'a> {
     /// A key binding without further claims.
     #[must_use]
     pub fn new(audience: &'a str, nonce: &'a str, issued_at: i64) -> Self {
-        Self { audience, nonce, issued_at, extra: Map::new() }
+        Self {
+            audience,
+            nonce,
+            issued_at,
+            extra: Map::new(),
+        }
     }
 }
 

@@ -9,10 +9,10 @@ use super::{
     FORMAT_NAMES, KEY_BINDING_TYP, MAX_BYTES, MAX_DEPTH, MAX_DISCLOSURES, NEVER_DISCLOSABLE, Path,
     REGISTERED_CLAIMS, SdJwtError, StatusReference, TYP,
 };
+use crate::CLOCK_SKEW_S;
 use crate::json::{self, JsonFault};
 use crate::jws::{self, Jws};
 use crate::keys::PublicKey;
-use crate::CLOCK_SKEW_S;
 
 /// A credential or presentation that nobody has verified. Its accessors say what it *claims*.
 #[derive(Debug, Clone)]
@@ -62,7 +62,11 @@ impl SdJwt {
             "" => None,
             text => Some(parse_jws(Part::KeyBinding, text, KEY_BINDING_TYP)?),
         };
-        Ok(Self { presented: presented.to_owned(), issuer_jwt, key_binding })
+        Ok(Self {
+            presented: presented.to_owned(),
+            issuer_jwt,
+            key_binding,
+        })
     }
 
     /// `iss`, unverified: who to ask for a key.
@@ -117,7 +121,10 @@ impl SdJwt {
     /// # Errors
     /// [`SdJwtError`].
     pub fn verify(&self, key: &PublicKey, at: i64) -> Result<VerifiedSdJwt, SdJwtError> {
-        self.issuer_jwt.verify(key).map_err(|f| SdJwtError::from_jws(Part::Issuer, f))?;
+        self.issuer_jwt
+            .verify(key)
+            .map_err(|f| SdJwtError::from_jws(Part::Issuer, f))?;
+        check_hash(&self.issuer_jwt.payload)?;
         let processed = process(&self.presented)?;
         let verified = VerifiedSdJwt::new(self, processed, *key)?;
         check_times(&verified, at)?;
@@ -155,8 +162,12 @@ impl SdJwt {
     ) -> Result<VerifiedPresentation, SdJwtError> {
         let credential = self.verify(key, at)?;
         let holder = credential.holder.ok_or(SdJwtError::HolderKeyMissing)?;
-        let jwt = self.key_binding.as_ref().ok_or(SdJwtError::KeyBindingMissing)?;
-        jwt.verify(&holder).map_err(|f| SdJwtError::from_jws(Part::KeyBinding, f))?;
+        let jwt = self
+            .key_binding
+            .as_ref()
+            .ok_or(SdJwtError::KeyBindingMissing)?;
+        jwt.verify(&holder)
+            .map_err(|f| SdJwtError::from_jws(Part::KeyBinding, f))?;
 
         let text = |name| jwt.payload.get(name).and_then(Value::as_str);
         if text("aud") != Some(policy.audience) {
@@ -179,7 +190,11 @@ impl SdJwt {
             let max_age_s = policy.max_age_s;
             return Err(SdJwtError::KeyBindingTooOld { iat, at, max_age_s });
         }
-        Ok(VerifiedPresentation { credential, key_binding: jwt.payload.clone(), issued_at: iat })
+        Ok(VerifiedPresentation {
+            credential,
+            key_binding: jwt.payload.clone(),
+            issued_at: iat,
+        })
     }
 
     pub(super) fn presented(&self) -> &str {
@@ -297,7 +312,10 @@ impl VerifiedSdJwt {
                 return Err(SdJwtError::Claim(name));
             }
         }
-        let vct = payload.get("vct").and_then(Value::as_str).ok_or(SdJwtError::Claim("vct"))?;
+        let vct = payload
+            .get("vct")
+            .and_then(Value::as_str)
+            .ok_or(SdJwtError::Claim("vct"))?;
         let vct = vct.to_owned();
         let claims = payload
             .iter()
@@ -380,12 +398,23 @@ fn parse_jws(part: Part, token: &str, typ: &str) -> Result<Jws, SdJwtError> {
 
 fn check_disclosure(index: usize, disclosure: &str) -> Result<(), SdJwtError> {
     let malformed = SdJwtError::DisclosureMalformed(index);
-    let Ok(bytes) = jws::decode(disclosure) else { return Err(malformed) };
+    let Ok(bytes) = jws::decode(disclosure) else {
+        return Err(malformed);
+    };
     match json::parse(&bytes) {
         Ok(Value::Array(_)) => Ok(()),
         Err(JsonFault::TooDeep) => Err(SdJwtError::TooDeep),
         Err(JsonFault::DuplicateName(name)) => Err(SdJwtError::DuplicateName(name)),
         Ok(_) | Err(JsonFault::Malformed) => Err(malformed),
+    }
+}
+
+/// SHA-256 is the default and the only digest taken: `sd_hash` and disclosures have one rule.
+fn check_hash(payload: &Map<String, Value>) -> Result<(), SdJwtError> {
+    match payload.get("_sd_alg").map(Value::as_str) {
+        None | Some(Some("sha-256")) => Ok(()),
+        Some(Some(name)) => Err(SdJwtError::HashUnsupported(name.to_owned())),
+        Some(None) => Err(SdJwtError::PayloadMalformed),
     }
 }
 
@@ -404,8 +433,13 @@ fn process(presented: &str) -> Result<Processed, SdJwtError> {
     if let Some(name) = find_name(&payload, &FORMAT_NAMES) {
         return Err(SdJwtError::NameReserved(name.to_owned()));
     }
-    let Value::Object(payload) = payload else { return Err(SdJwtError::PayloadMalformed) };
-    Ok(Processed { payload, disclosed: processed.disclosed })
+    let Value::Object(payload) = payload else {
+        return Err(SdJwtError::PayloadMalformed);
+    };
+    Ok(Processed {
+        payload,
+        disclosed: processed.disclosed,
+    })
 }
 
 fn check_times(verified: &VerifiedSdJwt, at: i64) -> Result<(), SdJwtError> {
@@ -420,13 +454,16 @@ fn check_times(verified: &VerifiedSdJwt, at: i64) -> Result<(), SdJwtError> {
 
 /// A NumericDate (RFC 7519 §2), fractions dropped.
 fn numeric_date(map: &Map<String, Value>, name: &'static str) -> Result<Option<i64>, SdJwtError> {
-    let Some(value) = map.get(name) else { return Ok(None) };
+    let Some(value) = map.get(name) else {
+        return Ok(None);
+    };
     if let Some(seconds) = value.as_i64() {
         return Ok(Some(seconds));
     }
     match value.as_f64() {
         // Beyond 2^53 a double has no whole seconds, and no date means that anyway.
-        Some(seconds) if seconds.abs() < 9_007_199_254_740_992.0 => {
+        Some(seconds) if seconds.abs() < 9_007_199_254_740_992.0 =>
+        {
             #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
             Ok(Some(seconds.floor() as i64))
         }
@@ -446,12 +483,19 @@ fn holder_key(payload: &Map<String, Value>) -> Result<Option<PublicKey>, SdJwtEr
 }
 
 fn status_reference(payload: &Map<String, Value>) -> Result<Option<StatusReference>, SdJwtError> {
-    let Some(status) = payload.get("status") else { return Ok(None) };
-    let list = status.get("status_list").ok_or(SdJwtError::StatusUnsupported)?;
+    let Some(status) = payload.get("status") else {
+        return Ok(None);
+    };
+    let list = status
+        .get("status_list")
+        .ok_or(SdJwtError::StatusUnsupported)?;
     let uri = list.get("uri").and_then(Value::as_str);
     let index = list.get("idx").and_then(Value::as_u64);
     match (uri, index) {
-        (Some(uri), Some(index)) => Ok(Some(StatusReference { uri: uri.to_owned(), index })),
+        (Some(uri), Some(index)) => Ok(Some(StatusReference {
+            uri: uri.to_owned(),
+            index,
+        })),
         _ => Err(SdJwtError::Claim("status")),
     }
 }
