@@ -1,0 +1,513 @@
+//! Frozen encodings: what was written once must come out the same for ever, and what was refused must stay refused.
+//!
+//! `TEGATA_WRITE_VECTORS=1 cargo test -p tegata-consent --test vectors` writes the files anew; the difference is a change of
+//! format and belongs into a decision record.
+
+mod world;
+
+use coset::{CborSerializable, TaggedCborSerializable};
+use serde::{Deserialize, Serialize};
+use tegata_consent::SUITE_X25519;
+use tegata_consent::cbor;
+use tegata_consent::cose::{Sign1, Signed};
+use tegata_consent::deposit::{Deposit, DepositReceipt, EMPTY_HEAD};
+use tegata_consent::entry::{Body, Entry, OrganisationChange, OrganisationSuspension};
+use tegata_consent::header::{
+    Certificate, CertifiedHeader, CommitSignature, Header, ValidatorSet, VoteStep, vote_bytes,
+};
+use tegata_consent::ids::{Address, ChainId, DrawerId, Hash, Nonce, RecordId, Salt};
+use tegata_consent::invitation::{Drawer, Invitation, pairing_hash};
+use tegata_consent::keys::VaultSecret;
+use tegata_consent::order::Order;
+use tegata_consent::organisation::Role;
+use tegata_consent::request::ConsentRequest;
+use tegata_consent::scope::Scope;
+use world::{DAY_MS, START_MS, World, id, key, organisation};
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Vector {
+    name: String,
+    /// Hexadecimal.
+    bytes: String,
+    /// Absent: accepted. Otherwise a part of the reason.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    refused: Option<String>,
+    /// The id or hash of what was accepted, hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    hash: Option<String>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Vectors {
+    page: String,
+    chain: String,
+    vectors: Vec<Vector>,
+}
+
+fn frozen(file: &str, vectors: Vectors) {
+    let path = format!("{}/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("TEGATA_WRITE_VECTORS").is_some() {
+        std::fs::write(
+            &path,
+            serde_json::to_string_pretty(&vectors).unwrap() + "\n",
+        )
+        .unwrap();
+    }
+    let text = std::fs::read_to_string(&path).expect("the vectors are in the repository");
+    let stored: Vectors = serde_json::from_str(&text).unwrap();
+    assert_eq!(stored, vectors, "{file}: an encoding has changed");
+}
+
+fn accepted(name: &str, bytes: &[u8], hash: Option<[u8; 32]>) -> Vector {
+    Vector {
+        name: name.into(),
+        bytes: hex::encode(bytes),
+        refused: None,
+        hash: hash.map(hex::encode),
+    }
+}
+
+fn refused(name: &str, bytes: &[u8], reason: &str) -> Vector {
+    Vector {
+        name: name.into(),
+        bytes: hex::encode(bytes),
+        refused: Some(reason.into()),
+        hash: None,
+    }
+}
+
+/// The signature of `key` over any payload, in an entry's envelope.
+fn entry_with(payload: Vec<u8>, chain: &ChainId) -> Vec<u8> {
+    Sign1::sign(&key("g"), tegata_consent::entry::ENTRY_TYPE, chain, payload).to_bytes()
+}
+
+#[test]
+fn entries() {
+    let world = World::new();
+    let chain = world.chain;
+    let clinic = organisation(
+        "clinic",
+        &[Role::Issuer, Role::Verifier],
+        &["vaccination"],
+        &[("care", &["vaccination"])],
+    );
+    let mut full_grant = world.grant_body();
+    full_grant.uses_max = Some(3);
+    full_grant.request = Some(Hash([8; 32]));
+    let good = [
+        (
+            "organisation registered",
+            world.registry(&Body::OrganisationRegistered(clinic.clone()), 3),
+        ),
+        (
+            "organisation changed",
+            world.registry(
+                &Body::OrganisationChanged(OrganisationChange {
+                    id: id("clinic"),
+                    sequence: 1,
+                    organisation: clinic,
+                }),
+                4,
+            ),
+        ),
+        (
+            "organisation suspended",
+            world.registry(
+                &Body::OrganisationSuspended(OrganisationSuspension {
+                    id: id("clinic"),
+                    sequence: 2,
+                    suspended: true,
+                }),
+                3,
+            ),
+        ),
+        ("grant", world.grant("g", world.grant_body())),
+        ("grant with all keys", world.grant("g", full_grant)),
+        ("revocation", world.revocation("g")),
+        ("access", world.access("g", "clinic", 1)),
+    ];
+    let mut vectors: Vec<_> = good
+        .iter()
+        .map(|(name, entry)| accepted(name, entry.bytes(), Some(entry.id().0)))
+        .collect();
+
+    // coset, which we did not write, reads the same structure and checks the same signature
+    for (name, entry) in &good {
+        let sign1 = coset::CoseSign1::from_tagged_slice(entry.bytes())
+            .unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert_eq!(
+            sign1.protected.header.alg,
+            Some(coset::Algorithm::Assigned(coset::iana::Algorithm::EdDSA))
+        );
+        assert_eq!(sign1.protected.header.key_id, entry.entry().signer().0);
+        sign1
+            .verify_signature(&chain.0, |signature, message| {
+                tegata_consent::cose::verify_strict(&entry.entry().signer(), message, signature)
+            })
+            .unwrap();
+    }
+
+    let grant = good[3].1.bytes().to_vec();
+    let payload = cbor_payload(&grant);
+    let with_kind = |kind: u8| {
+        let mut payload = payload.clone();
+        assert_eq!(payload[1], 16, "kinds below 24 are one byte");
+        if kind < 24 {
+            payload[1] = kind
+        } else {
+            payload.splice(1..2, [24, kind]);
+        }
+        entry_with(payload, &chain)
+    };
+    for kind in [0, 4, 5, 6, 7, 8, 9, 15, 19, 24, 25, 26, 27, 28, 29, 30, 31] {
+        vectors.push(refused(
+            &format!("kind {kind}, which nothing uses yet"),
+            &with_kind(kind),
+            "is not accepted by this version",
+        ));
+    }
+    let mut cut = grant.clone();
+    cut.truncate(grant.len() - 1);
+    vectors.push(refused("cut off", &cut, "malformed"));
+    let mut longer = grant.clone();
+    longer.push(0);
+    vectors.push(refused(
+        "trailing byte",
+        &longer,
+        "not the deterministic encoding",
+    ));
+    let mut untagged = grant.clone();
+    untagged.remove(0);
+    vectors.push(refused("without tag 18", &untagged, "malformed"));
+    let mut long_length = grant.clone();
+    assert_eq!(long_length[1], 0x84);
+    long_length.splice(1..2, [0x98, 4]);
+    vectors.push(refused(
+        "array length in two bytes",
+        &long_length,
+        "not the deterministic encoding",
+    ));
+    let mut doubled = payload.clone();
+    let at = 11; // behind array head, kind, and a time of nine bytes
+    assert_eq!(doubled[at] & 0xe0, 0xa0, "the body is a map");
+    doubled[at] += 1;
+    doubled.splice(at + 1..at + 1, [1, 0x58, 32].into_iter().chain([7; 32]));
+    vectors.push(refused(
+        "duplicate key in the body",
+        &entry_with(doubled, &chain),
+        "not the deterministic encoding",
+    ));
+    let mut unknown = payload.clone();
+    unknown[at] += 1;
+    unknown.extend_from_slice(&[0x18, 99, 0]);
+    vectors.push(refused(
+        "unknown key in the body",
+        &entry_with(unknown, &chain),
+        "not the deterministic encoding",
+    ));
+    vectors.push(refused("over 16 KiB", &vec![0xd2; 16_385], "16385 bytes"));
+    vectors.push(refused("empty", &[], "malformed"));
+    let mut altered = grant.clone();
+    let last = altered.len() - 1;
+    altered[last] ^= 1;
+    vectors.push(refused("altered signature", &altered, "does not hold"));
+    let other_chain = Entry::sign(
+        &key("g"),
+        &ChainId([9; 32]),
+        START_MS,
+        Body::Grant(world.grant_body()),
+    );
+    vectors.push(refused(
+        "signed for another ledger",
+        &other_chain.to_bytes(),
+        "does not hold",
+    ));
+    let other_type =
+        Sign1::sign(&key("g"), "application/tegata-order+cbor", &chain, payload).to_bytes();
+    vectors.push(refused(
+        "another type",
+        &other_type,
+        "type \"application/tegata-order+cbor\"",
+    ));
+
+    for vector in &vectors {
+        let bytes = hex::decode(&vector.bytes).unwrap();
+        let result = Entry::parse(&bytes).and_then(|entry| entry.verify(&chain));
+        match (&vector.refused, result) {
+            (None, Ok(entry)) => assert_eq!(
+                vector.hash.as_deref(),
+                Some(entry.id().to_string().as_str()),
+                "{}",
+                vector.name
+            ),
+            (Some(reason), Err(error)) => assert!(
+                error.to_string().contains(reason),
+                "{}: {error}",
+                vector.name
+            ),
+            (expected, found) => panic!("{}: expected {expected:?}, found {found:?}", vector.name),
+        }
+    }
+    frozen(
+        "entries.json",
+        Vectors {
+            page: "entries.md".into(),
+            chain: chain.to_string(),
+            vectors,
+        },
+    );
+}
+
+fn cbor_payload(envelope: &[u8]) -> Vec<u8> {
+    coset::CoseSign1::from_tagged_slice(envelope)
+        .unwrap()
+        .payload
+        .unwrap()
+}
+
+#[test]
+fn envelopes() {
+    let chain = ChainId([1; 32]);
+    let vault = VaultSecret::new([1; 32]);
+    let drawer = DrawerId([2; 16]);
+    let invitation = Invitation {
+        suite: SUITE_X25519,
+        host: id("host"),
+        depositor: id("clinic"),
+        pairing: pairing_hash(&id("clinic"), "ABCD"),
+        drawers: vec![Drawer {
+            id: drawer,
+            category: "vaccination".into(),
+            epoch: 1,
+            drawer_key: vault.drawer_secret(&drawer).seal_key(),
+            reader_key: vault.reader_secret(&drawer).seal_key(),
+        }],
+        holder: tegata_consent::cose::public_key(&vault.holder_key(&id("clinic"))),
+        record_types: vec!["vaccination".into()],
+        expires_ms: START_MS + DAY_MS,
+        nonce: Nonce([4; 16]),
+    };
+    let deposit = Deposit {
+        depositor: id("clinic"),
+        drawer,
+        record: RecordId([3; 16]),
+        date_ms: START_MS,
+        file: Hash([5; 32]),
+        length: 2500,
+        lock: Hash([6; 32]),
+        invitation: Hash([7; 32]),
+    };
+    let receipt = DepositReceipt {
+        host: id("host"),
+        drawer,
+        sequence: 1,
+        previous: EMPTY_HEAD,
+        deposit: Hash([8; 32]),
+        received_ms: START_MS,
+    };
+    let request = ConsentRequest {
+        recipient: id("clinic"),
+        categories: vec!["infant_checkup".into(), "vaccination".into()],
+        purpose: "care".into(),
+        legal_basis: "consent".into(),
+        retention_days: 30,
+        until_ms: START_MS + DAY_MS,
+        uses_max: None,
+        reference: "患者 42".into(),
+        expires_ms: START_MS + 600_000,
+        nonce: Nonce([9; 16]),
+    };
+    let order = Order {
+        grant: vault.grant_id(&[1; 16]),
+        host: id("host"),
+        salt: Salt([6; 32]),
+        scope: Scope {
+            records: Some(vec![RecordId([3; 16])]),
+            from_ms: Some(1),
+            until_ms: Some(2),
+            ..Scope::of_drawers(vec![drawer])
+        },
+    };
+    let envelopes = [
+        ("invitation", invitation.sign(&vault.vault_key(), &chain)),
+        ("deposit", deposit.sign(&key("clinic"), &chain)),
+        ("deposit receipt", receipt.sign(&key("host"), &chain)),
+        ("consent request", request.sign(&key("clinic"), &chain)),
+        ("order", order.sign(&vault.grant_key(&[1; 16]), &chain)),
+    ];
+    let vectors: Vec<_> = envelopes
+        .iter()
+        .map(|(name, envelope)| accepted(name, &envelope.to_bytes(), None))
+        .collect();
+    assert_eq!(
+        Invitation::open(&envelopes[0].1.to_bytes(), &chain)
+            .unwrap()
+            .0,
+        invitation
+    );
+    assert_eq!(
+        Deposit::open(&envelopes[1].1.to_bytes(), &chain).unwrap().0,
+        deposit
+    );
+    assert_eq!(
+        DepositReceipt::open(&envelopes[2].1.to_bytes(), &chain)
+            .unwrap()
+            .0,
+        receipt
+    );
+    assert_eq!(
+        ConsentRequest::open(&envelopes[3].1.to_bytes(), &chain)
+            .unwrap()
+            .0,
+        request
+    );
+    assert_eq!(
+        Order::open(&envelopes[4].1.to_bytes(), &chain).unwrap().0,
+        order
+    );
+    // every single altered byte is noticed
+    let bytes = envelopes[1].1.to_bytes();
+    for position in 0..bytes.len() {
+        let mut altered = bytes.clone();
+        altered[position] ^= 1;
+        assert!(Deposit::open(&altered, &chain).is_err(), "byte {position}");
+    }
+    frozen(
+        "envelopes.json",
+        Vectors {
+            page: "encoding.md, vault.md, grant.md".into(),
+            chain: chain.to_string(),
+            vectors,
+        },
+    );
+}
+
+fn certified(signers: usize) -> (ChainId, ValidatorSet, CertifiedHeader) {
+    let world = World::empty();
+    let set = world.genesis.validator_set();
+    let header = Header {
+        version: 1,
+        chain: world.chain,
+        height: 7,
+        time_ms: START_MS + 7,
+        proposer: Address::of(&set.validators()[0].key),
+        previous: Hash([1; 32]),
+        log_size: 3,
+        log_root: Hash([2; 32]),
+        state_root: Hash([3; 32]),
+        validators: set.hash(),
+        next_validators: set.hash(),
+    };
+    let hash = header.hash();
+    let sign = |i: usize| {
+        use ed25519_dalek::Signer;
+        let key = key(&format!("validator{i}"));
+        let address = Address::of(&tegata_consent::cose::public_key(&key));
+        let message = vote_bytes(
+            &world.chain,
+            VoteStep::Precommit,
+            7,
+            1,
+            Some(&hash),
+            &address,
+        );
+        CommitSignature {
+            address,
+            signature: key.sign(&message).to_bytes().into(),
+        }
+    };
+    let certificate = Certificate {
+        height: 7,
+        round: 1,
+        header: hash,
+        signatures: (0..signers).map(sign).collect(),
+    };
+    (
+        world.chain,
+        set,
+        CertifiedHeader {
+            header,
+            certificate,
+        },
+    )
+}
+
+#[test]
+fn headers() {
+    let (chain, set, good) = certified(3);
+    let mut vectors = vec![accepted(
+        "certified header",
+        &cbor::encode(&good),
+        Some(good.header.hash().0),
+    )];
+    let mut refuse = |name: &str, reason: &str, change: &dyn Fn(&mut CertifiedHeader)| {
+        let mut other = good.clone();
+        change(&mut other);
+        vectors.push(refused(name, &cbor::encode(&other), reason));
+    };
+    refuse("two of four", "more than two thirds", &|c| {
+        c.certificate.signatures.pop();
+    });
+    refuse("no signature", "more than two thirds", &|c| {
+        c.certificate.signatures.clear()
+    });
+    refuse("one signs twice", "signed twice", &|c| {
+        let first = c.certificate.signatures[0].clone();
+        c.certificate.signatures[1] = first;
+    });
+    refuse("a stranger", "is not a validator", &|c| {
+        c.certificate.signatures[0].address = Address([9; 20])
+    });
+    refuse("altered signature", "does not hold", &|c| {
+        c.certificate.signatures[0].signature[0] ^= 1
+    });
+    refuse("another round", "does not hold", &|c| {
+        c.certificate.round = 2
+    });
+    refuse("another height", "another block", &|c| c.header.height = 8);
+    refuse("another state root", "another block", &|c| {
+        c.header.state_root = Hash([9; 32])
+    });
+    refuse("another log root", "another block", &|c| {
+        c.header.log_root = Hash([9; 32])
+    });
+    refuse("another ledger", "belongs to ledger", &|c| {
+        c.header.chain = ChainId([9; 32])
+    });
+    refuse("another version", "version 2", &|c| c.header.version = 2);
+    for vector in &vectors {
+        let bytes = hex::decode(&vector.bytes).unwrap();
+        let header: CertifiedHeader = cbor::decode(&bytes, CertifiedHeader::LIMIT).unwrap();
+        match (&vector.refused, header.verify(&chain, &set)) {
+            (None, Ok(_)) => {}
+            (Some(reason), Err(error)) => assert!(
+                error.to_string().contains(reason),
+                "{}: {error}",
+                vector.name
+            ),
+            (expected, found) => panic!("{}: expected {expected:?}, found {found:?}", vector.name),
+        }
+    }
+    let other_set = ValidatorSet::new(set.validators()[..3].to_vec());
+    assert!(good.clone().verify(&chain, &other_set).is_err());
+    frozen(
+        "ledger.json",
+        Vectors {
+            page: "ledger.md".into(),
+            chain: chain.to_string(),
+            vectors,
+        },
+    );
+}
+
+#[test]
+fn coset_reads_countersigned_entries_back_to_the_same_bytes() {
+    let world = World::new();
+    let grant = world.grant("g", world.grant_body());
+    let sign1 = coset::CoseSign1::from_tagged_slice(grant.bytes()).unwrap();
+    assert_eq!(sign1.clone().to_tagged_vec().unwrap(), grant.bytes());
+    assert!(
+        coset::CoseSign1::from_slice(grant.bytes()).is_err(),
+        "the tag is part of the format"
+    );
+}
