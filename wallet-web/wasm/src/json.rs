@@ -22,7 +22,9 @@ pub(crate) fn id<T: FromStr<Err: Display>>(text: &str) -> Result<T, JsError> {
 
 /// Reads 32 bytes.
 pub(crate) fn bytes32(bytes: &[u8], what: &str) -> Result<[u8; 32], JsError> {
-    bytes.try_into().map_err(|_| JsError::new(&format!("{what} has {} bytes, not 32", bytes.len())))
+    bytes
+        .try_into()
+        .map_err(|_| JsError::new(&format!("{what} has {} bytes, not 32", bytes.len())))
 }
 
 /// Bytes as base64url without padding.
@@ -32,7 +34,9 @@ pub(crate) fn base64url(bytes: &[u8]) -> String {
 
 /// Reads base64url without padding.
 pub(crate) fn from_base64url(text: &str, what: &str) -> Result<Vec<u8>, JsError> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| JsError::new(&format!("{what} is not base64url")))
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| JsError::new(&format!("{what} is not base64url")))
 }
 
 /// An organisation with the header that proves it.
@@ -43,14 +47,10 @@ pub(crate) fn organisation(proven: &Proven<OrganisationState>) -> String {
         json!({
             "id": state.id.to_string(),
             "name": { "ja": organisation.name.ja, "en": organisation.name.en },
-            "roles": organisation.roles.iter().map(|role| match role {
-                Role::Issuer => "issuer",
-                Role::Verifier => "verifier",
-                Role::Host => "host",
-                Role::Validator => "validator",
-                Role::Auditor => "auditor",
-            }).collect::<Vec<_>>(),
-            "url": organisation.url,
+            "roles": organisation.roles.iter().map(|role| role_name(*role)).collect::<Vec<_>>(),
+            "services": organisation.services.iter().map(|service| json!({
+                "role": role_name(service.role), "url": service.url,
+            })).collect::<Vec<_>>(),
             "did": organisation.did,
             "keys": organisation.keys.iter().map(|key| json!({
                 "use": match key.key_use {
@@ -77,10 +77,20 @@ pub(crate) fn organisation(proven: &Proven<OrganisationState>) -> String {
     json!({ "height": header.height, "timeMs": header.time_ms, "organisation": state }).to_string()
 }
 
+const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Issuer => "issuer",
+        Role::Verifier => "verifier",
+        Role::Host => "host",
+        Role::Validator => "validator",
+        Role::Auditor => "auditor",
+    }
+}
+
 /// A grant's state with the header that proves it.
-pub(crate) fn grant(proven: &Proven<GrantState>) -> String {
+pub(crate) fn grant(proven: &Proven<GrantState>) -> Value {
     let header = proven.header.header();
-    json!({ "height": header.height, "timeMs": header.time_ms, "grant": proven.value.as_ref().map(grant_state) }).to_string()
+    json!({ "height": header.height, "timeMs": header.time_ms, "grant": proven.value.as_ref().map(grant_state) })
 }
 
 fn grant_state(state: &GrantState) -> Value {

@@ -4,11 +4,11 @@ use crate::json::{self, id, thrown};
 use serde_json::json;
 use tegata_consent::cbor;
 use tegata_consent::cose::Signed;
+use tegata_consent::fetch::GrantHistory;
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::{CertifiedHeader, ValidatorSet};
-use tegata_consent::history::verify_history;
+use tegata_consent::history::{Reading, verify_history};
 use tegata_consent::ids::{ChainId, GrantId, OrganisationId};
-use tegata_consent::log::LogLeaf;
 use tegata_consent::proof::{Receipt, StateProof};
 use tegata_consent::request::ConsentRequest;
 use tegata_consent::ticket::request_digest;
@@ -32,7 +32,10 @@ impl Ledger {
     pub fn new(genesis: &[u8]) -> Result<Self, JsError> {
         let genesis: Genesis = cbor::decode(genesis, Genesis::LIMIT).map_err(thrown)?;
         genesis.check().map_err(thrown)?;
-        Ok(Self { chain: genesis.chain_id(), validators: genesis.validator_set() })
+        Ok(Self {
+            chain: genesis.chain_id(),
+            validators: genesis.validator_set(),
+        })
     }
 
     /// The chain id, in hexadecimal.
@@ -47,8 +50,11 @@ impl Ledger {
     /// # Errors
     /// Where it is not final on this ledger.
     pub fn header(&self, certified: &[u8]) -> Result<String, JsError> {
-        let certified: CertifiedHeader = cbor::decode(certified, CertifiedHeader::LIMIT).map_err(thrown)?;
-        let header = certified.verify(&self.chain, &self.validators).map_err(thrown)?;
+        let certified: CertifiedHeader =
+            cbor::decode(certified, CertifiedHeader::LIMIT).map_err(thrown)?;
+        let header = certified
+            .verify(&self.chain, &self.validators)
+            .map_err(thrown)?;
         let header = header.header();
         Ok(json!({ "height": header.height, "timeMs": header.time_ms }).to_string())
     }
@@ -60,7 +66,9 @@ impl Ledger {
     pub fn organisation(&self, proof: &[u8], organisation: &str) -> Result<String, JsError> {
         let organisation: OrganisationId = id(organisation)?;
         let proof = StateProof::parse(proof).map_err(thrown)?;
-        let proven = proof.verify_organisation(&self.chain, &self.validators, &organisation).map_err(thrown)?;
+        let proven = proof
+            .verify_organisation(&self.chain, &self.validators, &organisation)
+            .map_err(thrown)?;
         Ok(json::organisation(&proven))
     }
 
@@ -71,8 +79,10 @@ impl Ledger {
     pub fn grant(&self, proof: &[u8], grant: &str) -> Result<String, JsError> {
         let grant: GrantId = id(grant)?;
         let proof = StateProof::parse(proof).map_err(thrown)?;
-        let proven = proof.verify_grant(&self.chain, &self.validators, &grant).map_err(thrown)?;
-        Ok(json::grant(&proven))
+        let proven = proof
+            .verify_grant(&self.chain, &self.validators, &grant)
+            .map_err(thrown)?;
+        Ok(json::grant(&proven).to_string())
     }
 
     /// Checks a receipt: `{entry, height, timeMs, refused}`.
@@ -81,7 +91,9 @@ impl Ledger {
     /// Where the receipt does not hold.
     pub fn receipt(&self, receipt: &[u8]) -> Result<String, JsError> {
         let receipt = Receipt::parse(receipt).map_err(thrown)?;
-        let verified = receipt.verify(&self.chain, &self.validators).map_err(thrown)?;
+        let verified = receipt
+            .verify(&self.chain, &self.validators)
+            .map_err(thrown)?;
         Ok(json!({
             "entry": verified.entry.id().to_string(),
             "height": verified.leaf.height,
@@ -91,30 +103,27 @@ impl Ledger {
         .to_string())
     }
 
-    /// Checks that `leaves` (encoded log leaves, each with its length in four bytes, big-endian, before it) are all accesses
-    /// under the grant of a consent proof: `{height, timeMs, grant, readings}`.
+    /// Checks a host's history of a grant: the consent proof, that the accesses are all there are, and that openings open
+    /// their commitments: `{height, timeMs, grant, readings}`.
     ///
     /// # Errors
     /// Where the proof does not hold, or anything is missing, added or swapped.
-    pub fn history(&self, proof: &[u8], grant: &str, leaves: &[u8]) -> Result<String, JsError> {
+    pub fn history(&self, history: &[u8], grant: &str) -> Result<String, JsError> {
         let grant: GrantId = id(grant)?;
-        let proof = StateProof::parse(proof).map_err(thrown)?;
-        let proven = proof.verify_grant(&self.chain, &self.validators, &grant).map_err(thrown)?;
-        let state = proven.value.as_ref().ok_or_else(|| JsError::new("the ledger has no such grant"))?;
-        let leaves = split(leaves)?;
-        let readings = verify_history(&self.chain, &grant, state, &leaves).map_err(thrown)?;
+        let history: GrantHistory = cbor::decode(history, GrantHistory::LIMIT).map_err(thrown)?;
+        let proof = StateProof::parse(&history.proof).map_err(thrown)?;
+        let proven = proof
+            .verify_grant(&self.chain, &self.validators, &grant)
+            .map_err(thrown)?;
+        let state = proven
+            .value
+            .as_ref()
+            .ok_or_else(|| JsError::new("the ledger has no such grant"))?;
+        let readings =
+            verify_history(&self.chain, &grant, state, &history.accesses).map_err(thrown)?;
         let readings: Vec<_> = readings
             .iter()
-            .map(|reading| {
-                json!({
-                    "entry": reading.id.to_string(),
-                    "timeMs": reading.time_ms,
-                    "height": reading.height,
-                    "recipient": reading.access.recipient.to_string(),
-                    "commitment": reading.access.commitment.to_string(),
-                    "refused": json::outcome(reading.outcome),
-                })
-            })
+            .map(|reading| reading_json(reading, &history))
             .collect();
         Ok(json!({ "state": json::grant(&proven), "readings": readings }).to_string())
     }
@@ -143,15 +152,24 @@ impl Ledger {
     }
 }
 
-fn split(mut bytes: &[u8]) -> Result<Vec<LogLeaf>, JsError> {
-    let cut = || JsError::new("the list of log leaves is cut off");
-    let mut leaves = Vec::new();
-    while !bytes.is_empty() {
-        let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(cut)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        let (leaf, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
-        leaves.push(cbor::decode(leaf, LogLeaf::LIMIT).map_err(thrown)?);
-        bytes = rest;
-    }
-    Ok(leaves)
+/// A reading; what the host says of its opening counts only where it opens the commitment on the ledger.
+fn reading_json(reading: &Reading, history: &GrantHistory) -> serde_json::Value {
+    let opening = history.openings.iter().find(|opening| {
+        opening.access == reading.id
+            && opening.scope.commitment(&opening.salt) == reading.access.commitment
+    });
+    let records = opening.map(|opening| {
+        let handed = opening.records.iter();
+        handed
+            .map(|record| json!({ "drawer": record.drawer.to_string(), "record": record.record.to_string(), "timeMs": record.time_ms }))
+            .collect::<Vec<_>>()
+    });
+    json!({
+        "entry": reading.id.to_string(),
+        "timeMs": reading.time_ms,
+        "height": reading.height,
+        "recipient": reading.access.recipient.to_string(),
+        "refused": json::outcome(reading.outcome),
+        "records": records,
+    })
 }

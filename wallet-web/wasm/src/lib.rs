@@ -5,11 +5,14 @@
 //! TypeScript side has plain objects; larger byte strings cross as `Uint8Array`. An `Err` becomes a thrown `Error` whose
 //! message names the part at fault. Time comes from the caller; randomness from the browser.
 
+mod credential;
+mod http;
 mod json;
 mod ledger;
 mod record;
 mod vault;
 
+pub use credential::{credential_status, read_credential, verify_credential};
 pub use ledger::Ledger;
 pub use record::{OpenedRecord, SealedPapers, drawer_receipts, open_framed, sealed_papers};
 pub use vault::{GrantPapers, Vault};

@@ -4,7 +4,9 @@ use crate::json::{id, thrown};
 use serde_json::{Value, json};
 use tegata_consent::cbor;
 use tegata_consent::cose::Signed;
-use tegata_consent::deposit::{DrawerList, Deposit, SealedRecord, deposit_digest, verify_receipt_chain};
+use tegata_consent::deposit::{
+    Deposit, DrawerList, SealedRecord, deposit_digest, verify_receipt_chain,
+};
 use tegata_consent::ids::{ChainId, DrawerId, Hash, OrganisationId, PublicKey, RecordId};
 use tegata_consent::invitation::Invitation;
 use tegata_consent::lock::Lock;
@@ -49,12 +51,22 @@ pub fn sealed_papers(chain: &str, sealed: &[u8]) -> Result<SealedPapers, JsError
     let lock = Lock::parse(&sealed.lock).map_err(thrown)?;
     let verified = Deposit::verify(&sealed.deposit, &chain, &sealed.file, &lock).map_err(thrown)?;
     let deposit = &verified.deposit;
-    let invited = Invitation::verify(&sealed.invitation, &chain, &deposit.depositor).map_err(thrown)?;
+    let invited =
+        Invitation::verify(&sealed.invitation, &chain, &deposit.depositor).map_err(thrown)?;
     if deposit.invitation != invited.digest {
-        return Err(JsError::new("the deposit names another invitation than the one beside it"));
+        return Err(JsError::new(
+            "the deposit names another invitation than the one beside it",
+        ));
     }
-    if !invited.invitation.drawers.iter().any(|drawer| drawer.id == deposit.drawer) {
-        return Err(JsError::new("the deposit's drawer is not in its invitation"));
+    if !invited
+        .invitation
+        .drawers
+        .iter()
+        .any(|drawer| drawer.id == deposit.drawer)
+    {
+        return Err(JsError::new(
+            "the deposit's drawer is not in its invitation",
+        ));
     }
     let says = json!({
         "depositor": deposit.depositor.to_string(),
@@ -67,7 +79,10 @@ pub fn sealed_papers(chain: &str, sealed: &[u8]) -> Result<SealedPapers, JsError
         "holder": invited.invitation.holder.to_string(),
         "recordTypes": invited.invitation.record_types,
     });
-    Ok(SealedPapers { says, file: sealed.file.to_vec() })
+    Ok(SealedPapers {
+        says,
+        file: sealed.file.to_vec(),
+    })
 }
 
 /// An opened record: what the manifest says, and the parts.
@@ -114,9 +129,19 @@ impl OpenedRecord {
 /// # Errors
 /// Naming what is malformed, or differs.
 #[wasm_bindgen(js_name = openFramed)]
-pub fn open_framed(plaintext: &[u8], drawer: &str, record: &str, depositor: &str, date_ms: f64) -> Result<OpenedRecord, JsError> {
+pub fn open_framed(
+    plaintext: &[u8],
+    drawer: &str,
+    record: &str,
+    depositor: &str,
+    date_ms: f64,
+) -> Result<OpenedRecord, JsError> {
     let (manifest, parts) = unframe(plaintext).map_err(thrown)?;
-    let differs = |part: &str| JsError::new(&format!("the manifest's {part} is another than the deposit's"));
+    let differs = |part: &str| {
+        JsError::new(&format!(
+            "the manifest's {part} is another than the deposit's"
+        ))
+    };
     if manifest.drawer != id::<DrawerId>(drawer)? {
         return Err(differs("drawer"));
     }
@@ -126,7 +151,10 @@ pub fn open_framed(plaintext: &[u8], drawer: &str, record: &str, depositor: &str
     if manifest.depositor != id::<OrganisationId>(depositor)? {
         return Err(differs("depositor"));
     }
-    #[expect(clippy::cast_precision_loss, reason = "dates in milliseconds lie far below 2^53")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "dates in milliseconds lie far below 2^53"
+    )]
     if manifest.date_ms as f64 != date_ms {
         return Err(differs("date"));
     }
@@ -151,22 +179,34 @@ pub fn drawer_receipts(
 ) -> Result<String, JsError> {
     let chain: ChainId = id(chain)?;
     let drawer: DrawerId = id(drawer)?;
-    let keys = host_keys.split(',').map(id::<PublicKey>).collect::<Result<Vec<_>, _>>()?;
+    let keys = host_keys
+        .split(',')
+        .map(id::<PublicKey>)
+        .collect::<Result<Vec<_>, _>>()?;
     let list: DrawerList = cbor::decode(list, DrawerList::LIMIT).map_err(thrown)?;
     if list.drawer != drawer || list.deposits.len() != list.receipts.len() {
-        return Err(JsError::new("the list is of another drawer, or lacks a deposit or receipt"));
+        return Err(JsError::new(
+            "the list is of another drawer, or lacks a deposit or receipt",
+        ));
     }
     let seen = (u64::from(seen_count), id::<Hash>(seen_head)?);
-    let (receipts, head) = verify_receipt_chain(&chain, &keys, &drawer, &list.receipts, seen).map_err(thrown)?;
+    let (receipts, head) =
+        verify_receipt_chain(&chain, &keys, &drawer, &list.receipts, seen).map_err(thrown)?;
     let mut deposits = Vec::with_capacity(receipts.len());
     for (receipt, bytes) in receipts.iter().zip(&list.deposits) {
         let digest = deposit_digest(bytes);
         if receipt.deposit != digest {
-            return Err(JsError::new(&format!("receipt {} is for another deposit", receipt.sequence)));
+            return Err(JsError::new(&format!(
+                "receipt {} is for another deposit",
+                receipt.sequence
+            )));
         }
         let (deposit, signer) = Deposit::open(bytes, &chain).map_err(thrown)?;
         if deposit.drawer != drawer {
-            return Err(JsError::new(&format!("deposit {} is of another drawer", receipt.sequence)));
+            return Err(JsError::new(&format!(
+                "deposit {} is of another drawer",
+                receipt.sequence
+            )));
         }
         deposits.push(json!({
             "record": deposit.record.to_string(),
@@ -178,5 +218,8 @@ pub fn drawer_receipts(
             "digest": digest.to_string(),
         }));
     }
-    Ok(json!({ "count": receipts.len(), "head": head.to_string(), "deposits": deposits }).to_string())
+    Ok(
+        json!({ "count": receipts.len(), "head": head.to_string(), "deposits": deposits })
+            .to_string(),
+    )
 }

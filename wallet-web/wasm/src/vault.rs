@@ -1,17 +1,19 @@
 //! Keys of a person's vault and everything that they sign.
 
+use crate::http;
 use crate::json::{base64url, bytes32, from_base64url, id, thrown};
 use getrandom::SysRng;
 use rand_core::{Rng, UnwrapErr};
 use serde::Deserialize;
 use serde_json::json;
 use tegata_consent::SUITE_X25519;
+use tegata_consent::cbor;
 use tegata_consent::cose::{Signed, public_key};
 use tegata_consent::entry::{Body, Entry, Grant, Revocation};
 use tegata_consent::ids::{ChainId, DrawerId, Nonce, OrganisationId, Salt, SealKey};
 use tegata_consent::invitation::{Drawer, Invitation, pairing_hash};
 use tegata_consent::keys::VaultSecret;
-use tegata_consent::order::Order;
+use tegata_consent::order::{GrantSubmission, Order};
 use tegata_consent::request::request_commitment;
 use tegata_consent::scope::Scope;
 use tegata_consent::ticket::{Ticket, TicketDrawer, request_digest};
@@ -67,15 +69,13 @@ struct GrantInput {
     request: Option<String>,
 }
 
-/// A new grant: the entry for the ledger and its two private companions.
+/// A new grant: the entry for the ledger and its two private companions, as the host takes them.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct GrantPapers {
     id: String,
     entry_id: String,
-    entry: Vec<u8>,
-    order: Vec<u8>,
-    ticket: Vec<u8>,
+    submission: Vec<u8>,
 }
 
 #[wasm_bindgen]
@@ -94,25 +94,11 @@ impl GrantPapers {
         self.entry_id.clone()
     }
 
-    /// The signed entry, not yet countersigned by the host.
+    /// The encoded submission for the host.
     #[wasm_bindgen(getter)]
     #[must_use]
-    pub fn entry(&self) -> Vec<u8> {
-        self.entry.clone()
-    }
-
-    /// The signed order.
-    #[wasm_bindgen(getter)]
-    #[must_use]
-    pub fn order(&self) -> Vec<u8> {
-        self.order.clone()
-    }
-
-    /// The sealed ticket.
-    #[wasm_bindgen(getter)]
-    #[must_use]
-    pub fn ticket(&self) -> Vec<u8> {
-        self.ticket.clone()
+    pub fn submission(&self) -> Vec<u8> {
+        self.submission.clone()
     }
 }
 
@@ -124,7 +110,9 @@ impl Vault {
     /// Where there are not 32.
     #[wasm_bindgen(constructor)]
     pub fn new(secret: &[u8]) -> Result<Self, JsError> {
-        Ok(Self { secret: VaultSecret::new(bytes32(secret, "a vault secret")?) })
+        Ok(Self {
+            secret: VaultSecret::new(bytes32(secret, "a vault secret")?),
+        })
     }
 
     /// The vault's id, in hexadecimal.
@@ -168,20 +156,44 @@ impl Vault {
         Ok(self.secret.grant_id(&id::<Nonce>(nonce)?.0).to_string())
     }
 
-    /// Public halves of a drawer: `{id, category, epoch, drawerKey, readerKey}` for its registration with the host.
+    /// Public halves of a drawer, encoded for the host.
     ///
     /// # Errors
     /// Where the id is not one.
-    pub fn drawer(&self, drawer: &str, category: &str, epoch: u32) -> Result<String, JsError> {
-        let drawer = self.public_drawer(&DrawerNote { id: drawer.into(), category: category.into(), epoch })?;
-        Ok(json!({
-            "id": drawer.id.to_string(),
-            "category": drawer.category,
-            "epoch": drawer.epoch,
-            "drawerKey": drawer.drawer_key.to_string(),
-            "readerKey": drawer.reader_key.to_string(),
-        })
-        .to_string())
+    pub fn drawer(&self, drawer: &str, category: &str, epoch: u32) -> Result<Vec<u8>, JsError> {
+        Ok(cbor::encode(&self.public_drawer(&DrawerNote {
+            id: drawer.into(),
+            category: category.into(),
+            epoch,
+        })?))
+    }
+
+    /// Signs a request to the host: `{input, signature}` for the headers `Signature-Input` and, in base64url, `Signature`.
+    /// `digest` is the value of `Content-Digest`, where there is a body.
+    #[wasm_bindgen(js_name = signRequest)]
+    #[must_use]
+    pub fn sign_request(
+        &self,
+        method: &str,
+        target: &str,
+        digest: Option<String>,
+        created_s: f64,
+        nonce: &str,
+    ) -> String {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "seconds since 1970"
+        )]
+        let signed = http::sign(
+            &self.secret.vault_key(),
+            method,
+            target,
+            digest.as_deref(),
+            created_s as u64,
+            nonce,
+        );
+        json!({ "input": signed.input, "signature": base64url(&signed.signature) }).to_string()
     }
 
     /// A signed deposit invitation. `input` is JSON.
@@ -198,13 +210,19 @@ impl Vault {
             host: id(&input.host)?,
             depositor,
             pairing: pairing_hash(&depositor, &input.pairing_code),
-            drawers: input.drawers.iter().map(|note| self.public_drawer(note)).collect::<Result<_, _>>()?,
+            drawers: input
+                .drawers
+                .iter()
+                .map(|note| self.public_drawer(note))
+                .collect::<Result<_, _>>()?,
             holder: public_key(&self.secret.holder_key(&depositor)),
             record_types: input.record_types,
             expires_ms: input.expires_ms,
             nonce,
         };
-        Ok(invitation.sign(&self.secret.vault_key(), &id::<ChainId>(&input.chain)?).to_bytes())
+        Ok(invitation
+            .sign(&self.secret.vault_key(), &id::<ChainId>(&input.chain)?)
+            .to_bytes())
     }
 
     /// A new grant with its companions. `input` is JSON; its `drawers` are what it opens, now and later.
@@ -218,17 +236,28 @@ impl Vault {
         let recipient: OrganisationId = id(&input.recipient)?;
         let key = self.secret.grant_key(&id::<Nonce>(&input.nonce)?.0);
         let grant = self.secret.grant_id(&id::<Nonce>(&input.nonce)?.0);
-        let request = input.request.as_deref().map(|text| from_base64url(text, "the request")).transpose()?;
+        let request = input
+            .request
+            .as_deref()
+            .map(|text| from_base64url(text, "the request"))
+            .transpose()?;
 
         let mut drawers = Vec::with_capacity(input.drawers.len());
         for note in &input.drawers {
             let drawer: DrawerId = id(&note.id)?;
-            drawers.push(TicketDrawer::new(drawer, note.category.clone(), &self.secret.reader_secret(&drawer)));
+            drawers.push(TicketDrawer::new(
+                drawer,
+                note.category.clone(),
+                &self.secret.reader_secret(&drawer),
+            ));
         }
         drawers.sort_by_key(|drawer| drawer.id);
         let scope = Scope::of_drawers(drawers.iter().map(|drawer| drawer.id).collect());
         scope.check().map_err(thrown)?;
-        let mut categories: Vec<_> = drawers.iter().map(|drawer| drawer.category.clone()).collect();
+        let mut categories: Vec<_> = drawers
+            .iter()
+            .map(|drawer| drawer.category.clone())
+            .collect();
         categories.sort_unstable();
         categories.dedup();
         let (salt, request_salt) = (fresh_salt(), fresh_salt());
@@ -244,10 +273,19 @@ impl Vault {
             until_ms: input.until_ms,
             uses_max: input.uses_max,
             commitment: scope.commitment(&salt),
-            request: request.as_deref().map(|bytes| request_commitment(&request_salt, bytes)),
+            request: request
+                .as_deref()
+                .map(|bytes| request_commitment(&request_salt, bytes)),
         };
         let entry = Entry::sign(&key, &chain, input.not_after_ms, Body::Grant(entry));
-        let order = Order { grant, host, salt, scope: scope.clone() }.sign(&key, &chain).to_bytes();
+        let order = Order {
+            grant,
+            host,
+            salt,
+            scope: scope.clone(),
+        }
+        .sign(&key, &chain)
+        .to_bytes();
         let ticket = Ticket {
             grant,
             host,
@@ -260,22 +298,51 @@ impl Vault {
             request: request.as_deref().map(request_digest),
         };
         let to: SealKey = id(&input.recipient_seal_key)?;
-        let ticket = ticket.seal_to(&key, &recipient, &to, &chain, &mut rng()).map_err(thrown)?;
+        let ticket = ticket
+            .seal_to(&key, &recipient, &to, &chain, &mut rng())
+            .map_err(thrown)?;
         let entry_id = entry.id(&chain).to_string();
-        Ok(GrantPapers { id: grant.to_string(), entry_id, entry: entry.to_bytes(), order, ticket })
+        let submission = GrantSubmission {
+            entry: entry.to_bytes().into(),
+            order: order.into(),
+            ticket: ticket.into(),
+        };
+        Ok(GrantPapers {
+            id: grant.to_string(),
+            entry_id,
+            submission: cbor::encode(&submission),
+        })
     }
 
     /// The end of a grant: `{entryId, entry}`, the entry in base64url, not yet countersigned by the host.
     ///
     /// # Errors
     /// Where an id is not one.
-    pub fn revocation(&self, chain: &str, nonce: &str, host: &str, not_after_ms: f64) -> Result<String, JsError> {
+    pub fn revocation(
+        &self,
+        chain: &str,
+        nonce: &str,
+        host: &str,
+        not_after_ms: f64,
+    ) -> Result<String, JsError> {
         let chain: ChainId = id(chain)?;
         let nonce: Nonce = id(nonce)?;
-        let body = Revocation { grant: self.secret.grant_id(&nonce.0), sponsor: id(host)? };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time in milliseconds since 1970")]
+        let body = Revocation {
+            grant: self.secret.grant_id(&nonce.0),
+            sponsor: id(host)?,
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a time in milliseconds since 1970"
+        )]
         let not_after_ms = not_after_ms as u64;
-        let entry = Entry::sign(&self.secret.grant_key(&nonce.0), &chain, not_after_ms, Body::Revocation(body));
+        let entry = Entry::sign(
+            &self.secret.grant_key(&nonce.0),
+            &chain,
+            not_after_ms,
+            Body::Revocation(body),
+        );
         Ok(json!({ "entryId": entry.id(&chain).to_string(), "entry": base64url(&entry.to_bytes()) }).to_string())
     }
 }

@@ -63,3 +63,9 @@ export function age(birthDate: string, now = new Date()): string {
 export function listed(names: string[]): string {
   return words.language === 'ja' ? names.join('・') : new Intl.ListFormat('en-GB').format(names)
 }
+
+/** The text of `prefix.code`, or of `prefix.other` with the code in it, for codes that this version does not know. */
+export function coded(prefix: 'category' | 'purpose' | 'basis' | 'refusal', code: string): string {
+  const key = `${prefix}.${code}`
+  return key in ja ? t(key as TextKey) : t(`${prefix}.other`, { code })
+}

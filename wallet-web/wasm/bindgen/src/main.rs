@@ -97,12 +97,8 @@ fn workspace_root() -> Result<PathBuf, BuildError> {
 }
 
 fn standard_library() -> Result<StandardLibrary, BuildError> {
-    let libdir = stdout_of(Command::new(rustc()).args([
-        "--print",
-        "target-libdir",
-        "--target",
-        TARGET,
-    ]))?;
+    let libdir =
+        stdout_of(Command::new(rustc()).args(["--print", "target-libdir", "--target", TARGET]))?;
     if Path::new(libdir.trim()).is_dir() {
         return Ok(StandardLibrary::BesideCompiler);
     }
