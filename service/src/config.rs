@@ -1,0 +1,192 @@
+//! Configuration files: TOML, unknown keys refused, relative paths relative to the file that names them.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Longest configuration file in bytes.
+const CONFIG_MAX: u64 = 1 << 20;
+
+/// Why a configuration file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read {path}: {error}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Longer than any sensible configuration.
+    #[error("{path} is longer than 1 MiB")]
+    TooLong {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Not TOML, a value missing, or a key that nobody knows.
+    #[error("{path}: {error}")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        error: Box<toml::de::Error>,
+    },
+}
+
+/// Reads a TOML file. Relative paths in it stay as they are: see [`resolve`].
+///
+/// # Errors
+/// [`ConfigError`], naming file and place.
+pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T, ConfigError> {
+    let path = path.as_ref();
+    let read = |error| ConfigError::Read {
+        path: path.to_owned(),
+        error,
+    };
+    if std::fs::metadata(path).map_err(read)?.len() > CONFIG_MAX {
+        return Err(ConfigError::TooLong {
+            path: path.to_owned(),
+        });
+    }
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    toml::from_str(&text).map_err(|error| ConfigError::Parse {
+        path: path.to_owned(),
+        error: Box::new(error),
+    })
+}
+
+/// A path named in the configuration file `base`: absolute ones stay, relative ones are relative to the file's folder.
+#[must_use]
+pub fn resolve(base: impl AsRef<Path>, path: impl AsRef<Path>) -> PathBuf {
+    match base.as_ref().parent() {
+        Some(folder) => folder.join(path),
+        None => path.as_ref().to_owned(),
+    }
+}
+
+/// Where and how a service listens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// The URL under which others reach it, as registered, without a slash at the end: signed requests name it.
+    pub public_url: String,
+    /// Certificate and key; absent: plain HTTP (behind a proxy, or on loopback).
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// Origins whose pages may call this service.
+    #[serde(default)]
+    pub cors_origins: Vec<String>,
+}
+
+/// PEM files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Certificate chain.
+    pub certificate: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+impl HttpConfig {
+    /// Makes paths relative to the configuration file `base`.
+    pub fn resolve(&mut self, base: impl AsRef<Path>) {
+        if let Some(tls) = &mut self.tls {
+            tls.certificate = resolve(&base, &tls.certificate);
+            tls.key = resolve(&base, &tls.key);
+        }
+    }
+}
+
+/// Which ledger.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerConfig {
+    /// Base URLs of nodes, the preferred one first.
+    pub urls: Vec<String>,
+    /// The genesis file: all trust in the ledger begins there.
+    pub genesis: PathBuf,
+}
+
+impl LedgerConfig {
+    /// Makes paths relative to the configuration file `base`.
+    pub fn resolve(&mut self, base: impl AsRef<Path>) {
+        self.genesis = resolve(base, &self.genesis);
+    }
+}
+
+/// Logs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    /// What is logged, as `tracing_subscriber::EnvFilter` reads it.
+    pub log: String,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self {
+            log: "info".to_owned(),
+            json: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        http: HttpConfig,
+        ledger: LedgerConfig,
+        #[serde(default)]
+        telemetry: TelemetryConfig,
+    }
+
+    const TEXT: &str = "[http]\nlisten = \"127.0.0.1:1\"\npublic_url = \"http://localhost:1\"\n\
+                        tls = { certificate = \"c.pem\", key = \"/k.pem\" }\n[ledger]\nurls = [\"http://localhost:2\"]\ngenesis = \"g.json\"\n";
+
+    #[test]
+    fn relative_paths_belong_to_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("service.toml");
+        std::fs::write(&path, TEXT).unwrap();
+        let mut sample: Sample = load(&path).unwrap();
+        sample.http.resolve(&path);
+        sample.ledger.resolve(&path);
+        assert_eq!(sample.ledger.genesis, folder.path().join("g.json"));
+        let tls = sample.http.tls.unwrap();
+        assert_eq!(
+            (tls.certificate, tls.key),
+            (folder.path().join("c.pem"), PathBuf::from("/k.pem"))
+        );
+        assert_eq!(sample.telemetry.log, "info");
+    }
+
+    #[test]
+    fn unknown_keys_and_missing_files_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("service.toml");
+        std::fs::write(&path, format!("{TEXT}[telemetry]\nlogg = \"x\"\n")).unwrap();
+        assert!(
+            load::<Sample>(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("logg")
+        );
+        assert!(
+            load::<Sample>(folder.path().join("none"))
+                .unwrap_err()
+                .to_string()
+                .contains("none")
+        );
+    }
+}
