@@ -1,4 +1,5 @@
 //! Issue, present, verify, as an issuer, a wallet and a verifier do it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Building and signing status lists.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
 

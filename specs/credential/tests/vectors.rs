@@ -3,6 +3,7 @@
 //! The cases are made here, by an honest issuer and by a forger who holds the issuer's key; the
 //! files freeze them. A case that changes, or a file that no longer says what the code does,
 //! fails. `TEGATA_WRITE_VECTORS=1 cargo test -p tegata-credential --test vectors` writes new ones.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,11 @@
 //! What the tests of this crate share: fixed keys, a fixed source of bytes, a forger.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 use std::convert::Infallible;
 
