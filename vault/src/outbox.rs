@@ -1,0 +1,235 @@
+//! Carrying tickets and pings to recipients' inboxes, until they are taken.
+//!
+//! Rows of the outbox are written with what causes them (a final grant, a deposit) and leave after the recipient answered
+//! with a 2xx, or when the grant stands no more. So a message may come twice, and none is lost. Pauses grow for each
+//! recipient that does not answer; after a restart every recipient is tried at once.
+
+use crate::host::Host;
+use crate::rows::{Message, MessageKind};
+use crate::store::StoreError;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::StreamExt;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tegata_consent::ids::{GrantId, OrganisationId};
+use tegata_consent::organisation::Role;
+use tegata_consent::state::Refusal;
+use tegata_service::ledger::LedgerError;
+use tegata_service::signature::{Signer, send_signed};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The longest sleep without a bell.
+const IDLE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Recipients that are written to at once.
+const RECIPIENTS_AT_ONCE: usize = 8;
+/// Rows that are read for one recipient at once.
+const ROWS_AT_ONCE: usize = 1000;
+/// Served requests are remembered longer than their signatures would be taken.
+const SERVED_MS: u64 = 300_000;
+
+/// What stands in a message's body.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Body {
+    Ticket { grant: String, ticket: String },
+    Ping { grant: String },
+}
+
+/// Why a message was not taken.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error("the recipient is not registered")]
+    NoRecipient,
+    #[error("the recipient has no service that takes messages")]
+    NoInbox,
+    #[error("the recipient's inbox answered {0}")]
+    Answer(u16),
+    #[error("the recipient's inbox: {0}")]
+    Http(#[from] reqwest::Error),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+struct Pause {
+    length: Duration,
+    until: Instant,
+}
+
+/// The carrier, with the pauses it makes.
+pub(crate) struct Carrier {
+    host: Arc<Host>,
+    client: reqwest::Client,
+    signer: Signer,
+    pauses: HashMap<OrganisationId, Pause>,
+}
+
+impl Carrier {
+    pub(crate) fn new(host: Arc<Host>, client: reqwest::Client) -> Self {
+        let signer = Signer::organisation(host.id, host.keys.sign.clone());
+        Self {
+            host,
+            client,
+            signer,
+            pauses: HashMap::new(),
+        }
+    }
+
+    /// Carries for as long as the host runs.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let sleep = match self.round().await {
+                Ok(sleep) => sleep,
+                Err(error) => {
+                    tracing::error!(%error, "the outbox cannot be read");
+                    IDLE
+                }
+            };
+            // A bell that rang during the round is remembered, and ends this wait at once.
+            drop(tokio::time::timeout(sleep, self.host.outbox_bell.notified()).await);
+        }
+    }
+
+    /// Tries every recipient that is not in a pause, and gives how long there is nothing more to do.
+    pub(crate) async fn round(&mut self) -> Result<Duration, StoreError> {
+        let before_ms = self.host.now_ms().saturating_sub(SERVED_MS);
+        self.host
+            .block(move |host| host.store.forget_served(before_ms))
+            .await?;
+        let now = Instant::now();
+        let mut due = Vec::new();
+        let mut recipient = self.host.store.next_recipient(None)?;
+        while let Some(id) = recipient {
+            if self.pauses.get(&id).is_none_or(|pause| pause.until <= now) {
+                due.push(id);
+            }
+            recipient = self.host.store.next_recipient(Some(&id))?;
+        }
+        let carrier = &*self;
+        let results: Vec<_> = futures::stream::iter(due)
+            .map(|recipient| async move { (recipient, carrier.deliver_all(&recipient).await) })
+            .buffer_unordered(RECIPIENTS_AT_ONCE)
+            .collect()
+            .await;
+        for (recipient, result) in results {
+            match result {
+                Ok(()) => drop(self.pauses.remove(&recipient)),
+                Err(error) => self.pause(recipient, &error),
+            }
+        }
+        metrics::gauge!("tegata_vault_outbox_rows")
+            .set(self.host.store.outbox_length(100_000) as f64);
+        let now = Instant::now();
+        Ok(self
+            .pauses
+            .values()
+            .map(|pause| pause.until.saturating_duration_since(now))
+            .fold(IDLE, Duration::min))
+    }
+
+    fn pause(&mut self, recipient: OrganisationId, error: &NotTaken) {
+        let length = self
+            .pauses
+            .get(&recipient)
+            .map_or(FIRST_PAUSE, |pause| (pause.length * 2).min(PAUSE_MAX));
+        tracing::warn!(%recipient, %error, pause_ms = length.as_secs_f64() * 1000.0, "an inbox does not take what waits for it");
+        metrics::counter!("tegata_vault_deliveries_total", "outcome" => "failed").increment(1);
+        self.pauses.insert(
+            recipient,
+            Pause {
+                length,
+                until: Instant::now() + length,
+            },
+        );
+    }
+
+    /// Delivers everything that waits for one recipient, tickets first. Stops at the first that is not taken.
+    async fn deliver_all(&self, recipient: &OrganisationId) -> Result<(), NotTaken> {
+        loop {
+            let id = *recipient;
+            let messages = self
+                .host
+                .block(move |host| host.store.messages(&id, ROWS_AT_ONCE))
+                .await?;
+            if messages.is_empty() {
+                return Ok(());
+            }
+            for message in messages {
+                let delivered_ms = self.deliver(&message).await?;
+                self.host
+                    .block(move |host| host.store.settle(&message, delivered_ms))
+                    .await?;
+            }
+        }
+    }
+
+    /// Delivers one message, and gives when; `None` where the grant stands no more and nothing was sent.
+    async fn deliver(&self, message: &Message) -> Result<Option<u64>, NotTaken> {
+        if !self.stands(&message.grant).await? {
+            let grant = message.grant;
+            self.host
+                .block(move |host| host.store.end_grant(&grant))
+                .await?;
+            return Ok(None);
+        }
+        let grant = message.grant.to_string();
+        let body = match message.kind {
+            MessageKind::Ping => Body::Ping { grant },
+            MessageKind::Ticket => {
+                let row = self.host.store.submission(&message.grant)?;
+                let row =
+                    row.ok_or_else(|| StoreError::Damaged(format!("submission of {grant}")))?;
+                Body::Ticket {
+                    grant,
+                    ticket: URL_SAFE_NO_PAD.encode(&row.ticket[..]),
+                }
+            }
+        };
+        let body = serde_json::to_vec(&body).expect("strings are always JSON");
+        let state = self
+            .host
+            .ledger
+            .organisation(&message.recipient)
+            .await?
+            .value
+            .ok_or(NotTaken::NoRecipient)?;
+        let url = state
+            .organisation
+            .url(Role::Verifier)
+            .ok_or(NotTaken::NoInbox)?;
+        let url = format!("{url}/v1/inbox");
+        let sending = send_signed(
+            &self.client,
+            &self.signer,
+            axum::http::Method::POST,
+            &url,
+            "application/json",
+            body,
+        );
+        let status = match tokio::time::timeout(ANSWER_TIMEOUT, sending).await {
+            Ok(response) => response?.status(),
+            Err(_) => return Err(NotTaken::Answer(504)),
+        };
+        if !status.is_success() {
+            return Err(NotTaken::Answer(status.as_u16()));
+        }
+        metrics::counter!("tegata_vault_deliveries_total", "outcome" => "taken").increment(1);
+        Ok(Some(self.host.now_ms()))
+    }
+
+    /// Whether there is still something to tell: a grant that has not started yet counts, a revoked or expired one does not.
+    async fn stands(&self, grant: &GrantId) -> Result<bool, LedgerError> {
+        self.host.ledger.newest()?;
+        let (_, proven) = self.host.ledger.grant(grant).await?;
+        let now_ms = self.host.now_ms().max(proven.header.header().time_ms);
+        Ok(proven.value.is_some_and(|state| {
+            matches!(state.standing(now_ms), Ok(()) | Err(Refusal::NotStarted))
+        }))
+    }
+}
