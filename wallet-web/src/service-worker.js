@@ -1,7 +1,8 @@
 // Keeps the files of one build, so that the wallet opens without a network. It never keeps an answer of a service.
-// `vite build` fills in the list; a new build is a new list, hence a new worker with a cache of its own.
+// `vite build` fills in list and hash; a new build is hence a new worker with a cache of its own.
 const FILES = [/* FILES */]
-const CACHE = 'tegata-' + FILES.join('|').split('').reduce((hash, c) => (Math.imul(hash, 31) + c.charCodeAt(0)) >>> 0, 7)
+// Names of files hold a hash of their content; the page's own hash stands here.
+const CACHE = 'tegata-' + '/* PAGE */'
 
 self.addEventListener('install', (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES)).then(() => self.skipWaiting()))

@@ -120,7 +120,7 @@ fn build(root: &Path, target_dir: &Path, library: StandardLibrary) -> Result<(),
         // A profile of its own, so that it disturbs nobody's cache: small code, no unwinding.
         .args(["--profile", "wallet"])
         .args(["--config", "profile.wallet.inherits='release'"])
-        .args(["--config", "profile.wallet.opt-level=3"])
+        .args(["--config", "profile.wallet.opt-level='s'"])
         .args(["--config", "profile.wallet.lto='fat'"])
         .args(["--config", "profile.wallet.codegen-units=1"])
         .args(["--config", "profile.wallet.panic='abort'"])
