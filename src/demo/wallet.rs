@@ -1,0 +1,479 @@
+//! A wallet without a screen: does over the public APIs exactly what the browser's wallet does. The stories, the scenario
+//! tests and the town of a thousand infants use it.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use minicbor::bytes::ByteVec;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use tegata_consent::cbor;
+use tegata_consent::cose::Signed;
+use tegata_consent::deposit::{Deposit, DrawerList, EMPTY_HEAD, SealedRecord, verify_receipt_chain};
+use tegata_consent::entry::{Body, Entry, Grant, Revocation};
+use tegata_consent::fetch::{GrantHistory, HandedOut};
+use tegata_consent::history::{Reading, verify_history};
+use tegata_consent::ids::{DrawerId, EntryId, GrantId, Hash, Nonce, OrganisationId, PublicKey, RecordId, Salt, SealKey};
+use tegata_consent::invitation::{Drawer, Invitation, pairing_hash};
+use tegata_consent::keys::VaultSecret;
+use tegata_consent::lock::Lock;
+use tegata_consent::order::{GrantSubmission, Order};
+use tegata_consent::organisation::{KeyUse, OrganisationState, Role};
+use tegata_consent::proof::{Receipt, StateProof};
+use tegata_consent::request::{ConsentRequest, request_commitment};
+use tegata_consent::scope::Scope;
+use tegata_consent::state::GrantState;
+use tegata_consent::ticket::{Ticket, TicketDrawer, request_digest};
+use tegata_consent::{SUITE_X25519, sealing};
+use tegata_credential::keys::{Algorithm, PublicKey as CredentialKey};
+use tegata_credential::sd_jwt::SdJwt;
+use tegata_service::clock;
+use tegata_service::ledger::Ledger;
+use tegata_service::signature::{Signer, send_signed};
+
+/// What went wrong, in words for the person at the terminal.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WalletError(pub String);
+
+type Result<T> = std::result::Result<T, WalletError>;
+
+fn wrong(what: &str) -> impl Fn(&dyn std::fmt::Display) -> WalletError + '_ {
+    move |error| WalletError(format!("{what}: {error}"))
+}
+
+/// A grant that this wallet gave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Given {
+    /// From which its key derives.
+    pub nonce: [u8; 16],
+    /// To whom, hexadecimal.
+    pub recipient: String,
+}
+
+/// What survives a restart. The browser keeps the same, sealed, at the host.
+#[derive(Debug, Serialize, Deserialize)]
+struct Index {
+    secret: String,
+    drawers: BTreeMap<String, String>,
+    grants: Vec<Given>,
+    seen: BTreeMap<String, (u64, String)>,
+}
+
+/// A record as a person sees it.
+#[derive(Debug, Clone)]
+pub struct OpenedRecord {
+    /// Its id.
+    pub record: RecordId,
+    /// Its type in the catalogue.
+    pub record_type: String,
+    /// Who signed.
+    pub issuer: OrganisationId,
+    /// What it says.
+    pub claims: Value,
+    /// The record that it corrects.
+    pub replaces: Option<RecordId>,
+    /// The credential.
+    pub sd_jwt: String,
+}
+
+/// One line of "who read what and when".
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// The proven access.
+    pub reading: Reading,
+    /// What the host handed out under it.
+    pub records: Vec<HandedOut>,
+}
+
+/// One person's wallet.
+pub struct Wallet {
+    secret: VaultSecret,
+    host_url: String,
+    host: OrganisationId,
+    ledger: Ledger,
+    http: reqwest::Client,
+    drawers: BTreeMap<String, DrawerId>,
+    /// Grants given, oldest first.
+    pub grants: Vec<Given>,
+    seen: BTreeMap<DrawerId, (u64, Hash)>,
+    rng: StdRng,
+}
+
+impl Wallet {
+    /// Makes a vault at a host.
+    pub async fn open(host_url: &str, ledger: Ledger) -> Result<Self> {
+        let mut rng: StdRng = rand::make_rng();
+        let secret = VaultSecret::new(rng.random());
+        Self::with_secret(secret, host_url, ledger, rng).await
+    }
+
+    /// Opens a vault with its secret.
+    async fn with_secret(secret: VaultSecret, host_url: &str, ledger: Ledger, rng: StdRng) -> Result<Self> {
+        let http = ledger.http();
+        let answer = http.get(format!("{host_url}/v1/host")).send().await.map_err(|e| wrong("host")(&e))?;
+        let host: Value = answer.json().await.map_err(|e| wrong("host")(&e))?;
+        let host = host["organisation"].as_str().unwrap_or_default().parse().map_err(|e| wrong("host")(&e))?;
+        let wallet = Self {
+            secret,
+            host_url: host_url.to_owned(),
+            host,
+            ledger,
+            http,
+            drawers: BTreeMap::new(),
+            grants: Vec::new(),
+            seen: BTreeMap::new(),
+            rng,
+        };
+        let url = format!("{host_url}/v1/vaults/{}", wallet.secret.vault_id());
+        wallet.call(reqwest::Method::PUT, &url, None, Vec::new()).await?;
+        Ok(wallet)
+    }
+
+    /// Opens a wallet that was saved, or a new one.
+    pub async fn load_or_open(path: &Path, host_url: &str, ledger: Ledger) -> Result<Self> {
+        if !path.exists() {
+            let wallet = Self::open(host_url, ledger).await?;
+            wallet.save(path)?;
+            return Ok(wallet);
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| wrong("wallet file")(&e))?;
+        let index: Index = serde_json::from_str(&text).map_err(|e| wrong("wallet file")(&e))?;
+        let secret: Hash = index.secret.parse().map_err(|e| wrong("wallet file")(&e))?;
+        let rng: StdRng = rand::make_rng();
+        let mut wallet = Self::with_secret(VaultSecret::new(secret.0), host_url, ledger, rng).await?;
+        for (category, id) in index.drawers {
+            wallet.drawers.insert(category, id.parse().map_err(|e| wrong("wallet file")(&e))?);
+        }
+        for (drawer, (count, head)) in index.seen {
+            let drawer = drawer.parse().map_err(|e| wrong("wallet file")(&e))?;
+            wallet.seen.insert(drawer, (count, head.parse().map_err(|e| wrong("wallet file")(&e))?));
+        }
+        wallet.grants = index.grants;
+        Ok(wallet)
+    }
+
+    /// Saves what must survive, readable by the owner alone.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let index = Index {
+            secret: hex::encode(self.secret.secret().expose()),
+            drawers: self.drawers.iter().map(|(category, id)| (category.clone(), id.to_string())).collect(),
+            grants: self.grants.clone(),
+            seen: self.seen.iter().map(|(drawer, (count, head))| (drawer.to_string(), (*count, head.to_string()))).collect(),
+        };
+        let text = serde_json::to_string_pretty(&index).expect("an index is plain data");
+        super::files::write_secret(path, text.as_bytes()).map_err(|e| wrong("wallet file")(&e))
+    }
+
+    /// Opens a drawer for each category that has none.
+    pub async fn open_drawers(&mut self, categories: &[&str]) -> Result<()> {
+        for category in categories {
+            if self.drawers.contains_key(*category) {
+                continue;
+            }
+            let id = DrawerId(self.rng.random());
+            let drawer = self.drawer(category, id);
+            let url = format!("{}/v1/vaults/{}/drawers/{id}", self.host_url, self.secret.vault_id());
+            self.call(reqwest::Method::PUT, &url, Some("application/cbor"), cbor::encode(&drawer)).await?;
+            self.drawers.insert((*category).to_owned(), id);
+        }
+        Ok(())
+    }
+
+    fn drawer(&self, category: &str, id: DrawerId) -> Drawer {
+        Drawer {
+            id,
+            category: category.to_owned(),
+            epoch: 1,
+            drawer_key: self.secret.drawer_secret(&id).seal_key(),
+            reader_key: self.secret.reader_secret(&id).seal_key(),
+        }
+    }
+
+    /// Answers a pairing link from a counter with a deposit invitation. Gives the issuer's answer.
+    pub async fn pair(&mut self, link: &str, record_types: &[&str]) -> Result<Value> {
+        let issuer: OrganisationId = parameter(link, "issuer")?.parse().map_err(|e| wrong("pairing link")(&e))?;
+        let code = parameter(link, "code")?;
+        let invitation = self.invitation(&issuer, &code, record_types);
+        let state = self.organisation(&issuer).await?;
+        let url = state.organisation.url(Role::Issuer).ok_or_else(|| WalletError("the issuer has no address".into()))?;
+        let body = json!({ "code": code, "invitation": URL_SAFE_NO_PAD.encode(invitation) });
+        let answer = self.http.post(format!("{url}/v1/pairings/answers")).json(&body).send().await;
+        let answer = checked(answer.map_err(|e| wrong("issuer")(&e))?).await?;
+        answer.json().await.map_err(|e| wrong("issuer")(&e))
+    }
+
+    /// A signed deposit invitation for all drawers.
+    pub fn invitation(&mut self, issuer: &OrganisationId, code: &str, record_types: &[&str]) -> Vec<u8> {
+        let invitation = Invitation {
+            suite: SUITE_X25519,
+            host: self.host,
+            depositor: *issuer,
+            pairing: pairing_hash(issuer, code),
+            drawers: self.drawers.iter().map(|(category, id)| self.drawer(category, *id)).collect(),
+            holder: tegata_consent::cose::public_key(&self.secret.holder_key(issuer)),
+            record_types: record_types.iter().map(|kind| (*kind).to_owned()).collect(),
+            expires_ms: clock::now_ms() + 365 * 86_400_000,
+            nonce: Nonce(self.rng.random()),
+        };
+        invitation.sign(&self.secret.vault_key(), &self.ledger.chain()).to_bytes()
+    }
+
+    /// All records, each drawer's receipt chain checked, opened and with the issuer's signature checked.
+    pub async fn records(&mut self) -> Result<Vec<OpenedRecord>> {
+        let mut opened = Vec::new();
+        let host = self.organisation(&self.host).await?;
+        let host_keys = sign_keys(&host);
+        for drawer in self.drawers.values().copied().collect::<Vec<_>>() {
+            let url = format!("{}/v1/vaults/{}/drawers/{drawer}", self.host_url, self.secret.vault_id());
+            let bytes = self.call(reqwest::Method::GET, &url, None, Vec::new()).await?;
+            let list: DrawerList = cbor::decode(&bytes, DrawerList::LIMIT).map_err(|e| wrong("drawer list")(&e))?;
+            let seen = self.seen.get(&drawer).copied().unwrap_or((0, EMPTY_HEAD));
+            let (receipts, head) = verify_receipt_chain(&self.ledger.chain(), &host_keys, &drawer, &list.receipts, seen)
+                .map_err(|e| wrong("receipt chain")(&e))?;
+            for (bytes, receipt) in list.deposits.iter().zip(&receipts) {
+                if tegata_consent::deposit::deposit_digest(bytes) != receipt.deposit {
+                    return Err(WalletError(format!("receipt {} is for another deposit", receipt.sequence)));
+                }
+                let (deposit, _) = Deposit::open(bytes, &self.ledger.chain()).map_err(|e| wrong("deposit")(&e))?;
+                opened.push(self.open_record(&drawer, &deposit, bytes).await?);
+            }
+            self.seen.insert(drawer, (receipts.len() as u64, head));
+        }
+        Ok(opened)
+    }
+
+    async fn open_record(&self, drawer: &DrawerId, listed: &Deposit, listed_bytes: &ByteVec) -> Result<OpenedRecord> {
+        let url = format!("{}/v1/vaults/{}/drawers/{drawer}/records/{}", self.host_url, self.secret.vault_id(), listed.record);
+        let bytes = self.call(reqwest::Method::GET, &url, None, Vec::new()).await?;
+        let sealed: SealedRecord = cbor::decode(&bytes, SealedRecord::LIMIT).map_err(|e| wrong("record")(&e))?;
+        if sealed.deposit != *listed_bytes {
+            return Err(WalletError("the host serves another deposit than it listed".into()));
+        }
+        let lock = Lock::parse(&sealed.lock).map_err(|e| wrong("lock")(&e))?;
+        let verified =
+            Deposit::verify(&sealed.deposit, &self.ledger.chain(), &sealed.file, &lock).map_err(|e| wrong("deposit")(&e))?;
+        let issuer = self.organisation(&verified.deposit.depositor).await?;
+        if !sign_keys(&issuer).contains(&verified.signer) {
+            return Err(WalletError(format!("{} is not a key of the depositor", verified.signer)));
+        }
+        let plaintext = sealing::open(&sealed.file, &self.secret.drawer_secret(drawer)).map_err(|e| wrong("file")(&e))?;
+        let (manifest, parts) = sealing::unframe(&plaintext).map_err(|e| wrong("file")(&e))?;
+        if (manifest.record, manifest.drawer, manifest.depositor) != (listed.record, *drawer, listed.depositor) {
+            return Err(WalletError("the record names other ids than its deposit".into()));
+        }
+        let text = std::str::from_utf8(parts[0]).map_err(|e| wrong("credential")(&e))?;
+        let credential = SdJwt::parse(text).map_err(|e| wrong("credential")(&e))?;
+        let issued_ms = u64::try_from(credential.issued_at().unwrap_or(0)).unwrap_or(0) * 1000;
+        let keys = credential_keys(&issuer, issued_ms);
+        let key = keys.iter().find(|key| credential.verify(key, clock::now_s()).is_ok());
+        let key = key.ok_or_else(|| WalletError("the credential is signed by no key of its issuer".into()))?;
+        let verified = credential.verify(key, clock::now_s()).map_err(|e| wrong("credential")(&e))?;
+        Ok(OpenedRecord {
+            record: manifest.record,
+            record_type: manifest.record_type.clone(),
+            issuer: manifest.depositor,
+            claims: verified.claims().clone(),
+            replaces: manifest.replaces,
+            sd_jwt: text.to_owned(),
+        })
+    }
+
+    /// Fetches a consent request by its link and checks who asks and whether they may.
+    pub async fn read_request(&self, link: &str) -> Result<(ConsentRequest, Vec<u8>, OrganisationState)> {
+        let from: OrganisationId = parameter(link, "from")?.parse().map_err(|e| wrong("request link")(&e))?;
+        let state = self.organisation(&from).await?;
+        let url = state.organisation.url(Role::Verifier).ok_or_else(|| WalletError("the verifier has no address".into()))?;
+        let answer = self.http.get(format!("{url}/v1/requests/{}", parameter(link, "id")?)).send().await;
+        let bytes = checked(answer.map_err(|e| wrong("verifier")(&e))?).await?.bytes().await;
+        let bytes = bytes.map_err(|e| wrong("verifier")(&e))?.to_vec();
+        let (request, signer) = ConsentRequest::open(&bytes, &self.ledger.chain()).map_err(|e| wrong("request")(&e))?;
+        let now_ms = clock::now_ms();
+        if request.recipient != from || !state.signs_with(&signer, now_ms) {
+            return Err(WalletError("the request is signed by somebody else".into()));
+        }
+        if state.suspended_at(now_ms) || !state.may_ask(&request.purpose, &request.categories, request.retention_days) {
+            return Err(WalletError("the organisation may not ask for this".into()));
+        }
+        if now_ms >= request.expires_ms {
+            return Err(WalletError("the request has expired".into()));
+        }
+        Ok((request, bytes, state))
+    }
+
+    /// Grants what a request asks for, or less: only `categories` where given. Gives the grant's id and the receipt.
+    pub async fn grant(&mut self, link: &str, categories: Option<&[&str]>) -> Result<(GrantId, Receipt)> {
+        let (request, request_bytes, recipient) = self.read_request(link).await?;
+        let mut wanted: Vec<String> = request.categories.clone();
+        if let Some(only) = categories {
+            wanted.retain(|category| only.contains(&category.as_str()));
+        }
+        let wanted_refs: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        self.open_drawers(&wanted_refs).await?;
+        let drawers: Vec<(String, DrawerId)> =
+            wanted.iter().filter_map(|category| Some((category.clone(), *self.drawers.get(category)?))).collect();
+        let (salt, request_salt) = (Salt(self.rng.random()), Salt(self.rng.random()));
+        let scope = Scope::of_drawers(drawers.iter().map(|(_, id)| *id).collect());
+        let nonce: [u8; 16] = self.rng.random();
+        let (key, id) = (self.secret.grant_key(&nonce), self.secret.grant_id(&nonce));
+        let chain = self.ledger.chain();
+        let now_ms = clock::now_ms();
+        let grant = Grant {
+            recipient: request.recipient,
+            sponsor: self.host,
+            categories: wanted,
+            purpose: request.purpose.clone(),
+            legal_basis: request.legal_basis.clone(),
+            retention_days: request.retention_days,
+            from_ms: now_ms,
+            until_ms: request.until_ms,
+            uses_max: request.uses_max,
+            commitment: scope.commitment(&salt),
+            request: Some(request_commitment(&request_salt, &request_bytes)),
+        };
+        let entry = Entry::sign(&key, &chain, now_ms + 300_000, Body::Grant(grant));
+        let order = Order { grant: id, host: self.host, salt, scope: scope.clone() };
+        let ticket = Ticket {
+            grant: id,
+            host: self.host,
+            vault: self.secret.vault_id(),
+            drawers: drawers
+                .iter()
+                .map(|(category, drawer)| TicketDrawer::new(*drawer, category.clone(), &self.secret.reader_secret(drawer)))
+                .collect(),
+            salt,
+            scope,
+            reference: request.reference.clone(),
+            request_salt: Some(request_salt),
+            request: Some(request_digest(&request_bytes)),
+        };
+        let mut ticket = ticket;
+        ticket.drawers.sort_by_key(|drawer| drawer.id);
+        let to = seal_key(&recipient)?;
+        let sealed = ticket.seal_to(&key, &request.recipient, &to, &chain, &mut self.rng).map_err(|e| wrong("ticket")(&e))?;
+        let submission = GrantSubmission {
+            entry: entry.to_bytes().into(),
+            order: order.sign(&key, &chain).to_bytes().into(),
+            ticket: sealed.into(),
+        };
+        self.grants.push(Given { nonce, recipient: request.recipient.to_string() });
+        let url = format!("{}/v1/vaults/{}/grants", self.host_url, self.secret.vault_id());
+        let answer = self.call(reqwest::Method::POST, &url, Some("application/cbor"), cbor::encode(&submission)).await;
+        if answer.is_err() {
+            self.grants.pop();
+        }
+        let receipt = self.own_receipt(&answer?, &entry.id(&chain))?;
+        Ok((id, receipt))
+    }
+
+    /// Ends a grant.
+    pub async fn revoke(&mut self, grant: &GrantId) -> Result<Receipt> {
+        let given = self.grants.iter().find(|given| self.secret.grant_id(&given.nonce) == *grant);
+        let given = given.ok_or_else(|| WalletError("this wallet did not give that grant".into()))?;
+        let key = self.secret.grant_key(&given.nonce);
+        let chain = self.ledger.chain();
+        let body = Body::Revocation(Revocation { grant: *grant, sponsor: self.host });
+        let entry = Entry::sign(&key, &chain, clock::now_ms() + 300_000, body);
+        let url = format!("{}/v1/vaults/{}/revocations", self.host_url, self.secret.vault_id());
+        let answer = self.call(reqwest::Method::POST, &url, Some("application/cbor"), entry.to_bytes()).await?;
+        self.own_receipt(&answer, &entry.id(&chain))
+    }
+
+    fn own_receipt(&self, bytes: &[u8], entry: &EntryId) -> Result<Receipt> {
+        let receipt = Receipt::parse(bytes).map_err(|e| wrong("receipt")(&e))?;
+        let verified =
+            receipt.clone().verify(&self.ledger.chain(), &self.ledger.validators()).map_err(|e| wrong("receipt")(&e))?;
+        if verified.entry.id() != *entry {
+            return Err(WalletError("the receipt is for another entry".into()));
+        }
+        Ok(receipt)
+    }
+
+    /// The ids of all grants given, oldest first.
+    #[must_use]
+    pub fn grant_ids(&self) -> Vec<GrantId> {
+        self.grants.iter().map(|given| self.secret.grant_id(&given.nonce)).collect()
+    }
+
+    /// Who read what and when under a grant, complete by proof.
+    pub async fn history(&self, grant: &GrantId) -> Result<(GrantState, Vec<Read>)> {
+        let url = format!("{}/v1/vaults/{}/grants/{grant}", self.host_url, self.secret.vault_id());
+        let bytes = self.call(reqwest::Method::GET, &url, None, Vec::new()).await?;
+        let history: GrantHistory = cbor::decode(&bytes, GrantHistory::LIMIT).map_err(|e| wrong("history")(&e))?;
+        let (chain, validators) = (self.ledger.chain(), self.ledger.validators());
+        let proof = StateProof::parse(&history.proof).map_err(|e| wrong("consent proof")(&e))?;
+        let proven = proof.verify_grant(&chain, &validators, grant).map_err(|e| wrong("consent proof")(&e))?;
+        let newest = self.ledger.newest().map_err(|e| wrong("ledger")(&e))?;
+        if proven.header.header().time_ms + 15_000 < newest.header().time_ms {
+            return Err(WalletError("the host shows an old state of the grant".into()));
+        }
+        let state = proven.value.ok_or_else(|| WalletError("the ledger has no such grant".into()))?;
+        let readings = verify_history(&chain, grant, &state, &history.accesses).map_err(|e| wrong("history")(&e))?;
+        let mut reads = Vec::with_capacity(readings.len());
+        for reading in readings {
+            let opening = history.openings.iter().find(|opening| opening.access == reading.id);
+            if let Some(opening) = opening
+                && opening.scope.commitment(&opening.salt) != reading.access.commitment
+            {
+                return Err(WalletError("the host shows another opening than the access committed to".into()));
+            }
+            reads.push(Read { reading, records: opening.map(|opening| opening.records.clone()).unwrap_or_default() });
+        }
+        Ok((state, reads))
+    }
+
+    /// The whole vault in one file.
+    pub async fn export(&self) -> Result<Vec<u8>> {
+        let url = format!("{}/v1/vaults/{}/export", self.host_url, self.secret.vault_id());
+        self.call(reqwest::Method::GET, &url, None, Vec::new()).await
+    }
+
+    async fn organisation(&self, id: &OrganisationId) -> Result<OrganisationState> {
+        let proven = self.ledger.organisation(id).await.map_err(|e| wrong("registry")(&e))?;
+        proven.value.ok_or_else(|| WalletError(format!("organisation {id} is not registered")))
+    }
+
+    async fn call(&self, method: reqwest::Method, url: &str, content_type: Option<&str>, body: Vec<u8>) -> Result<Vec<u8>> {
+        let signer = Signer::vault(self.secret.vault_key());
+        let answer = send_signed(&self.http, &signer, method, url, content_type, body).await;
+        let answer = checked(answer.map_err(|e| wrong("host")(&e))?).await?;
+        Ok(answer.bytes().await.map_err(|e| wrong("host")(&e))?.to_vec())
+    }
+}
+
+async fn checked(answer: reqwest::Response) -> Result<reqwest::Response> {
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let (status, url) = (answer.status(), answer.url().path().to_owned());
+    let text = answer.text().await.unwrap_or_default();
+    Err(WalletError(format!("{url} answered {status}: {text}")))
+}
+
+/// A parameter behind the `#` of a link.
+fn parameter(link: &str, name: &str) -> Result<String> {
+    let (_, query) = link.split_once('?').ok_or_else(|| WalletError(format!("{link:?} is not a link of ours")))?;
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    value.map(str::to_owned).ok_or_else(|| WalletError(format!("{link:?} lacks {name}")))
+}
+
+fn sign_keys(state: &OrganisationState) -> Vec<PublicKey> {
+    let keys = state.organisation.keys.iter().filter(|key| key.key_use == KeyUse::Sign);
+    keys.filter_map(|key| PublicKey::try_from(key.public.as_slice()).ok()).collect()
+}
+
+fn credential_keys(state: &OrganisationState, at_ms: u64) -> Vec<CredentialKey> {
+    let of = |key_use, algorithm| {
+        state.keys_at(key_use, at_ms).filter_map(move |key| CredentialKey::from_bytes(algorithm, &key.public).ok())
+    };
+    of(KeyUse::CredentialEdDsa, Algorithm::EdDsa).chain(of(KeyUse::CredentialEs256, Algorithm::Es256)).collect()
+}
+
+fn seal_key(state: &OrganisationState) -> Result<SealKey> {
+    let key = state.keys_at(KeyUse::Seal, clock::now_ms()).last();
+    let key = key.and_then(|key| SealKey::try_from(key.public.as_slice()).ok());
+    key.ok_or_else(|| WalletError("the recipient has no key to seal to".into()))
+}

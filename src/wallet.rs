@@ -1,0 +1,64 @@
+//! `tegata wallet`: serves the built wallet from an origin of its own, which is not the vault host's.
+//!
+//! Files only, with a strict content security policy; `/config.json` names the genesis from which the wallet checks every
+//! proof, so it comes from here and never from a host or a node.
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tegata_service::config::HttpConfig;
+use tower_http::services::ServeDir;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+/// What to serve, and where.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// The built wallet.
+    #[arg(long, value_name = "FOLDER")]
+    pub files: PathBuf,
+    /// What is served as `/config.json`.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Address and port.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+}
+
+/// Scripts and styles from here alone; requests to any https host, or to this machine (a person chooses her vault host).
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+     font-src 'self'; connect-src 'self' https: http://127.0.0.1:* http://localhost:*; manifest-src 'self'; worker-src 'self'; \
+     media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types default svelte-trusted-html";
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// Where the files or the port are not there.
+pub async fn run(options: Options) -> io::Result<()> {
+    let config = std::fs::read(&options.config)?;
+    if !options.files.join("index.html").exists() {
+        return Err(io::Error::other(format!("{} holds no built wallet: run `make wallet`", options.files.display())));
+    }
+    let config_json = get(move || {
+        let config = config.clone();
+        async move { ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], config).into_response() }
+    });
+    let fixed = |name: &'static str, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
+    };
+    let router = Router::new()
+        .route("/config.json", config_json)
+        .route("/readyz", get(|| async { "ready" }))
+        .fallback_service(ServeDir::new(&options.files).precompressed_br().precompressed_gzip())
+        .layer(fixed("content-security-policy", POLICY))
+        .layer(fixed("x-content-type-options", "nosniff"))
+        .layer(fixed("referrer-policy", "no-referrer"))
+        .layer(fixed("cross-origin-opener-policy", "same-origin"))
+        .layer(fixed("permissions-policy", "camera=(self), microphone=(), geolocation=()"))
+        .layer(fixed("cache-control", "no-cache"));
+    let http = HttpConfig { listen: options.listen, public_url: format!("http://{}", options.listen), tls: None, cors_origins: Vec::new() };
+    tegata_service::http::serve(router, &http, tegata_service::http::shutdown_signal()).await
+}
