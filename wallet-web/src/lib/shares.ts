@@ -1,7 +1,8 @@
 /** Whether a grant still stands, from what the wallet noted. The ledger's proof on the detail page has the last word. */
 import type { GrantNote, Person } from './index-blob'
 
-export type ShareStatus = 'active' | 'revoked' | 'expired'
+/** `pending`: noted, but no receipt has shown yet that it was recorded. */
+export type ShareStatus = 'active' | 'pending' | 'revoked' | 'expired'
 
 export interface Share {
   person: Person
@@ -11,7 +12,8 @@ export interface Share {
 
 export function shareStatus(grant: GrantNote, atMs: number): ShareStatus {
   if (grant.revokedMs !== undefined) return 'revoked'
-  return atMs >= grant.untilMs ? 'expired' : 'active'
+  if (atMs >= grant.untilMs) return 'expired'
+  return grant.final ? 'active' : 'pending'
 }
 
 /** All shares of all persons, newest first. */

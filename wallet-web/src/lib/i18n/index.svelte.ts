@@ -59,6 +59,19 @@ export function age(birthDate: string, now = new Date()): string {
   return t('age.years', { years: Math.floor(months / 12) })
 }
 
+/** Whose, and then what: `はるちゃん：予防接種`. */
+export function whose(name: string, what: string): string {
+  return words.language === 'ja' ? `${name}：${what}` : `${name}: ${what}`
+}
+
+/** Categories as screens list them, in one order everywhere. */
+export function categoriesText(codes: string[]): string {
+  const place = (code: string) => CATEGORY_ORDER.indexOf(code) + 1 || CATEGORY_ORDER.length + 1
+  return listed([...codes].sort((a, b) => place(a) - place(b)).map((code) => coded('category', code)))
+}
+
+export const CATEGORY_ORDER = ['vaccination', 'infant_checkup', 'laboratory', 'imaging', 'medication', 'school_health']
+
 /** Names joined as the language joins them. */
 export function listed(names: string[]): string {
   return words.language === 'ja' ? names.join('・') : new Intl.ListFormat('en-GB').format(names)

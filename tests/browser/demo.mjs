@@ -1,0 +1,128 @@
+// The system under test: a demo that runs already (TEGATA_DEMO names its directory), or one of our own in a new directory.
+import { spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { homedir, tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
+const UP_WITHIN_MS = 180_000
+
+export async function startDemo() {
+  if (process.env.TEGATA_DEMO) {
+    return { demo: await readDemo(process.env.TEGATA_DEMO), stop: async () => {} }
+  }
+  const target = process.env.CARGO_TARGET_DIR ?? join(homedir(), '.cache/tegata/target')
+  const dir = await mkdtemp(join(tmpdir(), 'tegata-browser-'))
+  const port = process.env.TEGATA_PORT ?? '7440'
+  const child = spawn(
+    join(target, 'debug/tegata'),
+    ['demo', '--dir', dir, '--port', port, '--wallet', join(ROOT, 'wallet-web/dist')],
+    { cwd: ROOT, stdio: ['pipe', 'pipe', 'pipe'] },
+  )
+  let said = ''
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  await new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error(`the demo was not up in time:\n${said}`)), UP_WITHIN_MS)
+    const hear = (chunk) => {
+      said += chunk
+      if (said.includes('Tegata is up')) {
+        clearTimeout(late)
+        resolve()
+      }
+    }
+    child.stdout.on('data', hear)
+    child.stderr.on('data', hear)
+    child.once('error', reject)
+    void ended.then(() => reject(new Error(`the demo ended:\n${said}`)))
+  })
+  const stop = async () => {
+    child.kill('SIGINT')
+    await ended
+    await rm(dir, { recursive: true, force: true })
+  }
+  return { demo: await readDemo(dir), stop }
+}
+
+async function readDemo(dir) {
+  return JSON.parse(await readFile(join(dir, 'demo.json'), 'utf8'))
+}
+
+// The record system of an organisation, as it speaks to its own issuer or verifier.
+export function systems(demo, name) {
+  const service = demo.services[name]
+  if (!service) throw new Error(`the demo has no ${name}`)
+  const send = async (method, path, body, type = 'application/json') => {
+    const answer = await fetch(service.url + path, {
+      method,
+      headers: { authorization: `Bearer ${service.token}`, ...(body === undefined ? {} : { 'content-type': type }) },
+      body: body === undefined ? undefined : type === 'application/json' ? JSON.stringify(body) : body,
+    })
+    const text = await answer.text()
+    let read
+    try {
+      read = JSON.parse(text)
+    } catch {
+      read = text
+    }
+    return { status: answer.status, body: read }
+  }
+  const succeed = async (...call) => {
+    const answer = await send(...call)
+    if (answer.status >= 300) throw new Error(`${name} ${call[0]} ${call[1]}: ${answer.status} ${JSON.stringify(answer.body)}`)
+    return answer.body
+  }
+  return {
+    send,
+    get: (path) => succeed('GET', path),
+    post: (path, body, type) => succeed('POST', path, body, type),
+    // Asks again until `done` gives something.
+    async until(path, done, within_ms = 60_000) {
+      const end = Date.now() + within_ms
+      for (;;) {
+        const answer = await send('GET', path)
+        const found = done(answer.body)
+        if (found) return found
+        if (Date.now() > end) throw new Error(`${name} ${path} did not come so far: ${JSON.stringify(answer.body).slice(0, 600)}`)
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+    },
+  }
+}
+
+export function immunization(subject, number) {
+  const vaccines = [
+    ['dpt_ipv_hib', '5種混合'],
+    ['pneumococcus', '小児用肺炎球菌'],
+  ]
+  const [, name] = vaccines[number % vaccines.length]
+  return {
+    resourceType: 'Immunization',
+    id: `${subject}-imm-${number}`,
+    identifier: [{ system: 'https://midori.example/immunization', value: `${subject}-${number}` }],
+    status: 'completed',
+    vaccineCode: { coding: [{ system: 'http://hl7.org/fhir/sid/cvx', code: number % 2 === 0 ? '198' : '133' }], text: name },
+    patient: { identifier: { value: subject } },
+    occurrenceDateTime: `2026-0${5 + number}-12`,
+    lotNumber: `4A1${number}`,
+    performer: [{ actor: { display: 'みどり小児科クリニック' } }],
+    protocolApplied: [{ doseNumberPositiveInt: number + 1 }],
+  }
+}
+
+export function observation(subject, positive) {
+  return {
+    resourceType: 'Observation',
+    id: `${subject}-obs`,
+    identifier: [{ system: 'https://minato.example/observation', value: subject }],
+    status: 'final',
+    category: [{ coding: [{ system: 'http://terminology.hl7.org/CodeSystem/observation-category', code: 'laboratory' }] }],
+    code: { coding: [{ system: 'http://loinc.org', code: '94500-6' }], text: '新型コロナウイルス PCR検査' },
+    subject: { identifier: { value: subject } },
+    effectiveDateTime: '2026-11-02T09:30:00+09:00',
+    valueCodeableConcept: {
+      coding: [{ system: 'http://snomed.info/sct', code: positive ? '10828004' : '260385009', display: positive ? 'Positive' : 'Negative' }],
+    },
+    performer: [{ display: 'みなと検査センター' }],
+  }
+}

@@ -1,0 +1,262 @@
+// The story of a guardian in a real browser against the real system: first start, child, connecting, records, consent,
+// readings, recovery on a wiped device, and the end of a consent.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { accessible, follow, freshProfile, launch, show } from './browser.mjs'
+import { immunization, observation, startDemo, systems } from './demo.mjs'
+
+const DAY_MS = 86_400_000
+const subject = `B-${Date.now()}`
+let demo, stop, browser, first, clinicIssuer, clinicVerifier, centre, insurer, municipality
+let grantOfClinic, kitImage
+
+before(async () => {
+  ;({ demo, stop } = await startDemo())
+  browser = await launch()
+  first = await freshProfile(browser, { passkey: true })
+  clinicIssuer = systems(demo, 'clinic-issuer')
+  clinicVerifier = systems(demo, 'clinic-verifier')
+  municipality = systems(demo, 'municipality-issuer')
+  centre = systems(demo, 'test-centre-issuer')
+  insurer = systems(demo, 'insurer-verifier')
+})
+
+after(async () => {
+  await browser?.close()
+  await stop?.()
+})
+
+const button = (page, name) => page.getByRole('button', { name })
+const heading = (page, name) => page.getByRole('heading', { level: 1, name })
+
+async function request(system, purpose, categories, reference) {
+  const asked = await system.post('/v1/requests', {
+    categories,
+    purpose,
+    legal_basis: 'consent',
+    retention_days: 365,
+    until_ms: Date.now() + 30 * DAY_MS,
+    reference,
+  })
+  return asked.link
+}
+
+test('a guardian begins with a passkey', async () => {
+  const { page } = first
+  await page.goto(demo.wallet)
+  await heading(page, 'てがた').waitFor()
+  await show(page, '01-welcome')
+  await page.getByRole('link', { name: 'はじめて使う' }).click()
+  await button(page, /顔・指・暗証番号で/).waitFor()
+  await show(page, '02-key')
+  await button(page, /顔・指・暗証番号で/).click()
+  await heading(page, 'お子さんを 登録する').waitFor()
+})
+
+test('a child is added, and nothing is there yet', async () => {
+  const { page } = first
+  await button(page, '登録する').click()
+  await page.getByText('名前を 入れてください。').waitFor()
+  await accessible(page, 'the mistakes of a form')
+  await page.getByLabel(/名前/).fill('はるちゃん')
+  await page.getByLabel('生まれた日').fill('2026-03-12')
+  await show(page, '03-child')
+  await button(page, '登録する').click()
+  await page.getByText('まだ 記録が ありません').waitFor()
+  await show(page, '04-home-empty')
+})
+
+test('the wallet answers pairing codes of three counters', async () => {
+  const { page } = first
+  for (const [system, name] of [
+    [clinicIssuer, 'みどり小児科クリニック'],
+    [municipality, 'わかば市 子ども家庭課'],
+    [centre, 'みなと検査センター'],
+  ]) {
+    const { link } = await system.post('/v1/pairings', { subject })
+    await follow(page, link)
+    await page.getByText('登録簿で 確認した相手です').waitFor()
+    await page.locator('dd', { hasText: name }).waitFor()
+    if (system === clinicIssuer) await show(page, '05-connect')
+    await button(page, 'つながる').click()
+    await heading(page, 'つながりました').waitFor()
+    if (system === clinicIssuer) {
+      await show(page, '06-connected')
+      // A code counts once.
+      await follow(page, `${demo.wallet}/#/connect`)
+      await follow(page, link)
+      await button(page, 'つながる').click()
+      await page.getByText('もう 使われたか').waitFor()
+    }
+  }
+  await follow(page, `${demo.wallet}/#/connect`)
+  await page.getByText('わかば市 子ども家庭課').waitFor()
+  await show(page, '07-connections')
+})
+
+test('records arrive, are opened in the browser and checked', async () => {
+  const { page } = first
+  for (const number of [0, 1]) await clinicIssuer.post('/fhir/Immunization', immunization(subject, number))
+  await centre.post('/fhir/Observation', observation(subject, true))
+  const deposited = (records) => records.length > 0 && records.every((record) => record.status === 'deposited')
+  for (const system of [clinicIssuer, centre]) {
+    await system.until(`/v1/records?subject=${subject}`, (body) => deposited(body.records ?? body ?? []))
+  }
+  await follow(page, `${demo.wallet}/#/`)
+  await heading(page, '記録').waitFor()
+  await button(page, '新しくする').click()
+  await page.getByText('3件の記録が すべて そろっています').waitFor()
+  await page.getByText('陽性').waitFor()
+  await show(page, '08-home')
+  await page.getByRole('link', { name: /新型コロナウイルス/ }).click()
+  await page.getByText('正しい記録です').waitFor()
+  assert.equal(await page.getByText('確認できません').count(), 0)
+  await show(page, '09-record')
+})
+
+test('a consent request is read, narrowed and allowed', async () => {
+  const { page } = first
+  await follow(page, await request(clinicVerifier, 'care', ['infant_checkup', 'vaccination'], subject))
+  await page.getByText('この おねがいを してよいと みとめられています').waitFor()
+  await page.getByText('診察・治療のため').waitFor()
+  await show(page, '10-request')
+  await button(page, 'へらす・みじかくする').click()
+  await page.getByLabel('乳幼児健診').uncheck()
+  await page.getByLabel('予防接種').uncheck()
+  await page.getByText('見せるものを 1つは えらんでください').waitFor()
+  assert.equal(await button(page, 'ゆるす').isDisabled(), true)
+  await page.getByLabel('予防接種').check()
+  await show(page, '11-narrowed')
+  await button(page, 'ゆるす').click()
+  await heading(page, 'ゆるしました').waitFor()
+  await page.getByText('たしかに 記録されました（証明で確認ずみ）').waitFor()
+  await show(page, '12-allowed')
+  await page.getByRole('link', { name: 'くわしく 見る' }).click()
+  grantOfClinic = new URL(page.url()).hash.split('/').at(-1)
+  await page.getByText('まだ だれも 見ていません').waitFor()
+})
+
+test('a request can be declined, and then nothing is sent', async () => {
+  const { page } = first
+  const calls = []
+  await follow(page, await request(clinicVerifier, 'care', ['vaccination'], subject))
+  await button(page, 'やめる').waitFor()
+  page.on('request', (sent) => sent.method() === 'POST' && calls.push(sent.url()))
+  await button(page, 'やめる').click()
+  await page.getByText('何も 送っていません').waitFor()
+  assert.deepEqual(calls, [])
+})
+
+test('the clinic reads what was allowed and the guardian sees it, complete by proof', async () => {
+  const { page } = first
+  await clinicVerifier.until('/v1/grants', (body) => JSON.stringify(body).includes(grantOfClinic))
+  const reading = await clinicVerifier.post(`/v1/grants/${grantOfClinic}/readings`, {})
+  assert.equal(reading.records.length, 2)
+  for (const record of reading.records) {
+    assert.equal(record.record_type, 'vaccination')
+    assert.deepEqual(record.checks.filter((check) => !check.holds), [])
+  }
+  await follow(page, `${demo.wallet}/#/sharing`)
+  await show(page, '13-sharing')
+  await follow(page, `${demo.wallet}/#/sharing/${grantOfClinic}`)
+  await page.getByText('見ました').waitFor()
+  await page.getByText('2件の記録').waitFor()
+  await page.getByText('この記録は そろっています（証明で確認ずみ）').waitFor()
+  await show(page, '14-history')
+})
+
+test('the insurer pays a positive result under a policy number', async () => {
+  const { page } = first
+  const policy = `P-${Date.now()}`
+  await follow(page, await request(insurer, 'payout', ['laboratory'], policy))
+  await button(page, 'ゆるす').click()
+  await heading(page, 'ゆるしました').waitFor()
+  const paid = (body) => (body.decisions ?? body ?? []).find?.((decision) => decision.policy === policy)
+  const grant = await page.getByRole('link', { name: 'くわしく 見る' }).getAttribute('href')
+  await insurer.until('/v1/grants', (body) => JSON.stringify(body).includes(grant.split('/').at(-1)))
+  await centre.post('/fhir/Observation', observation(`${subject}`, true))
+  await insurer.post(`/v1/grants/${grant.split('/').at(-1)}/readings`, {})
+  const decision = await insurer.until('/v1/decisions', paid)
+  assert.ok(decision.amount > 0)
+})
+
+test('locked and opened again with the passkey', async () => {
+  const { page } = first
+  await follow(page, `${demo.wallet}/#/settings`)
+  await heading(page, '設定').waitFor()
+  await show(page, '15-settings')
+  await button(page, '今すぐ カギを かける').click()
+  await heading(page, 'おかえりなさい').waitFor()
+  await show(page, '16-locked')
+  await button(page, '開ける').click()
+  await page.getByText('3件の記録が すべて そろっています').waitFor()
+})
+
+test('everything comes as one file', async () => {
+  const { page } = first
+  await follow(page, `${demo.wallet}/#/settings`)
+  const [download] = await Promise.all([page.waitForEvent('download'), button(page, /1つのファイルで/).click()])
+  assert.match(download.suggestedFilename(), /^tegata-.*\.cborseq$/)
+})
+
+test('the recovery sheet', async () => {
+  const { page } = first
+  await follow(page, `${demo.wallet}/#/kit`)
+  await button(page, '復元シートを 見せる').click()
+  const code = page.getByRole('img', { name: '復元用の QRコード' })
+  await code.waitFor()
+  await accessible(page, 'the recovery sheet')
+  kitImage = await code.screenshot()
+  await button(page, 'しまいました').click()
+  await heading(page, '記録').waitFor()
+  assert.deepEqual(first.faults, [])
+  await first.context.close()
+})
+
+test('a wiped device is restored from the sheet, and ends the consent', async () => {
+  const { context, page, faults } = await freshProfile(browser)
+  await page.goto(demo.wallet)
+  await page.getByRole('link', { name: '前に使っていた（復元する）' }).click()
+  await show(page, '17-restore')
+  await page.getByLabel('復元コード').fill('0400 J4GV 4GPK CFT8 7')
+  await button(page, 'もとに もどす').click()
+  await page.getByText('1行目の 文字が ちがうようです').waitFor()
+  await page.locator('input[type=file]').setInputFiles({ name: 'kit.png', mimeType: 'image/png', buffer: kitImage })
+  await page.getByLabel('合言葉', { exact: true }).fill('青い たこ 2026 あがる')
+  await page.getByLabel('合言葉（もう一度）').fill('青い たこ 2026 あがる')
+  await button(page, 'つぎへ').click()
+  await page.getByText('3件の記録が すべて そろっています').waitFor()
+
+  await follow(page, `${demo.wallet}/#/sharing/${grantOfClinic}`)
+  await page.getByText('この記録は そろっています（証明で確認ずみ）').waitFor()
+  await button(page, '見せるのを 止める').click()
+  await page.getByText('すでに 見て 写したものは、むこうに のこります').waitFor()
+  await show(page, '18-stop')
+  await button(page, '止める').click()
+  await page.getByText('止めたことは たしかに 記録されました（証明で確認ずみ）').waitFor()
+
+  const refused = await clinicVerifier.send('POST', `/v1/grants/${grantOfClinic}/readings`, {})
+  assert.equal(refused.status, 403)
+  assert.match(JSON.stringify(refused.body), /revoked/)
+  await follow(page, `${demo.wallet}/#/sharing`)
+  await follow(page, `${demo.wallet}/#/sharing/${grantOfClinic}`)
+  await page.getByText('ことわりました').waitFor()
+  await page.getByText('あなたが 止めた あとだったから').waitFor()
+  await page.getByText('この記録は そろっています（証明で確認ずみ）').waitFor()
+  await show(page, '19-refused')
+
+  await page.reload()
+  await page.getByLabel('合言葉').fill('まちがった 合言葉 です')
+  await button(page, '開ける').click()
+  await page.getByText('開きませんでした').waitFor()
+  await page.getByLabel('合言葉').fill('青い たこ 2026 あがる')
+  await button(page, '開ける').click()
+  await heading(page, '青').waitFor({ state: 'detached' })
+  await follow(page, `${demo.wallet}/#/settings`)
+  await button(page, 'English').click()
+  await follow(page, `${demo.wallet}/#/`)
+  await page.getByText('All 3 records are here').waitFor()
+  await show(page, '20-home-english')
+  assert.deepEqual(faults, [])
+  await context.close()
+})
