@@ -149,7 +149,7 @@ pub(super) struct Validators(Arc<Vec<Validator>>);
 impl Validators {
     /// From the set that stands in the state; a key that is not a point names the culprit.
     pub(super) fn new(set: &header::ValidatorSet) -> Result<Self, cose::CoseError> {
-        let validator = |validator: &header::Validator| {
+        let validator = |validator: &header::Validator| -> Result<Validator, cose::CoseError> {
             let key = ConsensusKey::new(&validator.key).ok_or(cose::CoseError::Key(validator.key))?;
             Ok(Validator { address: ValidatorAddress(Address::of(&validator.key)), key, power: validator.power })
         };

@@ -1,0 +1,103 @@
+//! Blocks on their way: cut into parts, and put together again within bounds.
+
+use super::context::{Announcement, Part, VoteSignature};
+use crate::block::BLOCK_LIMIT;
+use arc_malachitebft_app_channel::app::streaming::{StreamContent, StreamId, StreamMessage};
+use arc_malachitebft_app_channel::app::types::PeerId;
+use bytes::{Bytes, BytesMut};
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+/// Longest part in bytes.
+const PART_BYTES: usize = 128 * 1024;
+/// Most streams of one peer that may be incomplete at a time.
+const STREAMS_PER_PEER_MAX: usize = 8;
+/// Most sequence numbers of a stream: announcement, parts, end.
+const SEQUENCE_MAX: u64 = 2 + (BLOCK_LIMIT / PART_BYTES) as u64;
+/// An incomplete stream this old is dropped.
+const STREAM_AGE_MAX: Duration = Duration::from_secs(30);
+
+/// Cuts a block into parts. `id` must be new for this publisher.
+pub(super) fn cut(id: &StreamId, announcement: Announcement, signature: VoteSignature, block: &Bytes) -> Vec<StreamMessage<Part>> {
+    let mut contents = vec![StreamContent::Data(Part::Init(announcement, signature))];
+    let starts = (0..block.len()).step_by(PART_BYTES);
+    contents.extend(starts.map(|start| {
+        let end = block.len().min(start + PART_BYTES);
+        StreamContent::Data(Part::Data(block.slice(start..end)))
+    }));
+    contents.push(StreamContent::Fin);
+    (0..).zip(contents).map(|(sequence, content)| StreamMessage::new(id.clone(), sequence, content)).collect()
+}
+
+/// A block that arrived whole. Whether the announcement is signed, and the bytes are that block, is not checked yet.
+pub(super) struct Arrived {
+    pub(super) announcement: Announcement,
+    pub(super) signature: VoteSignature,
+    pub(super) block: Bytes,
+}
+
+/// Streams that are not complete yet.
+#[derive(Default)]
+pub(super) struct Streams(HashMap<(PeerId, Bytes), Partial>);
+
+struct Partial {
+    init: Option<(Announcement, VoteSignature)>,
+    data: BTreeMap<u64, Bytes>,
+    end: Option<u64>,
+    began: Instant,
+}
+
+impl Streams {
+    /// Takes a part; gives the block when it was the last one missing. Parts that break a bound are dropped.
+    pub(super) fn take(&mut self, from: PeerId, message: StreamMessage<Part>) -> Option<Arrived> {
+        if message.sequence > SEQUENCE_MAX {
+            return None;
+        }
+        let key = (from, message.stream_id.to_bytes());
+        if !self.0.contains_key(&key) {
+            self.make_room(&from);
+        }
+        let partial = self.0.entry(key.clone()).or_insert_with(Partial::new);
+        match message.content {
+            StreamContent::Fin => partial.end = Some(message.sequence),
+            StreamContent::Data(Part::Init(announcement, signature)) => partial.init = Some((announcement, signature)),
+            StreamContent::Data(Part::Data(data)) if data.len() <= PART_BYTES => {
+                partial.data.insert(message.sequence, data);
+            }
+            StreamContent::Data(Part::Data(_)) => return None,
+        }
+        if partial.init.is_none() || partial.end != Some(partial.data.len() as u64 + 1) {
+            return None;
+        }
+        self.0.remove(&key)?.whole()
+    }
+
+    fn make_room(&mut self, from: &PeerId) {
+        self.0.retain(|_, partial| partial.began.elapsed() < STREAM_AGE_MAX);
+        let of_peer = self.0.iter().filter(|((peer, _), _)| peer == from);
+        let oldest = of_peer.clone().min_by_key(|(_, partial)| partial.began).map(|(key, _)| key.clone());
+        if of_peer.count() >= STREAMS_PER_PEER_MAX
+            && let Some(oldest) = oldest
+        {
+            self.0.remove(&oldest);
+        }
+    }
+}
+
+impl Partial {
+    fn new() -> Self {
+        Self { init: None, data: BTreeMap::new(), end: None, began: Instant::now() }
+    }
+
+    fn whole(self) -> Option<Arrived> {
+        let (announcement, signature) = self.init?;
+        let length = self.data.values().map(Bytes::len).sum();
+        if usize::try_from(announcement.length) != Ok(length) || length > BLOCK_LIMIT {
+            return None;
+        }
+        let mut block = BytesMut::with_capacity(length);
+        self.data.values().for_each(|data| block.extend_from_slice(data));
+        Some(Arrived { announcement, signature, block: block.freeze() })
+    }
+}
+

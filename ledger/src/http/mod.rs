@@ -1,0 +1,97 @@
+//! The node's API. Bodies are deterministic CBOR where somebody verifies them, JSON where people read them; errors are
+//! problem details (RFC 9457).
+
+mod entries;
+mod events;
+mod headers;
+mod history;
+mod operation;
+mod state;
+
+use crate::gossip::Gossip;
+use crate::shared::Shared;
+use crate::store::StoreError;
+use axum::Router;
+use axum::routing::get;
+use std::str::FromStr;
+use std::sync::Arc;
+use tegata_service::problem::Problem;
+use utoipa::OpenApi;
+
+/// What handlers need.
+#[derive(Debug, Clone)]
+pub struct Api(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    shared: Arc<Shared>,
+    gossip: Gossip,
+}
+
+impl Api {
+    /// Over a node's parts.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, gossip: Gossip) -> Self {
+        Self(Arc::new(Parts { shared, gossip }))
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+}
+
+/// All routes.
+pub fn router(api: Api) -> Router {
+    Router::new()
+        .route("/v1/entries", axum::routing::post(entries::submit))
+        .route("/v1/entries/{id}", get(entries::receipt))
+        .route("/v1/log", get(history::log))
+        .route("/v1/log/consistency", get(history::consistency))
+        .route("/v1/grants/{id}/accesses", get(history::accesses))
+        .route("/v1/state/organisations", get(state::organisations))
+        .route("/v1/state/organisations/{id}", get(state::organisation))
+        .route("/v1/state/grants/{id}", get(state::grant))
+        .route("/v1/headers", get(headers::list))
+        .route("/v1/headers/newest", get(headers::newest))
+        .route("/v1/headers/{height}", get(headers::one))
+        .route("/v1/genesis", get(headers::genesis))
+        .route("/v1/events", get(events::stream))
+        .route("/healthz", get(operation::live))
+        .route("/readyz", get(operation::ready))
+        .route("/metrics", get(operation::metrics))
+        .route("/openapi.json", get(operation::openapi))
+        .with_state(api)
+}
+
+/// The API's description.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Tegata ledger node", description = "Submit entries; read receipts, proofs, headers and the log. CBOR is deterministic (RFC 8949 section 4.2.1); errors are problem details (RFC 9457)."),
+    paths(
+        entries::submit, entries::receipt, history::log, history::consistency, history::accesses, state::organisations,
+        state::organisation, state::grant, headers::list, headers::newest, headers::one, headers::genesis, events::stream,
+        operation::live, operation::ready, operation::metrics
+    ),
+    components(schemas(crate::feed::FinalBlock, crate::feed::FinalEntry))
+)]
+struct Description;
+
+/// Reads an identifier of a path.
+fn identifier<T: FromStr>(text: &str) -> Result<T, Problem>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| Problem::malformed(error.to_string()))
+}
+
+fn failed(error: StoreError) -> Problem {
+    Problem::internal(&error)
+}
+
+/// A CBOR array of items that are encoded already.
+fn array(items: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(9 + items.iter().map(Vec::len).sum::<usize>());
+    minicbor::Encoder::new(&mut bytes).array(items.len() as u64).expect("writing CBOR to memory cannot fail");
+    items.iter().for_each(|item| bytes.extend_from_slice(item));
+    bytes
+}

@@ -1,0 +1,86 @@
+//! What is in force, with proof.
+
+use super::{Api, failed, identifier};
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use tegata_consent::organisation::{OrganisationState, Role};
+use tegata_consent::state::StateKey;
+use tegata_service::http::Cbor;
+use tegata_service::problem::Problem;
+use utoipa::ToSchema;
+
+/// What stands for a grant at the newest header: a consent proof, also where there is no such grant.
+#[utoipa::path(get, path = "/v1/state/grants/{id}", params(("id" = String, Path, description = "Grant id, hexadecimal")),
+    responses((status = 200, description = "StateProof", content_type = "application/cbor", body = Vec<u8>)))]
+pub(super) async fn grant(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+    prove(&api, &StateKey::grant(&identifier(&id)?))
+}
+
+/// What stands for an organisation at the newest header, also where there is none.
+#[utoipa::path(get, path = "/v1/state/organisations/{id}", params(("id" = String, Path, description = "Organisation id, hexadecimal")),
+    responses((status = 200, description = "StateProof", content_type = "application/cbor", body = Vec<u8>)))]
+pub(super) async fn organisation(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+    prove(&api, &StateKey::organisation(&identifier(&id)?))
+}
+
+fn prove(api: &Api, key: &StateKey) -> Result<Response, Problem> {
+    let view = api.shared().store.view().map_err(failed)?;
+    // Before the first block there is no header to prove anything in.
+    let proof = view.state_proof(key).map_err(failed)?.ok_or_else(Problem::stale)?;
+    Ok(Cbor(proof).into_response())
+}
+
+/// An organisation, for people.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ListedOrganisation {
+    /// Id, hexadecimal.
+    id: String,
+    /// Name.
+    name: ListedName,
+    /// `issuer`, `verifier`, `host`, `validator`, `auditor`.
+    roles: Vec<&'static str>,
+    /// Base URL of its service in each role that has one.
+    services: BTreeMap<&'static str, String>,
+    /// Whether it is suspended now.
+    suspended: bool,
+}
+
+/// A name in two languages.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ListedName {
+    /// Japanese.
+    ja: String,
+    /// English.
+    en: String,
+}
+
+/// An index of all organisations, for people; it proves nothing.
+#[utoipa::path(get, path = "/v1/state/organisations", responses((status = 200, body = Vec<ListedOrganisation>)))]
+pub(super) async fn organisations(State(api): State<Api>) -> Result<axum::Json<Vec<ListedOrganisation>>, Problem> {
+    let view = api.shared().store.view().map_err(failed)?;
+    let listed = view.organisations().map_err(failed)?.into_iter().map(|state| ListedOrganisation {
+        id: state.id.to_string(),
+        services: services(&state),
+        suspended: state.suspended_at(view.tip().time_ms),
+        roles: state.organisation.roles.iter().map(|role| role_name(*role)).collect(),
+        name: ListedName { ja: state.organisation.name.ja, en: state.organisation.name.en },
+    });
+    Ok(axum::Json(listed.collect()))
+}
+
+fn services(state: &OrganisationState) -> BTreeMap<&'static str, String> {
+    let service = |role: &Role| Some((role_name(*role), state.organisation.url(*role)?.to_owned()));
+    state.organisation.roles.iter().filter_map(service).collect()
+}
+
+const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Issuer => "issuer",
+        Role::Verifier => "verifier",
+        Role::Host => "host",
+        Role::Validator => "validator",
+        Role::Auditor => "auditor",
+    }
+}
