@@ -10,6 +10,8 @@ export interface Route {
 
 class Router {
   route: Route = $state(parse(globalThis.location?.hash ?? ''))
+  /** The pairing code or consent request with which somebody came here, for after the first start. */
+  private entry = globalThis.location?.hash.match(/^#(\/(?:pair|request)\?.*)$/)?.[1]
 
   constructor() {
     globalThis.addEventListener?.('hashchange', () => {
@@ -19,6 +21,12 @@ class Router {
 
   go(path: string): void {
     location.hash = `#${path}`
+  }
+
+  /** Goes to what somebody came for, once; else home. */
+  goOn(): void {
+    this.replace(this.entry ?? '/')
+    this.entry = undefined
   }
 
   /** Goes to a page that takes the place of this one in the browser's history. */
