@@ -1037,3 +1037,29 @@ impl Store {
         Ok(self.files.names()?)
     }
 }
+
+// ---- breaking things, for the tests of fsck ----
+
+#[cfg(test)]
+impl Store {
+    pub(crate) fn path_of(&self, digest: &Hash) -> std::path::PathBuf {
+        self.files.path(digest)
+    }
+
+    pub(crate) fn damage_papers(&self, drawer: &DrawerId, sequence: u64, papers: Option<PapersRow>) {
+        let (number, mut batch) = (sequence.to_be_bytes(), Batch::default());
+        match papers {
+            Some(papers) => batch.row(Table::Papers, &[&drawer.0, &number], &papers),
+            None => batch.delete(Table::Papers, &[&drawer.0, &number]),
+        }
+        self.write(batch).unwrap();
+    }
+
+    pub(crate) fn damage_order(&self, grant: &GrantId) {
+        let mut order = self.order(grant).unwrap().unwrap();
+        order.scope = Scope::of_drawers(vec![DrawerId([1; 16]), DrawerId([2; 16])]);
+        let mut batch = Batch::default();
+        batch.row(Table::Order, &[&grant.0], &order);
+        self.write(batch).unwrap();
+    }
+}
