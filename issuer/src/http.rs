@@ -1,0 +1,137 @@
+//! HTTP of the issuer (`specs/API.md`).
+
+mod answers;
+mod imports;
+mod pairings;
+mod records;
+
+pub use answers::{ImportAnswer, RecordAnswer};
+
+use crate::fhir::{self, Refusal};
+use crate::issuer::{Issuer, blocking};
+use crate::status::PublishError;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use std::sync::Arc;
+use tegata_credential::status_list;
+use tegata_service::clock::now_s;
+use tegata_service::http::{Readiness, read_body, standard_routes};
+use tegata_service::problem::Problem;
+use utoipa::OpenApi;
+
+/// What every handler gets.
+pub(crate) type Shared = State<Arc<Issuer>>;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Tegata issuer", description = "Takes records in, signs, seals and deposits them, publishes what is revoked."),
+    paths(
+        post_immunization,
+        post_observation,
+        records::list,
+        records::one,
+        records::revoke,
+        records::correct,
+        pairings::begin,
+        pairings::answer,
+        imports::begin,
+        imports::one,
+        imports::failed_rows,
+        status_list_token
+    )
+)]
+struct Api;
+
+/// All routes.
+pub(crate) fn router(issuer: Arc<Issuer>, readiness: Readiness) -> Router {
+    Router::new()
+        .route("/fhir/Immunization", post(post_immunization))
+        .route("/fhir/Observation", post(post_observation))
+        .route("/v1/records", get(records::list))
+        .route("/v1/records/{id}", get(records::one))
+        .route("/v1/records/{id}/revocation", post(records::revoke))
+        .route("/v1/records/{id}/correction", post(records::correct))
+        .route("/v1/pairings", post(pairings::begin))
+        .route("/v1/pairings/answers", post(pairings::answer))
+        .route("/v1/imports", post(imports::begin).layer(DefaultBodyLimit::disable()))
+        .route("/v1/imports/{id}", get(imports::one))
+        .route("/v1/imports/{id}/failed.csv", get(imports::failed_rows))
+        .route("/v1/status-lists/{number}", get(status_list_token))
+        .with_state(issuer)
+        .merge(standard_routes(readiness, Api::openapi()))
+}
+
+/// Takes an `Immunization` in.
+#[utoipa::path(post, path = "/fhir/Immunization", responses(
+    (status = 201, description = "taken; `Location` names the record"), (status = 200, description = "was here already"),
+    (status = 409, description = "is here with other content (OperationOutcome)"), (status = 422, description = "OperationOutcome")
+))]
+async fn post_immunization(State(issuer): Shared, headers: HeaderMap, body: axum::body::Body) -> Result<Response, Refusal> {
+    post_resource(&issuer, &headers, body, "Immunization").await
+}
+
+/// Takes an `Observation` in: a laboratory result, or a checkup.
+#[utoipa::path(post, path = "/fhir/Observation", responses(
+    (status = 201, description = "taken; `Location` names the record"), (status = 200, description = "was here already"),
+    (status = 409, description = "is here with other content (OperationOutcome)"), (status = 422, description = "OperationOutcome")
+))]
+async fn post_observation(State(issuer): Shared, headers: HeaderMap, body: axum::body::Body) -> Result<Response, Refusal> {
+    post_resource(&issuer, &headers, body, "Observation").await
+}
+
+async fn post_resource(
+    issuer: &Arc<Issuer>,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    wanted: &'static str,
+) -> Result<Response, Refusal> {
+    let (system, body) = resource_body(issuer, headers, body).await?;
+    let (record, new) = fhir::post(issuer, &body, wanted, &system).await?;
+    Ok(answers::taken(&record, new))
+}
+
+/// Who sends, and the resource as bytes. Refusals are `OperationOutcome`s.
+async fn resource_body(
+    issuer: &Issuer,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<(String, bytes::Bytes), Refusal> {
+    let refused = |problem: Problem, code: &str| Refusal::new(problem.status(), code, problem.to_string(), None);
+    let system = issuer.config.tokens.check(headers).map_err(|problem| refused(problem, "login"))?.to_owned();
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    if ![fhir::MEDIA_TYPE, "application/json"].contains(&media_type.to_ascii_lowercase().as_str()) {
+        let text = "application/fhir+json is wanted";
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-supported", text, None));
+    }
+    let body = read_body(body, fhir::RESOURCE_MAX_BYTES).await.map_err(|problem| refused(problem, "too-costly"))?;
+    Ok((system, body))
+}
+
+/// A signed status list (Token Status List).
+#[utoipa::path(get, path = "/v1/status-lists/{number}", params(("number" = u32, Path)), responses(
+    (status = 200, description = "`application/statuslist+jwt`"), (status = 404, description = "no such list")
+))]
+async fn status_list_token(State(issuer): Shared, Path(number): Path<String>) -> Result<Response, Problem> {
+    let number: u32 = number.parse().map_err(|_| Problem::not_found())?;
+    let token = blocking(&issuer, move |issuer| issuer.statuses.token(issuer, number, now_s())).await;
+    let token = token.map_err(|error| match error {
+        PublishError::NoSuchList(_) => Problem::not_found(),
+        other => Problem::internal(&other),
+    })?;
+    let age = format!("max-age={}", issuer.config.status_list.ttl_s);
+    Ok(([(header::CONTENT_TYPE, status_list::MEDIA_TYPE.to_owned()), (header::CACHE_CONTROL, age)], token).into_response())
+}
+
+/// The name of the system that asks.
+fn system_of(issuer: &Issuer, headers: &HeaderMap) -> Result<String, Problem> {
+    issuer.config.tokens.check(headers).map(str::to_owned)
+}
+
+/// An id in a path; what is none is not found.
+fn id_in(path: &str) -> Result<tegata_consent::ids::RecordId, Problem> {
+    path.parse().map_err(|_| Problem::not_found())
+}

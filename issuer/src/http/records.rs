@@ -1,0 +1,153 @@
+//! Records: where they stand, and taking them back.
+
+use super::answers::{RecordAnswer, taken};
+use super::{Shared, id_in, resource_body, system_of};
+use crate::fhir::{self, Refusal};
+use crate::intake::{IntakeError, revoke as take_back};
+use crate::issuer::blocking;
+use crate::model::{Record, Status};
+use crate::store::StoreError;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tegata_service::clock::now_ms;
+use tegata_service::http::Json;
+use tegata_service::problem::Problem;
+use utoipa::ToSchema;
+
+/// Most records in one answer.
+const PAGE_MAX: usize = 1000;
+/// Longest reason of a revocation, in characters.
+const REASON_MAX: usize = 500;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    status: Option<String>,
+    subject: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// A page of records.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page {
+    /// Oldest first.
+    records: Vec<RecordAnswer>,
+    /// What to ask for with `after`, where there may be more.
+    next: Option<String>,
+    /// How many records there are, by status.
+    counts: BTreeMap<&'static str, u64>,
+}
+
+/// Lists records, oldest first.
+#[utoipa::path(get, path = "/v1/records", params(
+    ("status" = Option<String>, Query), ("subject" = Option<String>, Query),
+    ("after" = Option<String>, Query), ("limit" = Option<usize>, Query)
+), responses((status = 200, body = Page), (status = 401)))]
+pub(crate) async fn list(State(issuer): Shared, headers: HeaderMap, Query(wanted): Query<Wanted>) -> Result<Json<Page>, Problem> {
+    system_of(&issuer, &headers)?;
+    let statuses: Vec<Status> = match &wanted.status {
+        None => Status::ALL.to_vec(),
+        Some(word) => Status::with_word(word).collect(),
+    };
+    if statuses.is_empty() {
+        return Err(Problem::malformed("status is waiting, queued, deposited, revoked, corrected or refused"));
+    }
+    let after = wanted.after.as_deref().map(id_in).transpose()?;
+    let limit = wanted.limit.unwrap_or(100).clamp(1, PAGE_MAX);
+    let found = blocking(&issuer, move |issuer| -> Result<Vec<Record>, StoreError> {
+        let after = after.map(|id| issuer.store.record(&id)).transpose()?.flatten();
+        if let Some(subject) = &wanted.subject {
+            // A person has few records: all are read, and then narrowed.
+            let mut records = issuer.store.by_subject(subject, after.as_ref(), usize::MAX)?;
+            records.retain(|record| statuses.contains(&record.status));
+            records.truncate(limit);
+            return Ok(records);
+        }
+        let mut records = Vec::new();
+        for status in statuses {
+            records.extend(issuer.store.by_status(status, after.as_ref(), limit)?);
+        }
+        records.sort_by_key(|record| (record.accepted_ms, record.id));
+        records.truncate(limit);
+        Ok(records)
+    })
+    .await
+    .map_err(|error| Problem::internal(&error))?;
+    let next = (found.len() == limit).then(|| found.last().map(|record| record.id.to_string())).flatten();
+    let mut counts = BTreeMap::new();
+    for status in Status::ALL {
+        *counts.entry(status.word()).or_default() += issuer.store.count(status);
+    }
+    let records = found.iter().map(|record| RecordAnswer::new(&issuer, record)).collect();
+    Ok(Json(Page { records, next, counts }))
+}
+
+/// One record.
+#[utoipa::path(get, path = "/v1/records/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = RecordAnswer), (status = 401), (status = 404)))]
+pub(crate) async fn one(State(issuer): Shared, headers: HeaderMap, Path(id): Path<String>) -> Result<Json<RecordAnswer>, Problem> {
+    system_of(&issuer, &headers)?;
+    let id = id_in(&id)?;
+    let found = blocking(&issuer, move |issuer| issuer.store.record(&id)).await;
+    let found = found.map_err(|error| Problem::internal(&error))?.ok_or_else(Problem::not_found)?;
+    Ok(Json(RecordAnswer::new(&issuer, &found)))
+}
+
+/// Why a record is taken back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reason {
+    reason: String,
+}
+
+/// Takes a record back. Doing so twice is doing so once.
+#[utoipa::path(post, path = "/v1/records/{id}/revocation", params(("id" = String, Path)), request_body = Reason,
+    responses((status = 200, body = RecordAnswer), (status = 401), (status = 404)))]
+pub(crate) async fn revoke(
+    State(issuer): Shared,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Json(Reason { reason }): Json<Reason>,
+) -> Result<Json<RecordAnswer>, Problem> {
+    system_of(&issuer, &headers)?;
+    let id = id_in(&id)?;
+    if !(1..=REASON_MAX).contains(&reason.chars().count()) {
+        let title = "A reason of 1 to 500 characters is needed";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "reason", title));
+    }
+    let record = blocking(&issuer, move |issuer| {
+        let mut change = issuer.store.change();
+        let record = take_back(&mut change, &id, &reason, now_ms())?;
+        change.commit()?;
+        issuer.show_counts();
+        Ok(record)
+    });
+    let record = record.await.map_err(|error: IntakeError| match error {
+        IntakeError::NoSuchRecord => Problem::not_found(),
+        other => Problem::internal(&other),
+    })?;
+    metrics::counter!("tegata_issuer_revocations_total").increment(1);
+    Ok(Json(RecordAnswer::new(&issuer, &record)))
+}
+
+/// Takes a wrong record back, and a FHIR resource in that replaces it.
+#[utoipa::path(post, path = "/v1/records/{id}/correction", params(("id" = String, Path)), responses(
+    (status = 201, description = "taken; `Location` names the new record"), (status = 200, description = "was corrected so already"),
+    (status = 404, description = "OperationOutcome"), (status = 409, description = "OperationOutcome"), (status = 422, description = "OperationOutcome")
+))]
+pub(crate) async fn correct(
+    State(issuer): Shared,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: axum::body::Body,
+) -> Result<Response, Refusal> {
+    let (system, body) = resource_body(&issuer, &headers, body).await?;
+    let no_such = |_| Refusal::new(StatusCode::NOT_FOUND, "not-found", "there is no such record", None);
+    let id = id.parse().map_err(no_such)?;
+    let (record, new) = fhir::post_correction(&issuer, id, &body, &system).await?;
+    Ok(taken(&record, new))
+}

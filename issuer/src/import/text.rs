@@ -1,0 +1,231 @@
+//! Text as city halls write it: encodings, full-width letters and digits, half-width kana.
+
+use encoding_rs::{CoderResult, Decoder, SHIFT_JIS, UTF_8};
+use std::io::{self, Read};
+
+/// How a file is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// UTF-8 where the whole file is valid UTF-8, with or without a byte order mark; else CP932.
+    #[default]
+    Auto,
+    /// UTF-8, with or without a byte order mark.
+    #[serde(rename = "utf-8")]
+    Utf8,
+    /// Windows code page 932, Microsoft's Shift_JIS.
+    Cp932,
+}
+
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Finds the encoding of a whole file, reading it once in constant memory.
+///
+/// # Errors
+/// Those of reading.
+pub fn detect(mut file: impl Read) -> io::Result<Encoding> {
+    let mut decoder = UTF_8.new_decoder_without_bom_handling();
+    let mut bytes = vec![0; CHUNK_BYTES];
+    let mut text = vec![0; CHUNK_BYTES * 3 + 16];
+    loop {
+        let read = file.read(&mut bytes)?;
+        let mut rest = &bytes[..read];
+        loop {
+            let (result, consumed, _, replaced) = decoder.decode_to_utf8(rest, &mut text, read == 0);
+            if replaced {
+                return Ok(Encoding::Cp932);
+            }
+            rest = &rest[consumed..];
+            if result == CoderResult::InputEmpty {
+                break;
+            }
+        }
+        if read == 0 {
+            return Ok(Encoding::Utf8);
+        }
+    }
+}
+
+/// A reader that gives UTF-8, whatever the file's encoding, and stops at a row that is longer than allowed.
+///
+/// Bytes that do not decode become U+FFFD, which no value accepts: the row fails, not the file.
+pub struct Decoded<R> {
+    inner: R,
+    decoder: Decoder,
+    raw: Vec<u8>,
+    raw_start: usize,
+    raw_end: usize,
+    ended: bool,
+    raw_read_bytes: u64,
+    budget_bytes: usize,
+}
+
+impl<R: Read> Decoded<R> {
+    /// Reads `inner` in an encoding; [`Encoding::Auto`] counts as UTF-8 here.
+    pub fn new(inner: R, encoding: Encoding) -> Self {
+        let decoder = match encoding {
+            Encoding::Cp932 => SHIFT_JIS.new_decoder_without_bom_handling(),
+            Encoding::Auto | Encoding::Utf8 => UTF_8.new_decoder_with_bom_removal(),
+        };
+        let raw = vec![0; CHUNK_BYTES];
+        Self { inner, decoder, raw, raw_start: 0, raw_end: 0, ended: false, raw_read_bytes: 0, budget_bytes: usize::MAX }
+    }
+
+    /// How many bytes of the file were read.
+    pub const fn raw_read_bytes(&self) -> u64 {
+        self.raw_read_bytes
+    }
+
+    /// Allows so many more bytes of text before the next row must have ended.
+    pub const fn allow(&mut self, bytes: usize) {
+        self.budget_bytes = bytes;
+    }
+}
+
+impl<R: Read> Read for Decoded<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.len() < 16 {
+            return Err(io::Error::other("the buffer is too small to decode into"));
+        }
+        loop {
+            if self.raw_start == self.raw_end && !self.ended {
+                self.raw_start = 0;
+                self.raw_end = self.inner.read(&mut self.raw)?;
+                self.raw_read_bytes += self.raw_end as u64;
+                self.ended = self.raw_end == 0;
+            }
+            let rest = &self.raw[self.raw_start..self.raw_end];
+            let (result, consumed, written, _) = self.decoder.decode_to_utf8(rest, out, self.ended);
+            self.raw_start += consumed;
+            if written > 0 {
+                self.budget_bytes = self
+                    .budget_bytes
+                    .checked_sub(written)
+                    .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, RowTooLong))?;
+                return Ok(written);
+            }
+            if self.ended && result == CoderResult::InputEmpty {
+                return Ok(0);
+            }
+        }
+    }
+}
+
+/// A row is longer than allowed: most often a quotation mark that is never closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a row is too long, or a quotation mark is never closed")]
+pub struct RowTooLong;
+
+/// Full-width letters, digits and signs become ASCII, half-width kana full-width, all dashes `-`; white space goes, and
+/// letters become lower-case: what two spellings of one word have in common.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    half_width(text).chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// Full-width letters, digits and signs become ASCII, half-width kana full-width. White space stays, at the ends it goes.
+#[must_use]
+pub fn half_width(text: &str) -> String {
+    const KANA: &str = "。「」、・ヲァィゥェォャュョッーアイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン゛゜";
+    let mut out = String::with_capacity(text.len());
+    for c in text.trim().chars() {
+        match c {
+            '\u{ff01}'..='\u{ff5e}' => {
+                out.push(char::from_u32(c as u32 - 0xfee0).expect("U+FF01 to U+FF5E lie above U+0021 to U+007E"));
+            }
+            '\u{3000}' => out.push(' '),
+            '\u{2212}' | '\u{2010}'..='\u{2015}' => out.push('-'),
+            '\u{ff9e}' | '\u{ff9f}' => match out.pop() {
+                Some(base) => out.extend(voiced(base, c)),
+                None => out.push(c),
+            },
+            '\u{ff61}'..='\u{ff9d}' => out.extend(KANA.chars().nth(c as usize - 0xff61)),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// A kana with its sound mark as one character where there is one.
+fn voiced(base: char, mark: char) -> impl Iterator<Item = char> {
+    let half = mark == '\u{ff9f}';
+    let joined = match (base, half) {
+        ('ウ', false) => Some('ヴ'),
+        ('ハ' | 'ヒ' | 'フ' | 'ヘ' | 'ホ', true) => char::from_u32(base as u32 + 2),
+        ('カ'..='ト' | 'ハ'..='ホ', false) => char::from_u32(base as u32 + 1),
+        _ => None,
+    };
+    match joined {
+        Some(joined) => [Some(joined), None],
+        None => [Some(base), Some(if half { '゜' } else { '゛' })],
+    }
+    .into_iter()
+    .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8], encoding: Encoding) -> String {
+        let mut text = String::new();
+        Decoded::new(bytes, encoding).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn encodings_are_found_and_read() {
+        let text = "宛名番号,接種日\n１,令和５年４月１日\n";
+        let (cp932, _, unmappable) = SHIFT_JIS.encode(text);
+        assert!(!unmappable);
+        let with_mark = [b"\xef\xbb\xbf", text.as_bytes()].concat();
+        for (bytes, encoding) in
+            [(text.as_bytes(), Encoding::Utf8), (with_mark.as_slice(), Encoding::Utf8), (&*cp932, Encoding::Cp932)]
+        {
+            assert_eq!(detect(bytes).unwrap(), encoding);
+            assert_eq!(read(bytes, encoding), text);
+        }
+        assert_eq!(detect(b"a,b\n".as_slice()).unwrap(), Encoding::Utf8);
+        // A sequence cut off at the end of the file is not UTF-8.
+        assert_eq!(detect("あ".as_bytes()[..2].as_ref()).unwrap(), Encoding::Cp932);
+    }
+
+    #[test]
+    fn characters_survive_the_border_of_a_chunk() {
+        for pad in CHUNK_BYTES - 5..CHUNK_BYTES + 2 {
+            let text = format!("{}明治大正昭和", "x".repeat(pad));
+            assert_eq!(detect(text.as_bytes()).unwrap(), Encoding::Utf8);
+            assert_eq!(read(text.as_bytes(), Encoding::Utf8), text);
+            let (cp932, _, _) = SHIFT_JIS.encode(&text);
+            assert_eq!(read(&cp932, Encoding::Cp932), text);
+        }
+    }
+
+    #[test]
+    fn a_row_without_end_is_stopped() {
+        let mut reader = Decoded::new(io::repeat(b'x'), Encoding::Utf8);
+        reader.allow(1_000_000);
+        let mut sink = Vec::new();
+        let error = reader.read_to_end(&mut sink).unwrap_err();
+        assert!(error.get_ref().unwrap().is::<RowTooLong>());
+        assert!(sink.len() <= 1_000_000);
+    }
+
+    #[test]
+    fn spellings_meet() {
+        for (written, common) in [
+            ("　ＢＣＧ ", "bcg"),
+            ("ﾋﾌﾞ", "ヒブ"),
+            ("ﾛﾀｳｲﾙｽ", "ロタウイルス"),
+            ("ﾊﾟﾋﾟﾛｰﾏ", "パピローマ"),
+            ("身長（ｃｍ）", "身長(cm)"),
+            ("１２．５", "12.5"),
+            ("ＤＰＴ－ＩＰＶ", "dpt-ipv"),
+            ("DPT−IPV", "dpt-ipv"),
+            ("ﾞ", "ﾞ"),
+            ("ｱﾞ", "ア゛"),
+        ] {
+            assert_eq!(plain(written), common, "{written}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Status lists: what is revoked, signed fresh whenever it changed or a copy grows old (Token Status List).
+
+use crate::issuer::Issuer;
+use crate::store::{STATUS_LIST_SIZE, StoreError};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use tegata_credential::status_list::{Status, StatusList, StatusListError, StatusListIssuance, sign};
+
+/// Why a list is not published.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    #[error("there is no status list {0}")]
+    NoSuchList(u32),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    List(#[from] StatusListError),
+}
+
+struct Signed {
+    token: Bytes,
+    /// The store's count of revocations when it was made.
+    version: u64,
+    /// To be signed again from this time on, in seconds since 1970.
+    renew_s: i64,
+}
+
+/// Lists that are signed already.
+#[derive(Default)]
+pub(crate) struct StatusLists(Mutex<HashMap<u32, Signed>>);
+
+impl StatusLists {
+    /// The signed list with a number.
+    pub(crate) fn token(&self, issuer: &Issuer, number: u32, now_s: i64) -> Result<Bytes, PublishError> {
+        if number == 0 || number > issuer.store.open_list() {
+            return Err(PublishError::NoSuchList(number));
+        }
+        let mut signed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = signed.get(&number)
+            && known.version == issuer.store.revocations()
+            && now_s < known.renew_s
+        {
+            return Ok(known.token.clone());
+        }
+        let (revoked, version) = issuer.store.revoked(number)?;
+        let entries = revoked.into_iter().map(|index| (u64::from(index), Status::Invalid));
+        let list = StatusList::from_entries(1, u64::from(STATUS_LIST_SIZE), entries)?;
+        let lifetime_s = i64::try_from(issuer.config.status_list.lifetime_s).unwrap_or(i64::MAX / 2).max(2);
+        let uri = issuer.status_list_uri(number);
+        let issuance = StatusListIssuance {
+            uri: &uri,
+            issuer: None,
+            issued_at: now_s,
+            expires_at: Some(now_s + lifetime_s),
+            ttl_s: Some(issuer.config.status_list.ttl_s.max(1)),
+        };
+        let token = Bytes::from(sign(&list, &issuance, &issuer.credential_key));
+        metrics::counter!("tegata_issuer_status_lists_signed_total").increment(1);
+        signed.insert(number, Signed { token: token.clone(), version, renew_s: now_s + lifetime_s / 2 });
+        Ok(token)
+    }
+}

@@ -1,0 +1,610 @@
+//! The only module that knows RocksDB.
+//!
+//! Every change goes through a [`Change`]: one writer at a time, one synced write batch. What [`Change::commit`] returned
+//! from is on disk; of what it did not, nothing is.
+
+use crate::model::{KnownReceipt, Import, Invited, Pairing, Record, Status, StatusPlace};
+use minicbor::Decode;
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tegata_consent::cbor;
+use tegata_consent::ids::{DrawerId, Hash, RecordId, hash};
+
+/// Places in one status list. A list is closed when half of them are taken, so that a free one is found at once and the
+/// index says nothing about the order.
+pub(crate) const STATUS_LIST_SIZE: u32 = 1 << 17;
+
+/// Why the store cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// RocksDB.
+    #[error("the store at {path}: {error}")]
+    Database {
+        /// Which store.
+        path: PathBuf,
+        /// Why.
+        error: rocksdb::Error,
+    },
+    /// A value that this version did not write.
+    #[error("the store holds a damaged value in table {0:?}")]
+    Damaged(&'static str),
+    /// Written by another version.
+    #[error("the store at {path} has format {found}, this version knows format 1")]
+    Format {
+        /// Which store.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Table {
+    Records,
+    Sources,
+    BySubject,
+    ByStatus,
+    Queue,
+    Sealed,
+    Pairings,
+    Invitations,
+    Receipts,
+    Places,
+    RevokedPlaces,
+    Imports,
+    About,
+}
+
+impl Table {
+    const ALL: [Self; 13] = [
+        Self::Records,
+        Self::Sources,
+        Self::BySubject,
+        Self::ByStatus,
+        Self::Queue,
+        Self::Sealed,
+        Self::Pairings,
+        Self::Invitations,
+        Self::Receipts,
+        Self::Places,
+        Self::RevokedPlaces,
+        Self::Imports,
+        Self::About,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::Sources => "sources",
+            Self::BySubject => "by_subject",
+            Self::ByStatus => "by_status",
+            Self::Queue => "queue",
+            Self::Sealed => "sealed",
+            Self::Pairings => "pairings",
+            Self::Invitations => "invitations",
+            Self::Receipts => "receipts",
+            Self::Places => "places",
+            Self::RevokedPlaces => "revoked_places",
+            Self::Imports => "imports",
+            Self::About => "about",
+        }
+    }
+}
+
+/// Places taken in the list that is being filled.
+struct OpenList {
+    number: u32,
+    taken: Vec<u64>,
+    count: u32,
+}
+
+impl OpenList {
+    fn new(number: u32) -> Self {
+        Self { number, taken: vec![0; STATUS_LIST_SIZE as usize / 64], count: 0 }
+    }
+
+    /// Takes a place; `false` where it is taken.
+    fn take(&mut self, index: u32) -> bool {
+        let (word, bit) = (index as usize / 64, 1 << (index % 64));
+        let free = self.taken[word] & bit == 0;
+        if free {
+            self.taken[word] |= bit;
+            self.count += 1;
+        }
+        free
+    }
+}
+
+/// Everything that the issuer keeps.
+pub(crate) struct Store {
+    db: DB,
+    path: PathBuf,
+    writer: Mutex<OpenList>,
+    counts: [AtomicI64; Status::ALL.len()],
+    revocations: AtomicU64,
+}
+
+impl Store {
+    /// Opens the store, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let database = |error| StoreError::Database { path: path.clone(), error };
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_max_total_wal_size(64 << 20);
+        let tables = Table::ALL.map(|table| {
+            let mut options = Options::default();
+            options.set_compression_type(DBCompressionType::Lz4);
+            options.set_write_buffer_size(16 << 20);
+            ColumnFamilyDescriptor::new(table.name(), options)
+        });
+        let db = DB::open_cf_descriptors(&options, &path, tables).map_err(database)?;
+        let store = Self {
+            db,
+            writer: Mutex::new(OpenList::new(1)),
+            counts: Default::default(),
+            revocations: AtomicU64::new(0),
+            path: path.clone(),
+        };
+        match store.get(Table::About, b"format")? {
+            None => {
+                let mut change = store.change();
+                change.put(Table::About, b"format".to_vec(), b"1".to_vec());
+                change.commit()?;
+            }
+            Some(found) if found == b"1" => {}
+            Some(found) => return Err(StoreError::Format { path, found: String::from_utf8_lossy(&found).into_owned() }),
+        }
+        store.load_counts()?;
+        store.load_open_list()?;
+        Ok(store)
+    }
+
+    /// Begins a change. Others wait until it is committed or dropped.
+    pub(crate) fn change(&self) -> Change<'_> {
+        // A panic while a change was being made wrote nothing: the next one may go on.
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        Change { store: self, _writer: writer, changes: BTreeMap::new(), deltas: [0; Status::ALL.len()], revokes: false }
+    }
+
+    /// A record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn record(&self, id: &RecordId) -> Result<Option<Record>, StoreError> {
+        self.value(Table::Records, &id.0)
+    }
+
+    /// Signed and sealed bytes of a record that is not deposited yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn sealed(&self, id: &RecordId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(Table::Sealed, &id.0)
+    }
+
+    /// How many records have a status.
+    pub(crate) fn count(&self, status: Status) -> u64 {
+        u64::try_from(self.counts[status.index()].load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Records that are queued and due, in the order in which they became so, and when the next one will be.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn due(
+        &self,
+        now_ms: u64,
+        limit: usize,
+        skip: impl Fn(&RecordId) -> bool,
+    ) -> Result<(Vec<Record>, Option<u64>), StoreError> {
+        let mut found = Vec::new();
+        for item in self.db.iterator_cf(self.family(Table::Queue), IteratorMode::Start) {
+            let (key, _) = item.map_err(|error| self.error(error))?;
+            let (due_ms, id) = queue_entry(&key)?;
+            if due_ms > now_ms {
+                return Ok((found, Some(due_ms)));
+            }
+            if skip(&id) {
+                continue;
+            }
+            if found.len() == limit {
+                return Ok((found, Some(due_ms)));
+            }
+            found.push(self.record(&id)?.ok_or(StoreError::Damaged("queue"))?);
+        }
+        Ok((found, None))
+    }
+
+    /// Records of one status, oldest first, after `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn by_status(&self, status: Status, after: Option<&Record>, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let prefix = [status.index() as u8];
+        self.listed(Table::ByStatus, &prefix, after.map(|record| status_key(status, record)), limit)
+    }
+
+    /// Records of one person, oldest first, after `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn by_subject(&self, subject: &str, after: Option<&Record>, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let prefix = subject_hash(subject);
+        self.listed(Table::BySubject, &prefix, after.map(|record| subject_key(&prefix, record)), limit)
+    }
+
+    /// A pairing, by [`tegata_consent::invitation::pairing_hash`] of its code without hyphens. The key is a hash of a code
+    /// with 80 random bits, so how long the search takes tells nothing about a code.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn pairing(&self, code: &Hash) -> Result<Option<Pairing>, StoreError> {
+        self.value(Table::Pairings, &code.0)
+    }
+
+    /// A person's newest invitation.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn invited(&self, subject: &str) -> Result<Option<Invited>, StoreError> {
+        self.value(Table::Invitations, &subject_hash(subject))
+    }
+
+    /// Revoked places of a status list, and a number that counts up with every revocation.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn revoked(&self, list: u32) -> Result<(Vec<u32>, u64), StoreError> {
+        let version = self.revocations();
+        let places = self.keys(Table::RevokedPlaces, &list.to_be_bytes())?;
+        Ok((places.iter().map(|key| place_of(key).map(|place| place.index)).collect::<Result<_, _>>()?, version))
+    }
+
+    /// The number of [`Self::revoked`].
+    pub(crate) fn revocations(&self) -> u64 {
+        self.revocations.load(Ordering::Acquire)
+    }
+
+    /// Number of the status list that is being filled; all below it are full.
+    pub(crate) fn open_list(&self) -> u32 {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).number
+    }
+
+    /// Reserves a free place in a status list until the process ends; [`Change::put_place`] keeps it. `random` gives
+    /// random numbers.
+    pub(crate) fn reserve_place(&self, mut random: impl FnMut() -> u32) -> StatusPlace {
+        let mut open = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.count >= STATUS_LIST_SIZE / 2 {
+            *open = OpenList::new(open.number + 1);
+        }
+        loop {
+            let index = random() % STATUS_LIST_SIZE;
+            if open.take(index) {
+                return StatusPlace { list: open.number, index };
+            }
+        }
+    }
+
+    /// An import.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn import(&self, id: &RecordId) -> Result<Option<Import>, StoreError> {
+        self.value(Table::Imports, &id.0)
+    }
+
+    /// All imports, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn imports(&self) -> Result<Vec<Import>, StoreError> {
+        let keys = self.keys(Table::Imports, &[])?;
+        let imports = keys.iter().map(|key| self.value(Table::Imports, key)?.ok_or(StoreError::Damaged("imports")));
+        imports.collect()
+    }
+
+    /// A record that came from a source record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn source(&self, system: &str, source_id: &str) -> Result<Option<Record>, StoreError> {
+        let Some(id) = self.get(Table::Sources, &source_key(system, source_id))? else { return Ok(None) };
+        let id = RecordId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("sources"))?;
+        self.record(&id)
+    }
+
+    fn listed(&self, table: Table, prefix: &[u8], after: Option<Vec<u8>>, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let from = after.as_deref().unwrap_or(prefix);
+        let mut found = Vec::new();
+        for item in self.db.iterator_cf(self.family(table), IteratorMode::From(from, Direction::Forward)) {
+            let (key, _) = item.map_err(|error| self.error(error))?;
+            if !key.starts_with(prefix) || found.len() == limit {
+                break;
+            }
+            if Some(&*key) == after.as_deref() {
+                continue;
+            }
+            let id = key.last_chunk::<16>().ok_or(StoreError::Damaged(table.name()))?;
+            found.push(self.record(&RecordId(*id))?.ok_or(StoreError::Damaged(table.name()))?);
+        }
+        Ok(found)
+    }
+
+    fn load_counts(&self) -> Result<(), StoreError> {
+        for item in self.db.iterator_cf(self.family(Table::ByStatus), IteratorMode::Start) {
+            let (key, _) = item.map_err(|error| self.error(error))?;
+            let count = key.first().and_then(|status| self.counts.get(usize::from(*status)));
+            count.ok_or(StoreError::Damaged("by_status"))?.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn load_open_list(&self) -> Result<(), StoreError> {
+        let newest = self.db.iterator_cf(self.family(Table::Places), IteratorMode::End).next();
+        let Some(newest) = newest else { return Ok(()) };
+        let (key, _) = newest.map_err(|error| self.error(error))?;
+        let mut open = OpenList::new(place_of(&key)?.list);
+        for key in self.keys(Table::Places, &open.number.to_be_bytes())? {
+            open.take(place_of(&key)?.index % STATUS_LIST_SIZE);
+        }
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = open;
+        Ok(())
+    }
+
+    fn keys(&self, table: Table, prefix: &[u8]) -> Result<Vec<Box<[u8]>>, StoreError> {
+        let mut keys = Vec::new();
+        for item in self.db.iterator_cf(self.family(table), IteratorMode::From(prefix, Direction::Forward)) {
+            let (key, _) = item.map_err(|error| self.error(error))?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+
+    fn value<T: for<'b> Decode<'b, ()>>(&self, table: Table, key: &[u8]) -> Result<Option<T>, StoreError> {
+        self.get(table, key)?.map(|bytes| read(table, &bytes)).transpose()
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.db.get_cf(self.family(table), key).map_err(|error| self.error(error))
+    }
+
+    fn family(&self, table: Table) -> &ColumnFamily {
+        self.db.cf_handle(table.name()).expect("every table was opened in `open`")
+    }
+
+    fn error(&self, error: rocksdb::Error) -> StoreError {
+        StoreError::Database { path: self.path.clone(), error }
+    }
+}
+
+/// A change in the making. Reads see it; disk and others see it after [`Change::commit`], or never.
+pub(crate) struct Change<'a> {
+    store: &'a Store,
+    _writer: MutexGuard<'a, OpenList>,
+    changes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    deltas: [i64; Status::ALL.len()],
+    revokes: bool,
+}
+
+impl Change<'_> {
+    /// A record as this change leaves it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn record(&self, id: &RecordId) -> Result<Option<Record>, StoreError> {
+        self.value(Table::Records, &id.0)
+    }
+
+    /// Stores a record and everything by which it is found.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn put_record(&mut self, record: &Record) -> Result<(), StoreError> {
+        if let Some(old) = self.record(&record.id)? {
+            if old.status.is_queued() {
+                self.delete(Table::Queue, queue_key(&old));
+            }
+            self.delete(Table::ByStatus, status_key(old.status, &old));
+            self.deltas[old.status.index()] -= 1;
+        } else {
+            self.put(Table::BySubject, subject_key(&subject_hash(&record.subject), record), Vec::new());
+        }
+        if record.status.is_queued() {
+            self.put(Table::Queue, queue_key(record), Vec::new());
+        }
+        self.put(Table::ByStatus, status_key(record.status, record), Vec::new());
+        self.deltas[record.status.index()] += 1;
+        self.put(Table::Records, record.id.0.to_vec(), cbor::encode(record));
+        Ok(())
+    }
+
+    /// The record that came from a source record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn source(&self, system: &str, source_id: &str) -> Result<Option<Record>, StoreError> {
+        let Some(id) = self.get(Table::Sources, &source_key(system, source_id))? else { return Ok(None) };
+        self.record(&RecordId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("sources"))?)
+    }
+
+    /// Says which record a source record became.
+    pub(crate) fn put_source(&mut self, record: &Record) {
+        self.put(Table::Sources, source_key(&record.system, &record.source_id), record.id.0.to_vec());
+    }
+
+    /// Records of a person, as they were before this change.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn by_subject(&self, subject: &str) -> Result<Vec<Record>, StoreError> {
+        self.store.by_subject(subject, None, usize::MAX)
+    }
+
+    /// Stores signed and sealed bytes.
+    pub(crate) fn put_sealed(&mut self, id: &RecordId, bytes: Vec<u8>) {
+        self.put(Table::Sealed, id.0.to_vec(), bytes);
+    }
+
+    /// Erases signed and sealed bytes.
+    pub(crate) fn delete_sealed(&mut self, id: &RecordId) {
+        self.delete(Table::Sealed, id.0.to_vec());
+    }
+
+    /// A pairing as this change leaves it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn pairing(&self, code: &Hash) -> Result<Option<Pairing>, StoreError> {
+        self.value(Table::Pairings, &code.0)
+    }
+
+    /// Stores a pairing.
+    pub(crate) fn put_pairing(&mut self, code: &Hash, pairing: &Pairing) {
+        self.put(Table::Pairings, code.0.to_vec(), cbor::encode(pairing));
+    }
+
+    /// A person's newest invitation as this change leaves it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn invited(&self, subject: &str) -> Result<Option<Invited>, StoreError> {
+        self.value(Table::Invitations, &subject_hash(subject))
+    }
+
+    /// Stores a person's newest invitation.
+    pub(crate) fn put_invited(&mut self, subject: &str, invited: &Invited) {
+        self.put(Table::Invitations, subject_hash(subject).to_vec(), cbor::encode(invited));
+    }
+
+    /// A receipt of a drawer that is known already, by its sequence.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn known_receipt(&self, drawer: &DrawerId, sequence: u64) -> Result<Option<KnownReceipt>, StoreError> {
+        self.value(Table::Receipts, &receipt_key(drawer, sequence))
+    }
+
+    /// Remembers a receipt of a drawer.
+    pub(crate) fn put_known_receipt(&mut self, drawer: &DrawerId, sequence: u64, receipt: &KnownReceipt) {
+        self.put(Table::Receipts, receipt_key(drawer, sequence), cbor::encode(receipt));
+    }
+
+    /// Keeps a reserved place in a status list for a record.
+    pub(crate) fn put_place(&mut self, place: StatusPlace, record: &RecordId) {
+        self.put(Table::Places, place_key(place), record.0.to_vec());
+    }
+
+    /// Sets the bit of a place in its status list, for good.
+    pub(crate) fn revoke_place(&mut self, place: StatusPlace) {
+        self.put(Table::RevokedPlaces, place_key(place), Vec::new());
+        self.revokes = true;
+    }
+
+    /// Stores an import.
+    pub(crate) fn put_import(&mut self, import: &Import) {
+        self.put(Table::Imports, import.id.0.to_vec(), cbor::encode(import));
+    }
+
+    /// Writes everything at once and waits until it is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing was written, or the disk cannot say.
+    pub(crate) fn commit(self) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        for ((table, key), value) in &self.changes {
+            match value {
+                Some(value) => batch.put_cf(self.store.family(*table), key, value),
+                None => batch.delete_cf(self.store.family(*table), key),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.store.db.write_opt(batch, &options).map_err(|error| self.store.error(error))?;
+        for (count, delta) in self.store.counts.iter().zip(self.deltas) {
+            count.fetch_add(delta, Ordering::Relaxed);
+        }
+        if self.revokes {
+            self.store.revocations.fetch_add(1, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn value<T: for<'b> Decode<'b, ()>>(&self, table: Table, key: &[u8]) -> Result<Option<T>, StoreError> {
+        self.get(table, key)?.map(|bytes| read(table, &bytes)).transpose()
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.changes.get(&(table, key.to_vec())) {
+            Some(changed) => Ok(changed.clone()),
+            None => self.store.get(table, key),
+        }
+    }
+
+    fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        self.changes.insert((table, key), Some(value));
+    }
+
+    fn delete(&mut self, table: Table, key: Vec<u8>) {
+        self.changes.insert((table, key), None);
+    }
+}
+
+fn read<T: for<'b> Decode<'b, ()>>(table: Table, bytes: &[u8]) -> Result<T, StoreError> {
+    minicbor::decode(bytes).map_err(|_| StoreError::Damaged(table.name()))
+}
+
+fn source_key(system: &str, source_id: &str) -> Vec<u8> {
+    let length = (system.len() as u64).to_be_bytes();
+    hash("tegata/v1/issuer/source", &[&[&length, system.as_bytes(), source_id.as_bytes()].concat()]).to_vec()
+}
+
+fn subject_hash(subject: &str) -> [u8; 32] {
+    hash("tegata/v1/issuer/subject", &[subject.as_bytes()])
+}
+
+fn subject_key(subject: &[u8; 32], record: &Record) -> Vec<u8> {
+    [subject.as_slice(), &record.accepted_ms.to_be_bytes(), &record.id.0].concat()
+}
+
+fn status_key(status: Status, record: &Record) -> Vec<u8> {
+    [[status.index() as u8].as_slice(), &record.accepted_ms.to_be_bytes(), &record.id.0].concat()
+}
+
+fn queue_key(record: &Record) -> Vec<u8> {
+    [record.due_ms.to_be_bytes().as_slice(), &record.id.0].concat()
+}
+
+fn queue_entry(key: &[u8]) -> Result<(u64, RecordId), StoreError> {
+    let (due_ms, id) = key.split_first_chunk::<8>().ok_or(StoreError::Damaged("queue"))?;
+    let id = RecordId::try_from(id).map_err(|_| StoreError::Damaged("queue"))?;
+    Ok((u64::from_be_bytes(*due_ms), id))
+}
+
+fn receipt_key(drawer: &DrawerId, sequence: u64) -> Vec<u8> {
+    [drawer.0.as_slice(), &sequence.to_be_bytes()].concat()
+}
+
+fn place_key(place: StatusPlace) -> Vec<u8> {
+    [place.list.to_be_bytes(), place.index.to_be_bytes()].concat()
+}
+
+fn place_of(key: &[u8]) -> Result<StatusPlace, StoreError> {
+    let (list, index) = key.split_first_chunk::<4>().ok_or(StoreError::Damaged("places"))?;
+    let index: [u8; 4] = index.try_into().map_err(|_| StoreError::Damaged("places"))?;
+    Ok(StatusPlace { list: u32::from_be_bytes(*list), index: u32::from_be_bytes(index) })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,405 @@
+//! The queue: signs and seals, then deposits, in small steps that each end on disk.
+//!
+//! ```text
+//! waiting ──pairing──▶ queued ──▶ sealed (bytes on disk) ──▶ deposited (receipt on disk)
+//! ```
+//! A crash after any step repeats that step at most: the same bytes under the same record id go out again, and the host
+//! answers with the receipt that it gave before.
+
+use crate::deposit::{Answer, check_chain, send};
+use crate::issuer::{Issuer, blocking};
+use crate::model::{Record, Sealing, Status, StatusPlace};
+use crate::pairing::{AnswerError, check_against_registry};
+use crate::signing::{SignError, Signer};
+use crate::store::StoreError;
+use bytes::Bytes;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tegata_consent::cose::public_key;
+use tegata_consent::ids::{OrganisationId, RecordId};
+use tegata_consent::invitation::{Invitation, VerifiedInvitation};
+use tegata_consent::organisation::{KeyUse, OrganisationState};
+use tegata_service::clock::{now_ms, now_s};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Most records that are signed and sealed in one step.
+const SEAL_BATCH: usize = 64;
+/// Before the registry is asked again when it gives no answer.
+const LEDGER_PAUSE: Duration = Duration::from_secs(1);
+/// Before the disk is tried again.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+/// Before a record that needs an accreditation is tried again, in milliseconds.
+const UNREGISTERED_PAUSE_MS: u64 = 5_000;
+
+/// Works on the queue until `stop` says so; then deposits under way are awaited and settled.
+pub(crate) async fn run(issuer: Arc<Issuer>, mut stop: watch::Receiver<bool>) {
+    let mut worker = Worker { issuer, in_flight: HashSet::new(), sending: JoinSet::new(), hosts: HashMap::new() };
+    while !*stop.borrow() {
+        let next = match worker.step().await {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::error!(%error, "the queue cannot go on; it tries again");
+                Some(Instant::now() + STORE_PAUSE)
+            }
+        };
+        let pause = async {
+            match next {
+                Some(next) => tokio::time::sleep_until(next.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let answered = tokio::select! {
+            () = pause => None,
+            () = worker.issuer.queue_wake.notified() => None,
+            _ = stop.changed() => None,
+            Some(answered) = worker.sending.join_next() => Some(answered),
+        };
+        worker.settle_answered(answered).await;
+    }
+    while let Some(answered) = worker.sending.join_next().await {
+        worker.settle_answered(Some(answered)).await;
+    }
+}
+
+type Answered = (RecordId, OrganisationId, Answer);
+
+struct Worker {
+    issuer: Arc<Issuer>,
+    in_flight: HashSet<RecordId>,
+    sending: JoinSet<Answered>,
+    /// Hosts that do not answer: how often they failed, and until when they are left alone.
+    hosts: HashMap<OrganisationId, (u32, u64)>,
+}
+
+impl Worker {
+    /// Seals what is queued and sends what is sealed, as far as there is room. Gives when to look again.
+    async fn step(&mut self) -> Result<Option<Instant>, StoreError> {
+        let room = self.issuer.config.deposits.concurrency.max(1).saturating_sub(self.in_flight.len());
+        if room == 0 {
+            return Ok(None); // the next answer makes room
+        }
+        let skip = self.in_flight.clone();
+        let limit = room.max(SEAL_BATCH);
+        let now = now_ms();
+        let (due, next_ms) =
+            blocking(&self.issuer, move |issuer| issuer.store.due(now, limit, |id| skip.contains(id))).await?;
+        let (queued, mut sealed): (Vec<Record>, Vec<Record>) =
+            due.into_iter().partition(|record| record.status == Status::Queued);
+        if !queued.is_empty() {
+            match self.issuer.own().await {
+                Ok(own) => sealed.extend(seal(&self.issuer, queued, own).await?),
+                Err(error) => {
+                    tracing::debug!(%error, "the registry gives no answer; the queue waits");
+                    return Ok(Some(Instant::now() + LEDGER_PAUSE));
+                }
+            }
+        }
+        let full = sealed.len() > room;
+        self.send(sealed.into_iter().take(room).collect()).await?;
+        if full {
+            return Ok(None);
+        }
+        let until_ms = next_ms.map(|next_ms| next_ms.saturating_sub(now_ms()));
+        Ok(until_ms.map(|until_ms| Instant::now() + Duration::from_millis(until_ms)))
+    }
+
+    async fn send(&mut self, records: Vec<Record>) -> Result<(), StoreError> {
+        let now = now_ms();
+        let mut postponed = Vec::new();
+        for record in records {
+            let Some(sealing) = record.sealing.clone() else { continue };
+            if let Some((_, until_ms)) = self.hosts.get(&sealing.host)
+                && *until_ms > now
+            {
+                postponed.push((record.id, *until_ms));
+                continue;
+            }
+            let id = record.id;
+            let Some(bytes) = blocking(&self.issuer, move |issuer| issuer.store.sealed(&id)).await? else { continue };
+            self.in_flight.insert(id);
+            let issuer = Arc::clone(&self.issuer);
+            self.sending.spawn(async move {
+                let started = Instant::now();
+                let answer = send(&issuer, &record, &sealing, Bytes::from(bytes)).await;
+                metrics::histogram!("tegata_issuer_deposit_seconds").record(started.elapsed().as_secs_f64());
+                (id, sealing.host, answer)
+            });
+        }
+        if postponed.is_empty() {
+            return Ok(());
+        }
+        blocking(&self.issuer, move |issuer| postpone(issuer, &postponed)).await
+    }
+
+    /// Settles an answer, and those that came with it, in one write. Where the disk refuses, the records stay sealed and
+    /// are sent again.
+    async fn settle_answered(&mut self, answered: Option<Result<Answered, tokio::task::JoinError>>) {
+        let mut all = Vec::new();
+        let mut next = answered;
+        while let Some(answered) = next {
+            match answered {
+                Ok(answered) => all.push(answered),
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+            next = self.sending.try_join_next();
+        }
+        if all.is_empty() {
+            return;
+        }
+        for (id, host, answer) in &all {
+            self.in_flight.remove(id);
+            self.note_host(*host, answer);
+        }
+        let settled = blocking(&self.issuer, move |issuer| settle(issuer, all, now_ms())).await;
+        if let Err(error) = settled {
+            tracing::error!(%error, "receipts could not be stored; the deposits will be sent again");
+            tokio::time::sleep(STORE_PAUSE).await;
+        }
+    }
+
+    fn note_host(&mut self, host: OrganisationId, answer: &Answer) {
+        if let Answer::Later { host_down: true, .. } = answer {
+            let now = now_ms();
+            let (failures, until_ms) = self.hosts.entry(host).or_default();
+            if *until_ms <= now {
+                *until_ms = now + pause_ms(&self.issuer, *failures);
+                *failures += 1;
+            }
+        } else {
+            self.hosts.remove(&host);
+        }
+    }
+}
+
+/// What became of signing and sealing a record.
+enum Made {
+    Sealed { record: Record, place: StatusPlace, sealing: Sealing, bytes: Vec<u8> },
+    Waiting { id: RecordId, reason: &'static str },
+    Refused { id: RecordId, reason: &'static str },
+    Later { id: RecordId, reason: &'static str },
+}
+
+/// Signs and seals records on all processors, stores the bytes in one synced write, and gives those that are sealed now.
+pub(crate) async fn seal(
+    issuer: &Arc<Issuer>,
+    records: Vec<Record>,
+    own: Option<OrganisationState>,
+) -> Result<Vec<Record>, StoreError> {
+    let Some(own) = own.filter(|own| keys_count(issuer, own)) else {
+        let later = records.into_iter().map(|record| Made::Later { id: record.id, reason: "not-registered" }).collect();
+        return blocking(issuer, move |issuer| store_made(issuer, later)).await;
+    };
+    let subjects: HashSet<String> = records.iter().map(|record| record.subject.clone()).collect();
+    let invitations = open_invitations(issuer, subjects).await?;
+    let shared = Arc::new((own, invitations));
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let chunk = records.len().div_ceil(workers).max(1);
+    let mut sealing = Vec::new();
+    let mut records = records.into_iter().peekable();
+    while records.peek().is_some() {
+        let part: Vec<Record> = records.by_ref().take(chunk).collect();
+        let shared = Arc::clone(&shared);
+        sealing.push(blocking(issuer, move |issuer| {
+            part.into_iter().map(|record| make(issuer, &shared.0, &shared.1, record)).collect::<Vec<_>>()
+        }));
+    }
+    let made = futures::future::join_all(sealing).await.into_iter().flatten().collect();
+    blocking(issuer, move |issuer| store_made(issuer, made)).await
+}
+
+/// Whether the keys that this service signs with are registered and count now.
+fn keys_count(issuer: &Issuer, own: &OrganisationState) -> bool {
+    let now = now_ms();
+    let public = issuer.credential_key.public_key();
+    let key_use = match public.algorithm() {
+        tegata_credential::keys::Algorithm::EdDsa => KeyUse::CredentialEdDsa,
+        tegata_credential::keys::Algorithm::Es256 => KeyUse::CredentialEs256,
+    };
+    own.signs_with(&public_key(&issuer.keys.sign), now) && own.keys_at(key_use, now).any(|key| key.public == public.to_bytes())
+}
+
+/// Why nothing goes out under a person's invitation now.
+#[derive(Clone, Copy)]
+enum Closed {
+    /// Until the person pairs again.
+    Waiting(&'static str),
+    /// For a while.
+    Later(&'static str),
+}
+
+/// A person's invitation with its signed bytes.
+type Opened = Result<(VerifiedInvitation, Vec<u8>), Closed>;
+
+async fn open_invitations(
+    issuer: &Arc<Issuer>,
+    subjects: HashSet<String>,
+) -> Result<HashMap<String, Opened>, StoreError> {
+    let read = blocking(issuer, move |issuer| {
+        let read = |subject: String| issuer.store.invited(&subject).map(|invited| (subject, invited));
+        subjects.into_iter().map(read).collect::<Result<Vec<_>, _>>()
+    })
+    .await?;
+    let mut opened = HashMap::new();
+    for (subject, invited) in read {
+        let checked = match invited {
+            None => Err(Closed::Waiting("no-vault")),
+            Some(invited) => match Invitation::verify(&invited.invitation, &issuer.chain, &issuer.id) {
+                Err(_) => Err(Closed::Waiting("invitation")),
+                Ok(verified) if now_ms() >= verified.invitation.expires_ms => Err(Closed::Waiting("invitation-expired")),
+                Ok(verified) => match check_against_registry(issuer, &verified, now_ms()).await {
+                    // What this organisation may issue is asked for each record.
+                    Ok(()) | Err(AnswerError::NotAccredited(_)) => Ok((verified, invited.invitation.to_vec())),
+                    Err(AnswerError::UnknownHost(_)) => Err(Closed::Waiting("host-unknown")),
+                    Err(AnswerError::SuspendedHost(_)) => Err(Closed::Later("host-suspended")),
+                    Err(AnswerError::NoDrawer(_)) => Err(Closed::Waiting("no-drawer")),
+                    Err(_) => Err(Closed::Later("ledger")),
+                },
+            },
+        };
+        opened.insert(subject, checked);
+    }
+    Ok(opened)
+}
+
+fn make(issuer: &Issuer, own: &OrganisationState, invitations: &HashMap<String, Opened>, record: Record) -> Made {
+    let id = record.id;
+    let (invited, invitation) = match invitations.get(&record.subject) {
+        Some(Ok(opened)) => opened,
+        Some(Err(Closed::Later(reason))) => return Made::Later { id, reason },
+        Some(Err(Closed::Waiting(reason))) => return Made::Waiting { id, reason },
+        None => return Made::Waiting { id, reason: "no-vault" },
+    };
+    if !own.may_issue(&record.record_type, now_ms()) {
+        return Made::Refused { id, reason: "not-accredited" };
+    }
+    let signer = Signer {
+        chain: issuer.chain,
+        depositor: issuer.id,
+        did: &own.organisation.did,
+        deposit_key: &issuer.keys.sign,
+        credential_key: &issuer.credential_key,
+    };
+    let place = record.place.unwrap_or_else(|| issuer.store.reserve_place(rand::random));
+    let uri = issuer.status_list_uri(place.list);
+    match signer.seal(&record, place, uri, invited, invitation, now_s(), &mut rand::rng()) {
+        Ok((bytes, sealing)) => Made::Sealed { record, place, sealing, bytes },
+        Err(error @ SignError::NotInvited(_)) => Made::Waiting { id, reason: error.code() },
+        Err(error) => {
+            // Only the code: an error of the schema names claims.
+            tracing::warn!(record = %id, reason = error.code(), "a record cannot be signed");
+            Made::Refused { id, reason: error.code() }
+        }
+    }
+}
+
+fn store_made(issuer: &Issuer, made: Vec<Made>) -> Result<Vec<Record>, StoreError> {
+    let now = now_ms();
+    let mut change = issuer.store.change();
+    let mut sealed = Vec::new();
+    for made in made {
+        let id = match &made {
+            Made::Sealed { record, .. } => record.id,
+            Made::Waiting { id, .. } | Made::Refused { id, .. } | Made::Later { id, .. } => *id,
+        };
+        // It may have been taken back meanwhile.
+        let Some(mut record) = change.record(&id)?.filter(|record| record.status == Status::Queued) else { continue };
+        match made {
+            Made::Sealed { place, sealing, bytes, .. } => {
+                change.put_place(place, &id);
+                change.put_sealed(&id, bytes);
+                record.status = Status::Sealed;
+                (record.place, record.sealing, record.attempts, record.reason) = (Some(place), Some(sealing), 0, None);
+                change.put_record(&record)?;
+                sealed.push(record);
+            }
+            Made::Waiting { reason, .. } => {
+                (record.status, record.reason) = (Status::Waiting, Some(reason.to_owned()));
+                change.put_record(&record)?;
+            }
+            Made::Refused { reason, .. } => {
+                (record.status, record.reason) = (Status::Refused, Some(reason.to_owned()));
+                change.put_record(&record)?;
+            }
+            Made::Later { reason, .. } => {
+                (record.due_ms, record.reason) = (now + UNREGISTERED_PAUSE_MS, Some(reason.to_owned()));
+                change.put_record(&record)?;
+            }
+        }
+    }
+    change.commit()?;
+    issuer.show_counts();
+    Ok(sealed)
+}
+
+/// Stores what hosts answered, in one synced write.
+pub(crate) fn settle(issuer: &Issuer, answered: Vec<Answered>, now_ms: u64) -> Result<(), StoreError> {
+    let mut change = issuer.store.change();
+    let mut deposited = Vec::new();
+    for (id, _, answer) in answered {
+        let Some(mut record) = change.record(&id)? else { continue };
+        match answer {
+            Answer::Taken { bytes, receipt } => {
+                if !check_chain(&mut change, &receipt, &bytes)? {
+                    metrics::counter!("tegata_issuer_bad_receipts_total").increment(1);
+                    tracing::warn!(host = %receipt.host, "a host's receipt contradicts one that it gave before");
+                    postpone_record(issuer, &mut record, "receipt-chain".to_owned(), now_ms);
+                } else {
+                    record.receipt = Some(bytes.into());
+                    record.deposited_ms = Some(now_ms);
+                    // Taken back while it was on its way: it stays so, and its bit is set.
+                    if record.status == Status::Sealed {
+                        record.status = Status::Deposited;
+                        (record.claims, record.reason) = (None, None);
+                        change.delete_sealed(&id);
+                        deposited.push(record.record_type.clone());
+                    }
+                }
+            }
+            _ if record.status != Status::Sealed => continue,
+            Answer::Refused(reason) => {
+                change.delete_sealed(&id);
+                let invited = change.invited(&record.subject)?;
+                let current = invited.map(|invited| tegata_consent::invitation::invitation_digest(&invited.invitation));
+                let newer = current != record.sealing.as_ref().map(|sealing| sealing.invitation);
+                // Under a newer invitation it is sealed anew; else nothing would change.
+                record.status = if newer { Status::Queued } else { Status::Refused };
+                (record.sealing, record.reason, record.due_ms) = (None, Some(reason), now_ms);
+            }
+            Answer::Later { reason, .. } => postpone_record(issuer, &mut record, reason, now_ms),
+        }
+        change.put_record(&record)?;
+    }
+    change.commit()?;
+    for record_type in deposited {
+        metrics::counter!("tegata_issuer_deposited_total", "record_type" => record_type).increment(1);
+    }
+    issuer.show_counts();
+    Ok(())
+}
+
+fn postpone_record(issuer: &Issuer, record: &mut Record, reason: String, now_ms: u64) {
+    record.due_ms = now_ms + pause_ms(issuer, record.attempts);
+    record.attempts += 1;
+    record.reason = Some(reason);
+}
+
+fn postpone(issuer: &Issuer, records: &[(RecordId, u64)]) -> Result<(), StoreError> {
+    let mut change = issuer.store.change();
+    for (id, until_ms) in records {
+        if let Some(mut record) = change.record(id)?.filter(|record| record.status == Status::Sealed) {
+            record.due_ms = *until_ms;
+            change.put_record(&record)?;
+        }
+    }
+    change.commit()
+}
+
+/// Doubles with every failure up to the longest pause, half of it by chance, so that not all come back at once.
+fn pause_ms(issuer: &Issuer, failures: u32) -> u64 {
+    let config = &issuer.config.deposits;
+    let whole = config.pause_ms.saturating_mul(1 << failures.min(20)).clamp(1, config.pause_max_ms.max(1));
+    whole / 2 + rand::random::<u64>() % (whole / 2 + 1)
+}
+
