@@ -366,6 +366,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "any randomness will do")]
     fn both_ways_through_bytes_and_jwk() {
         let mut rng = rand::rng();
         for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {

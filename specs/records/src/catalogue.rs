@@ -230,8 +230,9 @@ impl RecordType {
         let root = partial
             .as_object_mut()
             .expect("a schema of ours is an object");
-        root.remove("required");
-        root.remove("anyOf");
+        for what_must_be_there in ["required", "anyOf", "dependentSchemas"] {
+            root.remove(what_must_be_there);
+        }
         let build = |schema: &Value| {
             jsonschema::options()
                 .should_validate_formats(true)
@@ -339,7 +340,7 @@ mod tests {
         if schema["type"] == "object" {
             assert_eq!(schema["additionalProperties"], false, "{prefix:?} is open");
             for (name, inner) in schema["properties"].as_object().unwrap() {
-                let path = [prefix, &[name.clone()]].concat();
+                let path = [prefix, std::slice::from_ref(name)].concat();
                 out.insert(path.clone());
                 properties(inner, root, &path, out);
             }
