@@ -1,5 +1,7 @@
 //! The `tegata` command: the only code that knows all services.
 
+pub mod audit;
 pub mod demo;
 pub mod fsck;
+pub mod verify;
 pub mod wallet;

@@ -226,6 +226,7 @@ pub fn write_new(
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests may draw randomness")]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;

@@ -195,7 +195,7 @@ impl Nodes {
                     detail: problem(response).await.1,
                 })
             }
-            StatusCode::CONFLICT => {
+            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
                 let (code, detail) = problem(response).await;
                 Err(LedgerError::Inadmissible { code, detail })
             }

@@ -95,6 +95,7 @@ pub fn sign(
 ///
 /// # Errors
 /// As [`reqwest::RequestBuilder::send`].
+#[allow(clippy::disallowed_methods, reason = "this is the edge: it sends")]
 pub async fn send_signed(
     client: &reqwest::Client,
     signer: &Signer,

@@ -1,0 +1,147 @@
+//! Every text that stands on the ledger, and whether it could be about a person.
+//!
+//! Entries hold numbers, keys, digests and texts. Texts of citizens' entries must be codes of closed lists. Organisations
+//! say who they are; operators signed that, and only its form can be checked here: whoever audits reads the list.
+
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use tegata_consent::entry::{Body, Grant};
+use tegata_consent::organisation::Organisation;
+use tegata_records::{Category, Purpose, catalogue};
+
+/// Legal bases (ISO/IEC TS 27560; the names are those of its data privacy vocabulary, in lower case).
+const LEGAL_BASES: &[&str] = &[
+    "consent",
+    "explicit_consent",
+    "contract",
+    "legal_obligation",
+    "vital_interest",
+    "public_interest",
+    "official_authority",
+    "legitimate_interest",
+];
+
+/// By field: each different text, with the height at which it first stood there.
+#[derive(Debug, Default)]
+pub(super) struct Texts(BTreeMap<&'static str, BTreeMap<String, u64>>);
+
+impl Texts {
+    pub(super) fn of_entry(&mut self, height: u64, body: &Body) {
+        match body {
+            Body::OrganisationRegistered(organisation) => self.of_organisation(height, organisation),
+            Body::OrganisationChanged(change) => self.of_organisation(height, &change.organisation),
+            Body::Grant(grant) => self.of_grant(height, grant),
+            Body::OrganisationSuspended(_) | Body::Revocation(_) | Body::Access(_) => {} // numbers, keys and digests
+        }
+    }
+
+    fn of_grant(&mut self, height: u64, grant: &Grant) {
+        for category in &grant.categories {
+            self.add(height, "grant.categories", category);
+        }
+        self.add(height, "grant.purpose", &grant.purpose);
+        self.add(height, "grant.legal_basis", &grant.legal_basis);
+    }
+
+    fn of_organisation(&mut self, height: u64, organisation: &Organisation) {
+        self.add(height, "organisation.name.ja", &organisation.name.ja);
+        self.add(height, "organisation.name.en", &organisation.name.en);
+        self.add(height, "organisation.did", &organisation.did);
+        for service in &organisation.services {
+            self.add(height, "organisation.services.url", &service.url);
+        }
+        for issues in &organisation.issues {
+            self.add(height, "organisation.issues.record_type", &issues.record_type);
+        }
+        for asks in &organisation.asks {
+            self.add(height, "organisation.asks.purpose", &asks.purpose);
+            for category in &asks.categories {
+                self.add(height, "organisation.asks.categories", category);
+            }
+        }
+    }
+
+    fn add(&mut self, height: u64, field: &'static str, text: &str) {
+        let texts = self.0.entry(field).or_default();
+        if !texts.contains_key(text) {
+            texts.insert(text.to_owned(), height);
+        }
+    }
+
+    /// The list, if every text is what its field may hold; else height, field and the first text that is not.
+    pub(super) fn check(&self) -> Result<Listed, (u64, String, String)> {
+        for (field, texts) in &self.0 {
+            for (text, height) in texts {
+                if let Err(why) = allowed(field, text) {
+                    let shown: String = text.chars().take(100).collect();
+                    return Err((*height, format!("text in {field}"), format!("{shown:?} {why}")));
+                }
+            }
+        }
+        let names = |texts: &BTreeMap<String, u64>| texts.keys().cloned().collect();
+        Ok(Listed(self.0.iter().map(|(field, texts)| (*field, names(texts))).collect()))
+    }
+}
+
+fn allowed(field: &str, text: &str) -> Result<(), &'static str> {
+    let within = |known: bool, why| if known { Ok(()) } else { Err(why) };
+    match field {
+        "grant.categories" | "organisation.asks.categories" => within(Category::from_code(text).is_some(), "is no category"),
+        "grant.purpose" | "organisation.asks.purpose" => within(Purpose::from_code(text).is_some(), "is no purpose"),
+        "grant.legal_basis" => within(LEGAL_BASES.contains(&text), "is no legal basis"),
+        "organisation.issues.record_type" => within(catalogue().by_id(text).is_some(), "is no record type of the catalogue"),
+        "organisation.did" => {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":.-_%".contains(&byte);
+            within(text.starts_with("did:") && text.bytes().all(plain), "is no DID")
+        }
+        "organisation.services.url" => {
+            let url = reqwest::Url::parse(text).map_err(|_| "is no URL")?;
+            let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+            within(bare, "carries more than an address")
+        }
+        "organisation.name.ja" | "organisation.name.en" => {
+            within(!text.chars().any(char::is_control) && !text.contains('@'), "is not an organisation's name")
+        }
+        _ => Err("stands in a field that nobody knows"),
+    }
+}
+
+/// Every text on the ledger, by field.
+#[derive(Debug)]
+pub(super) struct Listed(BTreeMap<&'static str, BTreeSet<String>>);
+
+impl Listed {
+    pub(super) fn total(&self) -> usize {
+        self.0.values().map(BTreeSet::len).sum()
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_codes_and_addresses_pass() {
+        for (field, good, bad) in [
+            ("grant.categories", "vaccination", "vaccination of Sakura"),
+            ("grant.purpose", "care", "treatment of 090-1234-5678"),
+            ("grant.legal_basis", "consent", "her mother said so"),
+            ("organisation.issues.record_type", "vaccination", "x"),
+            ("organisation.did", "did:web:clinic.example", "Sakura"),
+            ("organisation.services.url", "https://clinic.example/api", "https://clinic.example/?patient=7"),
+            ("organisation.services.url", "http://localhost:4000", "https://sakura@clinic.example"),
+            ("organisation.name.en", "Sakura Clinic", "sakura@clinic.example"),
+        ] {
+            let mut texts = Texts::default();
+            texts.add(3, field, good);
+            assert_eq!(texts.check().unwrap().total(), 1, "{field}");
+            texts.add(7, field, bad);
+            let (height, part, detail) = texts.check().unwrap_err();
+            assert_eq!((height, part), (7, format!("text in {field}")), "{detail}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `tegata verify FILE|-`: says what something is, who signed it, whether it holds, and why not.
+//!
+//! Nothing is believed but the genesis file (`--genesis`) and the files named with `--trust` and `--status`. With `--ledger`
+//! a node is asked for proofs, which are checked like everything else. What could not be checked counts as not holding.
+
+mod companions;
+mod credential;
+mod export;
+mod finding;
+mod ledger;
+mod recognise;
+mod trust;
+mod vault;
+
+pub use finding::{Check, Finding};
+pub use recognise::recognise;
+pub use trust::{Trust, TrustError, parse_time};
+
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What to verify, and what to believe.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// A credential or presentation, status list, receipt, consent proof, header, deposit receipts, invitation, order, consent
+    /// request, entry, export or genesis file; `-` for standard input. Binary, or as hexadecimal or base64url text.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The ledger's genesis file, from a source you trust.
+    #[arg(long, value_name = "FILE")]
+    pub genesis: Option<PathBuf>,
+    /// A ledger node to ask for organisations, grants and, through it, where status lists lie. Needs `--genesis`.
+    #[arg(long, value_name = "URL", requires = "genesis")]
+    pub ledger: Option<String>,
+    /// Whom to trust without a node: a saved proof of an organisation (`GET /v1/state/organisations/{id}`), or JSON that maps
+    /// an issuer to its public keys, `{"did:web:…": [JWK, …]}`. May be given again.
+    #[arg(long, value_name = "FILE")]
+    pub trust: Vec<PathBuf>,
+    /// A saved status list. May be given again.
+    #[arg(long, value_name = "FILE")]
+    pub status: Vec<PathBuf>,
+    /// As of this time instead of now: RFC 3339, or milliseconds since 1970.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub at: Option<u64>,
+    /// Prints one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Largest file that is read, in bytes.
+const FILE_MAX: u64 = 4 << 30;
+
+/// Verifies and prints. Exit code 0: everything holds; 1: something does not or could not be checked; 2: nothing could be
+/// said (the file cannot be read or recognised, or what to believe cannot).
+pub async fn run(options: Options) -> ExitCode {
+    match examine(&options).await {
+        Ok(finding) => {
+            print(&finding, options.json);
+            if finding.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            if options.json {
+                println!("{}", json!({ "holds": Value::Null, "error": error }));
+            } else {
+                eprintln!("tegata: {error}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn examine(options: &Options) -> Result<Finding, String> {
+    let bytes = read(options).map_err(|error| format!("cannot read {}: {error}", options.file.display()))?;
+    let trust = Trust::load(options).await.map_err(|error| error.to_string())?;
+    recognise(&bytes, &trust).await.ok_or_else(|| {
+        "this is none of: credential, status list, receipt, state proof, header, deposit receipts, sealed record, reading history, \
+         entry, deposit, invitation, order, consent request, export, genesis"
+            .to_owned()
+    })
+}
+
+fn read(options: &Options) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if options.file.as_os_str() == "-" {
+        std::io::stdin().lock().take(FILE_MAX).read_to_end(&mut bytes)?;
+    } else {
+        std::fs::File::open(&options.file)?.take(FILE_MAX).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn print(finding: &Finding, as_json: bool) {
+    if as_json {
+        println!("{}", finding.to_json());
+        return;
+    }
+    println!("{}", finding.what);
+    for (name, value) in &finding.facts {
+        println!("    {name}: {value}");
+    }
+    for check in &finding.checks {
+        let sign = match check.holds {
+            Some(true) => "✓",
+            Some(false) => "✗",
+            None => "?",
+        };
+        println!("{sign} {}: {}", check.name, check.reason);
+    }
+    println!("{}", if finding.holds() { "Everything holds." } else { "NOT everything holds." });
+}

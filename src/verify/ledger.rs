@@ -1,0 +1,286 @@
+//! What the ledger gives out: entries, receipts, proofs, headers, histories, the genesis.
+
+use super::finding::Finding;
+use super::trust::{Trust, moment};
+use tegata_consent::entry::{Body, Entry};
+use tegata_consent::fetch::GrantHistory;
+use tegata_consent::genesis::Genesis;
+use tegata_consent::header::{CertifiedHeader, Header};
+use tegata_consent::history::verify_history;
+use tegata_consent::ids::{GrantId, OrganisationId};
+use tegata_consent::organisation::{OrganisationState, Role};
+use tegata_consent::proof::{Receipt, StateProof};
+use tegata_consent::state::{GrantState, Outcome, StateKey};
+
+const NO_GENESIS: &str = "give --genesis FILE: without it nothing from the ledger can be checked";
+
+pub(super) fn genesis(genesis: &Genesis, trust: &Trust) -> Finding {
+    let mut finding = Finding::new(format!("The genesis of the ledger {:?}", genesis.name));
+    finding.fact("chain", genesis.chain_id());
+    finding.fact("time", moment(genesis.time_ms));
+    finding.fact("validators", genesis.validators.len());
+    finding.fact("operators", genesis.operators.len());
+    finding.check("content", genesis.check().map(|()| "well-formed"));
+    match &trust.chain {
+        Some((chain, _)) if *chain == genesis.chain_id() => finding.check("genesis", Ok::<_, String>("the same as --genesis")),
+        Some((chain, _)) => finding.check("genesis", Err::<&str, _>(format!("--genesis is ledger {chain}, another one"))),
+        None => {
+            finding.unknown("genesis", "nobody signs a genesis: compare it with one from a source you trust (--genesis FILE)");
+            false
+        }
+    };
+    finding
+}
+
+pub(super) fn header(certified: CertifiedHeader, trust: &Trust) -> Finding {
+    let mut finding = Finding::new(format!("The header of height {}, with its certificate", certified.header.height));
+    header_facts(&mut finding, &certified.header, trust);
+    let signatures = certified.certificate.signatures.len();
+    match &trust.chain {
+        None => finding.unknown("certificate", NO_GENESIS),
+        Some((chain, validators)) => {
+            let verified = certified.verify(chain, validators);
+            finding.check("certificate", verified.map(|_| format!("precommits of {signatures} of {} validators", validators.validators().len())));
+        }
+    }
+    finding
+}
+
+fn header_facts(finding: &mut Finding, header: &Header, trust: &Trust) {
+    finding.fact("height", header.height);
+    finding.fact("block time", moment(header.time_ms));
+    if trust.at_ms >= header.time_ms {
+        finding.fact("age", format!("{} s", (trust.at_ms - header.time_ms) / 1000));
+    }
+    finding.fact("chain", header.chain);
+}
+
+pub(super) fn entry(bytes: &[u8], trust: &Trust) -> Finding {
+    let Ok(entry) = Entry::parse(bytes) else {
+        let mut finding = Finding::new("An entry for the ledger");
+        finding.check("form", Entry::parse(bytes).map(|_| ""));
+        return finding;
+    };
+    let mut finding = Finding::new(format!("An entry for the ledger: {}", kind(entry.body())));
+    body_facts(&mut finding, &entry, trust);
+    finding.fact("not after", moment(entry.not_after_ms()));
+    match &trust.chain {
+        None => finding.unknown("signature", NO_GENESIS),
+        Some((chain, _)) => {
+            finding.fact("id", entry.id(chain));
+            finding.check("signature", entry.verify(chain).map(|_| "signature and countersignatures hold"));
+            finding.unknown("on the ledger", "an entry alone does not show that the ledger has it: ask for its receipt");
+        }
+    }
+    finding
+}
+
+pub(super) fn receipt(receipt: Receipt, trust: &Trust) -> Finding {
+    let mut finding = Finding::new("A receipt: proof that an entry is on the ledger");
+    let leaf = receipt.leaf.clone();
+    if let Ok(entry) = Entry::parse(&leaf.entry) {
+        finding.what = format!("A receipt: proof that an entry is on the ledger: {}", kind(entry.body()));
+        body_facts(&mut finding, &entry, trust);
+    }
+    finding.fact("height", leaf.height);
+    finding.fact("block time", moment(leaf.time_ms));
+    finding.fact(
+        "outcome",
+        match leaf.outcome {
+            Outcome::Applied => "applied".to_owned(),
+            Outcome::Refused(refusal) => format!("refused: {refusal}"),
+        },
+    );
+    finding.fact("proven at height", receipt.certified.header.height);
+    match &trust.chain {
+        None => finding.unknown("receipt", NO_GENESIS),
+        Some((chain, validators)) => {
+            let verified = receipt.verify(chain, validators);
+            if let Ok(verified) = &verified {
+                finding.fact("entry", verified.entry.id());
+            }
+            finding.check("receipt", verified.map(|_| "certificate, inclusion in the log, and the entry's signatures hold"));
+        }
+    }
+    finding
+}
+
+pub(super) fn state_proof(proof: StateProof, trust: &Trust) -> Finding {
+    let key = proof.key.to_vec();
+    let (grant, organisation) = (key.strip_prefix(b"grant/".as_slice()), key.strip_prefix(b"organisation/".as_slice()));
+    let mut finding = Finding::new("A proof of the ledger's state");
+    header_facts(&mut finding, &proof.certified.header, trust);
+    let time_ms = proof.certified.header.time_ms;
+    let Some((chain, validators)) = &trust.chain else {
+        finding.unknown("proof", NO_GENESIS);
+        return finding;
+    };
+    let held = "certificate and path to the state root hold";
+    if let Some(id) = grant.and_then(|id| GrantId::try_from(id).ok()) {
+        finding.what = "A consent proof".into();
+        finding.fact("grant", id);
+        match proof.verify_grant(chain, validators, &id) {
+            Ok(proven) => {
+                finding.check("proof", Ok::<_, String>(held));
+                in_force(&mut finding, proven.value.as_ref(), time_ms, trust);
+            }
+            Err(error) => drop(finding.check("proof", Err::<&str, _>(error))),
+        }
+    } else if let Some(id) = organisation.and_then(|id| OrganisationId::try_from(id).ok()) {
+        finding.what = "A proof about an organisation".into();
+        finding.fact("id", id);
+        match proof.verify_organisation(chain, validators, &id) {
+            Ok(proven) => {
+                finding.check("proof", Ok::<_, String>(held));
+                registered(&mut finding, proven.value.as_ref(), time_ms);
+            }
+            Err(error) => drop(finding.check("proof", Err::<&str, _>(error))),
+        }
+    } else {
+        finding.fact("key", String::from_utf8_lossy(&key).chars().take(80).collect::<String>());
+        let verified = proof.verify(chain, validators, &StateKey::from_stored(key));
+        finding.check("proof", verified.map(|_| held));
+    }
+    finding
+}
+
+/// What stood at the proof's height. Whether it still does, only a newer proof says.
+fn in_force(finding: &mut Finding, state: Option<&GrantState>, time_ms: u64, trust: &Trust) {
+    let Some(state) = state else {
+        finding.check("in force", Err::<&str, _>("there was no such grant at this height: this is a proof of absence"));
+        return;
+    };
+    let grant = &state.grant;
+    finding.fact("recipient", trust.name(&grant.recipient));
+    finding.fact("carried by", trust.name(&grant.sponsor));
+    finding.fact("categories", grant.categories.join(", "));
+    finding.fact("purpose", &grant.purpose);
+    finding.fact("legal basis", &grant.legal_basis);
+    finding.fact("retention", format!("{} days", grant.retention_days));
+    finding.fact("from", moment(grant.from_ms));
+    finding.fact("until", moment(grant.until_ms));
+    finding.fact("granted", moment(state.granted_ms));
+    if let Some(revoked_ms) = state.revoked_ms {
+        finding.fact("revoked", moment(revoked_ms));
+    }
+    let most = grant.uses_max.map(|most| format!(" of at most {most}")).unwrap_or_default();
+    finding.fact("accesses", format!("{} asked, {} allowed{most}", state.accesses, state.uses));
+    finding.check("in force", state.standing(time_ms).map(|()| format!("it stood at {}", moment(time_ms))));
+}
+
+fn registered(finding: &mut Finding, state: Option<&OrganisationState>, time_ms: u64) {
+    let Some(state) = state else {
+        finding.check("registered", Err::<&str, _>("there was no such organisation at this height: this is a proof of absence"));
+        return;
+    };
+    let organisation = &state.organisation;
+    finding.fact("name", format!("{} / {}", organisation.name.en, organisation.name.ja));
+    finding.fact("did", &organisation.did);
+    finding.fact("roles", organisation.roles.iter().map(|role| role_name(*role)).collect::<Vec<_>>().join(", "));
+    for service in &organisation.services {
+        finding.fact("service", format!("{}: {}", role_name(service.role), service.url));
+    }
+    for issues in &organisation.issues {
+        finding.fact("may issue", &issues.record_type);
+    }
+    for asks in &organisation.asks {
+        finding.fact("may ask", format!("{} for {}", asks.categories.join(", "), asks.purpose));
+    }
+    finding.check("registered", Ok::<_, String>(format!("since {}", moment(state.registered_ms))));
+    let suspended = state.suspended_at(time_ms);
+    finding.check("not suspended", if suspended { Err("suspended at this height") } else { Ok("in good standing at this height") });
+}
+
+pub(super) fn history(history: &GrantHistory, trust: &Trust) -> Finding {
+    let Ok(proof) = StateProof::parse(&history.proof) else {
+        let mut finding = Finding::new("A reading history");
+        finding.check("proof", Err::<&str, _>("its consent proof is malformed"));
+        return finding;
+    };
+    let id = proof.key.strip_prefix(b"grant/".as_slice()).and_then(|id| GrantId::try_from(id).ok());
+    let mut finding = state_proof(proof.clone(), trust);
+    finding.what = "A reading history: who read under a grant, and when".into();
+    let (Some(id), Some((chain, validators))) = (id, &trust.chain) else {
+        finding.unknown("complete", "not checked, since the consent proof was not");
+        return finding;
+    };
+    let Ok(Some(state)) = proof.verify_grant(chain, validators, &id).map(|proven| proven.value) else {
+        finding.check("complete", Err::<&str, _>("the consent proof shows no grant"));
+        return finding;
+    };
+    match verify_history(chain, &id, &state, &history.accesses) {
+        Ok(readings) => {
+            for reading in &readings {
+                let outcome = match reading.outcome {
+                    Outcome::Applied => "allowed".to_owned(),
+                    Outcome::Refused(refusal) => format!("refused, {refusal}"),
+                };
+                finding.fact("access", format!("{} {}: {outcome}", moment(reading.time_ms), trust.name(&reading.access.recipient)));
+            }
+            finding.check("complete", Ok::<_, String>(format!("all {} accesses, as the ledger has them", readings.len())));
+            let opens = |opening: &tegata_consent::fetch::Opening| {
+                let reading = readings.iter().find(|reading| reading.id == opening.access);
+                reading.is_some_and(|reading| opening.scope.commitment(&opening.salt) == reading.access.commitment)
+            };
+            let wrong = history.openings.iter().find(|opening| !opens(opening));
+            finding.check(
+                "openings",
+                match wrong {
+                    Some(opening) => Err(format!("the opening of access {} does not fit the ledger", opening.access)),
+                    None => Ok(format!("{} openings fit what the ledger committed to", history.openings.len())),
+                },
+            );
+        }
+        Err(error) => drop(finding.check("complete", Err::<&str, _>(error))),
+    }
+    finding
+}
+
+fn body_facts(finding: &mut Finding, entry: &Entry, trust: &Trust) {
+    match entry.body() {
+        Body::OrganisationRegistered(organisation) => finding.fact("organisation", &organisation.name.en),
+        Body::OrganisationChanged(change) => finding.fact("organisation", trust.name(&change.id)),
+        Body::OrganisationSuspended(suspension) => finding.fact("organisation", trust.name(&suspension.id)),
+        Body::Grant(grant) => {
+            finding.fact("grant", entry.signer());
+            finding.fact("recipient", trust.name(&grant.recipient));
+            finding.fact("carried by", trust.name(&grant.sponsor));
+            finding.fact("categories", grant.categories.join(", "));
+            finding.fact("purpose", &grant.purpose);
+            finding.fact("until", moment(grant.until_ms));
+        }
+        Body::Revocation(revocation) => {
+            finding.fact("grant", revocation.grant);
+            finding.fact("carried by", trust.name(&revocation.sponsor));
+        }
+        Body::Access(access) => {
+            finding.fact("grant", access.grant);
+            finding.fact("recipient", trust.name(&access.recipient));
+        }
+    }
+    finding.fact("signed by", entry.signer());
+    for key in entry.countersigners() {
+        finding.fact("countersigned by", key);
+    }
+}
+
+const fn kind(body: &Body) -> &'static str {
+    match body {
+        Body::OrganisationRegistered(_) => "an organisation joins the registry",
+        Body::OrganisationChanged(_) => "an organisation changes",
+        Body::OrganisationSuspended(_) => "an organisation is suspended, or no longer",
+        Body::Grant(_) => "a grant",
+        Body::Revocation(_) => "a revocation",
+        Body::Access(_) => "an access",
+    }
+}
+
+const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Issuer => "issuer",
+        Role::Verifier => "verifier",
+        Role::Host => "host",
+        Role::Validator => "validator",
+        Role::Auditor => "auditor",
+    }
+}

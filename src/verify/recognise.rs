@@ -1,0 +1,108 @@
+//! What something is. Formats are told apart by their strict decoders; each is tried, and one fits.
+
+use super::finding::Finding;
+use super::trust::Trust;
+use super::{companions, credential, export, ledger, vault};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tegata_consent::cbor;
+use tegata_consent::cose::{CoseError, Sign1, Signed};
+use tegata_consent::deposit::{Deposit, DepositReceipt, DrawerList, SealedRecord};
+use tegata_consent::entry::ENTRY_TYPE;
+use tegata_consent::fetch::GrantHistory;
+use tegata_consent::header::CertifiedHeader;
+use tegata_consent::invitation::Invitation;
+use tegata_consent::order::Order;
+use tegata_consent::proof::{Receipt, StateProof};
+use tegata_consent::request::ConsentRequest;
+
+/// Longest text that is taken for encoded bytes, in bytes.
+const ENCODED_MAX: usize = 64 << 20;
+
+/// Recognises and examines; absent where it is nothing we know.
+pub async fn recognise(bytes: &[u8], trust: &Trust) -> Option<Finding> {
+    if let Some(text) = std::str::from_utf8(bytes).ok().map(str::trim).filter(|text| !text.is_empty()) {
+        if let Some(finding) = recognise_text(text, trust).await {
+            return Some(finding);
+        }
+        if let Some(decoded) = decode_text(text) {
+            return recognise_bytes(&decoded, trust).await;
+        }
+    }
+    recognise_bytes(bytes, trust).await
+}
+
+async fn recognise_text(text: &str, trust: &Trust) -> Option<Finding> {
+    if text.starts_with('{') {
+        return tegata_service::genesis::from_json(text).ok().map(|genesis| ledger::genesis(&genesis, trust));
+    }
+    match jwt_type(text)?.as_str() {
+        "statuslist+jwt" => Some(credential::status_list(text, trust)),
+        "dc+sd-jwt" | "vc+sd-jwt" => Some(credential::sd_jwt(text, trust).await),
+        _ if text.contains('~') => Some(credential::sd_jwt(text, trust).await),
+        _ => None,
+    }
+}
+
+/// `typ` of a compact JWS.
+fn jwt_type(text: &str) -> Option<String> {
+    let (head, _) = text.split_once('.')?;
+    let head = URL_SAFE_NO_PAD.decode(head.get(..head.len().min(16_384))?).ok()?;
+    let head: serde_json::Value = serde_json::from_slice(&head).ok()?;
+    Some(head["typ"].as_str().unwrap_or_default().to_owned())
+}
+
+fn decode_text(text: &str) -> Option<Vec<u8>> {
+    if text.len() > ENCODED_MAX {
+        return None;
+    }
+    let text: String = text.split_whitespace().collect();
+    hex::decode(&text).ok().or_else(|| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok())
+}
+
+async fn recognise_bytes(bytes: &[u8], trust: &Trust) -> Option<Finding> {
+    if let Some(kind) = signed_type(bytes) {
+        return Some(match kind.as_str() {
+            ENTRY_TYPE => ledger::entry(bytes, trust),
+            Deposit::TYPE => vault::deposit(bytes, trust),
+            DepositReceipt::TYPE => vault::deposit_receipt(bytes, trust),
+            Invitation::TYPE => companions::invitation(bytes, trust),
+            Order::TYPE => companions::order(bytes, trust).await,
+            ConsentRequest::TYPE => companions::request(bytes, trust),
+            _ => {
+                let mut finding = Finding::new("A signed envelope of an unknown type");
+                finding.fact("type", &kind);
+                finding.check("type", Err::<&str, _>(format!("{kind:?} is none of the types that this version knows")));
+                finding
+            }
+        });
+    }
+    if let Ok(receipt) = Receipt::parse(bytes) {
+        return Some(ledger::receipt(receipt, trust));
+    }
+    if let Ok(proof) = StateProof::parse(bytes) {
+        return Some(ledger::state_proof(proof, trust));
+    }
+    if let Ok(header) = cbor::decode::<CertifiedHeader>(bytes, CertifiedHeader::LIMIT) {
+        return Some(ledger::header(header, trust));
+    }
+    if let Ok(list) = cbor::decode::<DrawerList>(bytes, DrawerList::LIMIT) {
+        return Some(vault::drawer_list(&list, trust));
+    }
+    if let Ok(record) = cbor::decode::<SealedRecord>(bytes, SealedRecord::LIMIT) {
+        return Some(vault::sealed_record(&record, trust));
+    }
+    if let Ok(history) = cbor::decode::<GrantHistory>(bytes, GrantHistory::LIMIT) {
+        return Some(ledger::history(&history, trust));
+    }
+    export::export(bytes, trust)
+}
+
+/// The `typ` of a COSE_Sign1.
+fn signed_type(bytes: &[u8]) -> Option<String> {
+    const NONE: &str = "";
+    match Sign1::parse(bytes, 64 * 1024, NONE) {
+        Err(CoseError::Type { found, .. }) => Some(found),
+        _ => None,
+    }
+}
