@@ -32,7 +32,7 @@ fn full(schema: &Value, root: &Value, name: &str, n: &mut usize) -> Value {
             full(&schema["items"], root, name, n),
             full(&schema["items"], root, name, n)
         ]),
-        "boolean" => json!(*n % 2 == 0),
+        "boolean" => json!(n.is_multiple_of(2)),
         "integer" => json!(1 + *n % 9),
         "number" => schema.get("minimum").cloned().unwrap_or_else(|| json!(1.5)),
         "string" => match name {
