@@ -13,7 +13,8 @@ use tegata_consent::header::{CertifiedHeader, HEADER_VERSION, Header};
 use tegata_consent::ids::{Address, ChainId, EntryId, GrantId, Hash};
 use tegata_consent::log::{LogLeaf, Node};
 use tegata_consent::state::{
-    Applied, Changes, ExecuteError, Execution, GrantState, Inadmissible, Outcome, Refusal, StateKey, StateReader,
+    Applied, Changes, ExecuteError, Execution, GrantState, Inadmissible, Outcome, Refusal,
+    StateKey, StateReader,
 };
 
 /// Longest block in bytes that a validator accepts.
@@ -56,7 +57,11 @@ pub struct ExecutedBlock {
 impl ExecutedBlock {
     /// What a commit of this block writes.
     #[must_use]
-    pub fn write<'a>(&'a self, certified: &'a CertifiedHeader, forget: &'a [(u64, Hash)]) -> BlockWrite<'a> {
+    pub fn write<'a>(
+        &'a self,
+        certified: &'a CertifiedHeader,
+        forget: &'a [(u64, Hash)],
+    ) -> BlockWrite<'a> {
         BlockWrite {
             certified,
             leaves: &self.leaves,
@@ -149,9 +154,18 @@ pub fn build(
     }
     let effect = Effect::of(view, &entries, execution.finish())?;
     let header = effect.header(view, chain, proposer, time_ms)?;
-    let encoded = entries.iter().map(|entry| entry.bytes().to_vec().into()).collect();
-    let bytes = cbor::encode(&Block { header: header.clone(), entries: encoded });
-    Ok(Built { block: effect.into_block(header, bytes.into(), entries), refused })
+    let encoded = entries
+        .iter()
+        .map(|entry| entry.bytes().to_vec().into())
+        .collect();
+    let bytes = cbor::encode(&Block {
+        header: header.clone(),
+        entries: encoded,
+    });
+    Ok(Built {
+        block: effect.into_block(header, bytes.into(), entries),
+        refused,
+    })
 }
 
 /// Executes a block that somebody proposed or decided, and checks everything its header commits to. `known` gives entries
@@ -165,7 +179,10 @@ pub fn check(
     bytes: Bytes,
     known: impl Fn(&[u8]) -> Option<Arc<VerifiedEntry>>,
 ) -> Result<ExecutedBlock, BlockError> {
-    let Block { header, entries: encoded } = cbor::decode(&bytes, BLOCK_LIMIT)?;
+    let Block {
+        header,
+        entries: encoded,
+    } = cbor::decode(&bytes, BLOCK_LIMIT)?;
     check_position(view, chain, &header)?;
     let mut entries = Vec::with_capacity(encoded.len());
     let mut execution = Execution::new(view, header.height, header.time_ms);
@@ -179,14 +196,21 @@ pub fn check(
         };
         match execution.entry(&entry) {
             Ok(_) => entries.push(entry),
-            Err(ExecuteError::Inadmissible(error)) => return Err(BlockError::Inadmissible { index, error }),
+            Err(ExecuteError::Inadmissible(error)) => {
+                return Err(BlockError::Inadmissible { index, error });
+            }
             Err(ExecuteError::State(error)) => return Err(error.into()),
             Err(ExecuteError::Damaged(key)) => return Err(BlockError::Damaged(key)),
         }
     }
     let effect = Effect::of(view, &entries, execution.finish())?;
     let expected = effect.header(view, chain, header.proposer, header.time_ms)?;
-    let broken = |part| Err(BlockError::Header { height: header.height, part });
+    let broken = |part| {
+        Err(BlockError::Header {
+            height: header.height,
+            part,
+        })
+    };
     if header.log_size != expected.log_size {
         return broken("log size");
     }
@@ -205,7 +229,12 @@ pub fn check(
 /// What can be checked before execution.
 fn check_position(view: &View<'_>, chain: &ChainId, header: &Header) -> Result<(), BlockError> {
     let tip = view.tip();
-    let broken = |part| Err(BlockError::Header { height: header.height, part });
+    let broken = |part| {
+        Err(BlockError::Header {
+            height: header.height,
+            part,
+        })
+    };
     if header.chain != *chain {
         return broken("chain");
     }
@@ -237,17 +266,39 @@ struct Effect {
 }
 
 impl Effect {
-    fn of(view: &View<'_>, entries: &[Arc<VerifiedEntry>], applied: Applied) -> Result<Self, BlockError> {
+    fn of(
+        view: &View<'_>,
+        entries: &[Arc<VerifiedEntry>],
+        applied: Applied,
+    ) -> Result<Self, BlockError> {
         let Applied { changes, leaves } = applied;
         let mut frontier = view.tip().frontier.clone();
         let accesses = number_accesses(view, entries, &leaves, frontier.size())?;
-        let log_nodes = leaves.iter().flat_map(|leaf| frontier.append(leaf.hash())).collect();
+        let log_nodes = leaves
+            .iter()
+            .flat_map(|leaf| frontier.append(leaf.hash()))
+            .collect();
         let (state_root, tree_version, tree) = view.tree_after(&changes)?;
         let leaves = entries.iter().map(|entry| entry.id()).zip(leaves).collect();
-        Ok(Self { leaves, log_nodes, changes, tree, accesses, frontier, state_root, tree_version })
+        Ok(Self {
+            leaves,
+            log_nodes,
+            changes,
+            tree,
+            accesses,
+            frontier,
+            state_root,
+            tree_version,
+        })
     }
 
-    fn header(&self, view: &View<'_>, chain: &ChainId, proposer: Address, time_ms: u64) -> Result<Header, BlockError> {
+    fn header(
+        &self,
+        view: &View<'_>,
+        chain: &ChainId,
+        proposer: Address,
+        time_ms: u64,
+    ) -> Result<Header, BlockError> {
         let validators = view.validators()?;
         let next = match self.changes.get(&StateKey::validators()) {
             None => validators.hash(),
@@ -270,7 +321,12 @@ impl Effect {
         })
     }
 
-    fn into_block(self, header: Header, bytes: Bytes, entries: Vec<Arc<VerifiedEntry>>) -> ExecutedBlock {
+    fn into_block(
+        self,
+        header: Header,
+        bytes: Bytes,
+        entries: Vec<Arc<VerifiedEntry>>,
+    ) -> ExecutedBlock {
         let hash = header.hash();
         let tip = Tip {
             height: header.height,
@@ -280,8 +336,26 @@ impl Effect {
             state_root: self.state_root,
             tree_version: self.tree_version,
         };
-        let Self { leaves, log_nodes, changes, tree, accesses, .. } = self;
-        ExecutedBlock { header, hash, bytes, leaves, entries, log_nodes, changes, tree, accesses, tip }
+        let Self {
+            leaves,
+            log_nodes,
+            changes,
+            tree,
+            accesses,
+            ..
+        } = self;
+        ExecutedBlock {
+            header,
+            hash,
+            bytes,
+            leaves,
+            entries,
+            log_nodes,
+            changes,
+            tree,
+            accesses,
+            tip,
+        }
     }
 }
 
@@ -295,7 +369,9 @@ fn number_accesses(
     let mut next: std::collections::HashMap<GrantId, u64> = std::collections::HashMap::new();
     let mut numbered = Vec::new();
     for (index, (entry, leaf)) in (first..).zip(entries.iter().zip(leaves)) {
-        let Body::Access(access) = entry.entry().body() else { continue };
+        let Body::Access(access) = entry.entry().body() else {
+            continue;
+        };
         if leaf.outcome == Outcome::Refused(Refusal::NoSuchGrant) {
             continue;
         }
@@ -311,7 +387,9 @@ fn number_accesses(
 
 fn accesses_before(view: &View<'_>, grant: &GrantId) -> Result<u64, BlockError> {
     let key = StateKey::grant(grant);
-    let Some(bytes) = view.get(&key)? else { return Ok(0) };
+    let Some(bytes) = view.get(&key)? else {
+        return Ok(0);
+    };
     let state: GrantState = minicbor::decode(&bytes).map_err(|_| BlockError::Damaged(key))?;
     Ok(state.accesses)
 }
@@ -330,10 +408,18 @@ pub fn header_of(bytes: &[u8]) -> Option<Header> {
 ///
 /// # Errors
 /// [`StoreError`], also where there is no such block.
-pub fn stored(view: &View<'_>, height: u64) -> Result<(Bytes, tegata_consent::header::Certificate), StoreError> {
-    let CertifiedHeader { header, certificate } = view.certified_header(height)?;
+pub fn stored(
+    view: &View<'_>,
+    height: u64,
+) -> Result<(Bytes, tegata_consent::header::Certificate), StoreError> {
+    let CertifiedHeader {
+        header,
+        certificate,
+    } = view.certified_header(height)?;
     let entries = first_leaf(view, height)?..header.log_size;
-    let entries = entries.map(|index| Ok(view.leaf(index)?.entry)).collect::<Result<_, StoreError>>()?;
+    let entries = entries
+        .map(|index| Ok(view.leaf(index)?.entry))
+        .collect::<Result<_, StoreError>>()?;
     Ok((cbor::encode(&Block { header, entries }).into(), certificate))
 }
 
@@ -342,5 +428,9 @@ pub fn stored(view: &View<'_>, height: u64) -> Result<(Bytes, tegata_consent::he
 /// # Errors
 /// [`StoreError`], also where the block before is missing.
 pub fn first_leaf(view: &View<'_>, height: u64) -> Result<u64, StoreError> {
-    if height <= 1 { Ok(0) } else { Ok(view.certified_header(height - 1)?.header.log_size) }
+    if height <= 1 {
+        Ok(0)
+    } else {
+        Ok(view.certified_header(height - 1)?.header.log_size)
+    }
 }

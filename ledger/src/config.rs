@@ -64,7 +64,12 @@ impl NodeConfig {
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let mut config: Self = load(path)?;
-        for file in [&mut config.home, &mut config.genesis, &mut config.consensus_key, &mut config.network_key] {
+        for file in [
+            &mut config.home,
+            &mut config.genesis,
+            &mut config.consensus_key,
+            &mut config.network_key,
+        ] {
             *file = resolve(path, &*file);
         }
         config.http.resolve(path);
@@ -111,17 +116,24 @@ pub enum KeyFileError {
 /// # Errors
 /// [`KeyFileError`].
 pub fn load_seed(path: &Path) -> Result<Secret, KeyFileError> {
-    let file = |error| KeyFileError::File { path: path.to_owned(), error };
+    let file = |error| KeyFileError::File {
+        path: path.to_owned(),
+        error,
+    };
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         if std::fs::metadata(path).map_err(file)?.permissions().mode() & 0o077 != 0 {
-            return Err(KeyFileError::Permissions { path: path.to_owned() });
+            return Err(KeyFileError::Permissions {
+                path: path.to_owned(),
+            });
         }
     }
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(file)?);
     let mut seed = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text.trim(), seed.as_mut_slice()).map_err(|_| KeyFileError::Seed { path: path.to_owned() })?;
+    hex::decode_to_slice(text.trim(), seed.as_mut_slice()).map_err(|_| KeyFileError::Seed {
+        path: path.to_owned(),
+    })?;
     Ok(Secret::new(*seed))
 }
 
@@ -140,7 +152,10 @@ pub struct NodeKeys {
 /// # Errors
 /// [`KeyFileError::File`].
 pub fn init(folder: &Path, rng: &mut impl CryptoRng) -> Result<NodeKeys, KeyFileError> {
-    std::fs::create_dir_all(folder).map_err(|error| KeyFileError::File { path: folder.to_owned(), error })?;
+    std::fs::create_dir_all(folder).map_err(|error| KeyFileError::File {
+        path: folder.to_owned(),
+        error,
+    })?;
     let consensus = write_seed(&folder.join("consensus.key"), rng)?;
     let network = write_seed(&folder.join("network.key"), rng)?;
     Ok(NodeKeys { consensus, network })
@@ -159,6 +174,9 @@ fn write_seed(path: &Path, rng: &mut impl CryptoRng) -> Result<PublicKey, KeyFil
         writeln!(file, "{}", text.as_str())?;
         file.sync_all()
     };
-    write().map_err(|error| KeyFileError::File { path: path.to_owned(), error })?;
+    write().map_err(|error| KeyFileError::File {
+        path: path.to_owned(),
+        error,
+    })?;
     Ok(public_key(&SigningKey::from_bytes(&seed)))
 }

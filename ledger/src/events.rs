@@ -11,8 +11,14 @@ use tegata_consent::state::Outcome;
 #[must_use]
 pub fn of_block(block: &ExecutedBlock, first: u64) -> FinalBlock {
     let leaves = block.leaves.iter().map(|(_, leaf)| leaf);
-    let entries = (first..).zip(block.entries.iter().zip(leaves)).map(|(index, (entry, leaf))| of_entry(index, entry, leaf));
-    FinalBlock { height: block.header.height, time_ms: block.header.time_ms, entries: entries.collect() }
+    let entries = (first..)
+        .zip(block.entries.iter().zip(leaves))
+        .map(|(index, (entry, leaf))| of_entry(index, entry, leaf));
+    FinalBlock {
+        height: block.header.height,
+        time_ms: block.header.time_ms,
+        entries: entries.collect(),
+    }
 }
 
 fn of_entry(index: u64, verified: &VerifiedEntry, leaf: &LogLeaf) -> FinalEntry {
@@ -20,7 +26,10 @@ fn of_entry(index: u64, verified: &VerifiedEntry, leaf: &LogLeaf) -> FinalEntry 
         Body::OrganisationRegistered(organisation) => (None, organisation.id()),
         Body::OrganisationChanged(change) => (None, Some(change.id)),
         Body::OrganisationSuspended(suspension) => (None, Some(suspension.id)),
-        Body::Grant(grant) => (Some(GrantId(verified.entry().signer().0)), Some(grant.recipient)),
+        Body::Grant(grant) => (
+            Some(GrantId(verified.entry().signer().0)),
+            Some(grant.recipient),
+        ),
         Body::Revocation(revocation) => (Some(revocation.grant), None),
         Body::Access(access) => (Some(access.grant), Some(access.recipient)),
     };

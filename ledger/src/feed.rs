@@ -62,7 +62,11 @@ impl Feed {
     /// Starts at a height.
     #[must_use]
     pub fn new(height: u64) -> Self {
-        Self { blocks: broadcast::Sender::new(LAG_MAX), newest: watch::Sender::new(height), waiting: Mutex::default() }
+        Self {
+            blocks: broadcast::Sender::new(LAG_MAX),
+            newest: watch::Sender::new(height),
+            waiting: Mutex::default(),
+        }
     }
 
     /// Waits for one entry. Dropping the receiver ends the wait.
@@ -78,7 +82,10 @@ impl Feed {
     /// Forgets waits for an entry that nobody holds any more.
     pub fn tidy(&self, id: &EntryId) {
         let mut waiting = self.lock();
-        if waiting.get(id).is_some_and(|waiters| waiters.iter().all(oneshot::Sender::is_closed)) {
+        if waiting
+            .get(id)
+            .is_some_and(|waiters| waiters.iter().all(oneshot::Sender::is_closed))
+        {
             waiting.remove(id);
         }
     }

@@ -10,7 +10,9 @@ use tegata_consent::genesis::Genesis;
 use tegata_consent::header::{FinalHeader, HeaderError, ValidatorSet};
 use tegata_consent::ids::{EntryId, GrantId, Hash};
 use tegata_consent::log::{Frontier, Nodes};
-use tegata_consent::state::{Changes, ExecuteError, Inadmissible, Outcome, Refusal, StateKey, StateReader, apply};
+use tegata_consent::state::{
+    Changes, ExecuteError, Inadmissible, Outcome, Refusal, StateKey, StateReader, apply,
+};
 
 /// What was found in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +73,11 @@ pub enum FsckError {
 ///
 /// # Errors
 /// [`FsckError`], naming height and part.
-pub fn fsck(home: &Path, genesis: &Genesis, progress: impl FnMut(u64, u64)) -> Result<Report, FsckError> {
+pub fn fsck(
+    home: &Path,
+    genesis: &Genesis,
+    progress: impl FnMut(u64, u64),
+) -> Result<Report, FsckError> {
     let store = Store::open(&home.join(crate::config::STORE_FOLDER), genesis)?;
     check(&store, genesis, progress)
 }
@@ -80,7 +86,11 @@ pub fn fsck(home: &Path, genesis: &Genesis, progress: impl FnMut(u64, u64)) -> R
 ///
 /// # Errors
 /// [`FsckError`], naming height and part.
-pub fn check(store: &Store, genesis: &Genesis, mut progress: impl FnMut(u64, u64)) -> Result<Report, FsckError> {
+pub fn check(
+    store: &Store,
+    genesis: &Genesis,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Report, FsckError> {
     let view = store.view()?;
     let newest = view.tip().height;
     let mut replay = Replay::new(genesis);
@@ -89,7 +99,11 @@ pub fn check(store: &Store, genesis: &Genesis, mut progress: impl FnMut(u64, u64
         progress(height, newest);
     }
     replay.end(&view)?;
-    Ok(Report { height: newest, entries: replay.frontier.size(), state_keys: replay.state.0.len() })
+    Ok(Report {
+        height: newest,
+        entries: replay.frontier.size(),
+        state_keys: replay.state.0.len(),
+    })
 }
 
 /// The ledger, computed anew.
@@ -117,7 +131,13 @@ impl StateReader for Memory {
 impl<'a> Replay<'a> {
     fn new(genesis: &'a Genesis) -> Self {
         let state = Memory(genesis.state(), std::collections::HashSet::new());
-        Self { genesis, state, frontier: Frontier::default(), before: None, accesses: HashMap::new() }
+        Self {
+            genesis,
+            state,
+            frontier: Frontier::default(),
+            before: None,
+            accesses: HashMap::new(),
+        }
     }
 
     fn block(&mut self, view: &View<'_>, height: u64) -> Result<(), FsckError> {
@@ -129,14 +149,22 @@ impl<'a> Replay<'a> {
         for index in first..log_size {
             entries.push(self.entry(view, height, index)?);
         }
-        let applied = apply(&self.state, height, time_ms, &entries).map_err(|(position, error)| match error {
-            ExecuteError::Inadmissible(source) => FsckError::Inadmissible { height, index: first + position as u64, source },
-            ExecuteError::State(never) => match never {},
-            ExecuteError::Damaged(key) => differs(format!("state under {key:?}")),
-        })?;
+        let applied = apply(&self.state, height, time_ms, &entries).map_err(
+            |(position, error)| match error {
+                ExecuteError::Inadmissible(source) => FsckError::Inadmissible {
+                    height,
+                    index: first + position as u64,
+                    source,
+                },
+                ExecuteError::State(never) => match never {},
+                ExecuteError::Damaged(key) => differs(format!("state under {key:?}")),
+            },
+        )?;
         for (index, (entry, leaf)) in (first..).zip(entries.iter().zip(&applied.leaves)) {
             if *leaf != view.leaf(index)? {
-                return Err(differs(format!("log leaf {index} (height, time or outcome)")));
+                return Err(differs(format!(
+                    "log leaf {index} (height, time or outcome)"
+                )));
             }
             for node in self.frontier.append(leaf.hash()) {
                 if view.node(node.level, node.index)? != node.hash {
@@ -150,7 +178,9 @@ impl<'a> Replay<'a> {
             return Err(differs("log root".to_owned()));
         }
         self.state.0.extend(applied.changes);
-        if height == view.tip().height || header.header().next_validators != header.header().validators {
+        if height == view.tip().height
+            || header.header().next_validators != header.header().validators
+        {
             self.roots(&header)?;
         }
         self.before = Some(header);
@@ -161,13 +191,21 @@ impl<'a> Replay<'a> {
         let at = |source| FsckError::Header { height, source };
         let certified = view.certified_header(height)?;
         if certified.header.height != height {
-            return Err(at(HeaderError::Broken { height, part: "height" }));
+            return Err(at(HeaderError::Broken {
+                height,
+                part: "height",
+            }));
         }
-        let header = certified.verify(&self.genesis.chain_id(), &self.validators(height)?).map_err(at)?;
+        let header = certified
+            .verify(&self.genesis.chain_id(), &self.validators(height)?)
+            .map_err(at)?;
         match &self.before {
             Some(before) => before.check_next(&header).map_err(at)?,
             None if header.header().previous != self.genesis.first_previous() => {
-                return Err(at(HeaderError::Broken { height, part: "previous" }));
+                return Err(at(HeaderError::Broken {
+                    height,
+                    part: "previous",
+                }));
             }
             None => {}
         }
@@ -177,27 +215,50 @@ impl<'a> Replay<'a> {
     fn validators(&self, height: u64) -> Result<ValidatorSet, FsckError> {
         let bytes = self.state.0.get(&StateKey::validators());
         let set = bytes.and_then(|bytes| cbor::decode(bytes, Genesis::LIMIT).ok());
-        set.ok_or_else(|| FsckError::Differs { height, part: "validators".to_owned() })
+        set.ok_or_else(|| FsckError::Differs {
+            height,
+            part: "validators".to_owned(),
+        })
     }
 
     fn entry(&self, view: &View<'_>, height: u64, index: u64) -> Result<VerifiedEntry, FsckError> {
         let leaf = view.leaf(index)?;
-        let verified = Entry::parse(&leaf.entry).and_then(|entry| entry.verify(&self.genesis.chain_id()));
-        let entry = verified.map_err(|source| FsckError::Entry { height, index, source })?;
+        let verified =
+            Entry::parse(&leaf.entry).and_then(|entry| entry.verify(&self.genesis.chain_id()));
+        let entry = verified.map_err(|source| FsckError::Entry {
+            height,
+            index,
+            source,
+        })?;
         if view.index_of(&entry.id())? != Some(index) {
-            return Err(FsckError::Differs { height, part: format!("index of entry {}", entry.id()) });
+            return Err(FsckError::Differs {
+                height,
+                part: format!("index of entry {}", entry.id()),
+            });
         }
         Ok(entry)
     }
 
-    fn access(&mut self, view: &View<'_>, height: u64, index: u64, entry: &VerifiedEntry, outcome: Outcome) -> Result<(), FsckError> {
-        let Body::Access(access) = entry.entry().body() else { return Ok(()) };
+    fn access(
+        &mut self,
+        view: &View<'_>,
+        height: u64,
+        index: u64,
+        entry: &VerifiedEntry,
+        outcome: Outcome,
+    ) -> Result<(), FsckError> {
+        let Body::Access(access) = entry.entry().body() else {
+            return Ok(());
+        };
         if outcome == Outcome::Refused(Refusal::NoSuchGrant) {
             return Ok(());
         }
         let number = self.accesses.entry(access.grant).or_default();
         if view.accesses(&access.grant, *number, 1)? != [index] {
-            return Err(FsckError::Differs { height, part: format!("access {number} of grant {}", access.grant) });
+            return Err(FsckError::Differs {
+                height,
+                part: format!("access {number} of grant {}", access.grant),
+            });
         }
         *number += 1;
         Ok(())
@@ -206,7 +267,10 @@ impl<'a> Replay<'a> {
     /// The state tree's root is computed anew where a header must agree with it.
     fn roots(&self, header: &FinalHeader) -> Result<(), FsckError> {
         let height = header.header().height;
-        let differs = |part: &str| FsckError::Differs { height, part: part.to_owned() };
+        let differs = |part: &str| FsckError::Differs {
+            height,
+            part: part.to_owned(),
+        };
         if crate::store::state_root(&self.state.0)? != header.header().state_root {
             return Err(differs("state root"));
         }
@@ -218,11 +282,17 @@ impl<'a> Replay<'a> {
 
     fn end(&self, view: &View<'_>) -> Result<(), FsckError> {
         let height = view.tip().height;
-        let differs = |part: &str| FsckError::Differs { height, part: part.to_owned() };
+        let differs = |part: &str| FsckError::Differs {
+            height,
+            part: part.to_owned(),
+        };
         if view.whole_state()? != self.state.0 {
             return Err(differs("state"));
         }
-        let hash = self.before.as_ref().map_or_else(|| self.genesis.first_previous(), FinalHeader::hash);
+        let hash = self
+            .before
+            .as_ref()
+            .map_or_else(|| self.genesis.first_previous(), FinalHeader::hash);
         let root: Hash = crate::store::state_root(&self.state.0)?;
         let tip = view.tip();
         if tip.hash != hash || tip.frontier != self.frontier || tip.state_root != root {
@@ -230,9 +300,10 @@ impl<'a> Replay<'a> {
         }
         for key in self.state.0.keys() {
             let (value, proof) = view.prove(key)?;
-            proof.verify(&root, key.as_bytes(), value.as_deref()).map_err(|_| differs(&format!("state tree under {key:?}")))?;
+            proof
+                .verify(&root, key.as_bytes(), value.as_deref())
+                .map_err(|_| differs(&format!("state tree under {key:?}")))?;
         }
         Ok(())
     }
 }
-

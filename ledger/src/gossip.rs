@@ -7,7 +7,9 @@ use crate::mempool::{Admission, Source};
 use crate::p2p::{Peer, allow_list};
 use crate::shared::Shared;
 use futures::StreamExt;
-use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, MessageAuthenticity, MessageId, ValidationMode};
+use libp2p::gossipsub::{
+    self, IdentTopic, MessageAcceptance, MessageAuthenticity, MessageId, ValidationMode,
+};
 use libp2p::identity::Keypair;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, Swarm, allow_block_list, noise, ping, tcp, yamux};
@@ -75,7 +77,11 @@ pub(crate) fn start(
     Ok((Gossip(outgoing), exchange(swarm, peers, own, incoming)))
 }
 
-fn make_swarm(key: Keypair, listen: &Multiaddr, peers: &[Peer]) -> Result<Swarm<Behaviour>, GossipError> {
+fn make_swarm(
+    key: Keypair,
+    listen: &Multiaddr,
+    peers: &[Peer],
+) -> Result<Swarm<Behaviour>, GossipError> {
     let failed = |error: String| GossipError(error);
     let hasher = RandomState::new();
     let config = gossipsub::ConfigBuilder::default()
@@ -83,21 +89,38 @@ fn make_swarm(key: Keypair, listen: &Multiaddr, peers: &[Peer]) -> Result<Swarm<
         .flood_publish(true)
         .validate_messages()
         .validation_mode(ValidationMode::Anonymous)
-        .message_id_fn(move |message| MessageId::from(hasher.hash_one(&message.data).to_be_bytes().to_vec()))
+        .message_id_fn(move |message| {
+            MessageId::from(hasher.hash_one(&message.data).to_be_bytes().to_vec())
+        })
         .build()
         .map_err(|error| failed(error.to_string()))?;
-    let gossip = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, config).map_err(|error| failed(error.to_owned()))?;
-    let behaviour = Behaviour { allowed: allow_list(peers), gossip, ping: ping::Behaviour::default() };
+    let gossip = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, config)
+        .map_err(|error| failed(error.to_owned()))?;
+    let behaviour = Behaviour {
+        allowed: allow_list(peers),
+        gossip,
+        ping: ping::Behaviour::default(),
+    };
     let mut swarm = libp2p::SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .with_tcp(
+            tcp::Config::default().nodelay(true),
+            noise::Config::new,
+            yamux::Config::default,
+        )
         .map_err(|error| failed(error.to_string()))?
         .with_behaviour(|_| behaviour)
         .map_err(|error| failed(error.to_string()))?
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::MAX))
         .build();
-    swarm.behaviour_mut().gossip.subscribe(&IdentTopic::new(TOPIC)).map_err(|error| failed(error.to_string()))?;
-    swarm.listen_on(listen.clone()).map_err(|error| failed(format!("{listen}: {error}")))?;
+    swarm
+        .behaviour_mut()
+        .gossip
+        .subscribe(&IdentTopic::new(TOPIC))
+        .map_err(|error| failed(error.to_string()))?;
+    swarm
+        .listen_on(listen.clone())
+        .map_err(|error| failed(format!("{listen}: {error}")))?;
     Ok(swarm)
 }
 
@@ -161,7 +184,11 @@ struct Batch {
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { entries: Vec::new(), bytes: 0, sent: Instant::now() }
+        Self {
+            entries: Vec::new(),
+            bytes: 0,
+            sent: Instant::now(),
+        }
     }
 }
 
@@ -181,7 +208,11 @@ impl Batch {
 
     /// When to send: soon after the last message at the earliest, at once when full.
     fn due(&self) -> Instant {
-        if self.has_room() { self.sent + BATCH_INTERVAL } else { Instant::now() }
+        if self.has_room() {
+            self.sent + BATCH_INTERVAL
+        } else {
+            Instant::now()
+        }
     }
 
     fn take(&mut self) -> Vec<u8> {

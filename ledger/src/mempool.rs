@@ -71,7 +71,10 @@ impl Mempool {
         }
         let from_source = pool.per_source.get(&source).copied().unwrap_or_default();
         let crowded = source != Source::Own && from_source >= ENTRIES_PER_PEER_MAX;
-        if crowded || pool.waiting.len() >= ENTRIES_MAX || pool.bytes + entry.bytes().len() > BYTES_MAX {
+        if crowded
+            || pool.waiting.len() >= ENTRIES_MAX
+            || pool.bytes + entry.bytes().len() > BYTES_MAX
+        {
             return Admission::Full;
         }
         pool.insert(entry, source);
@@ -96,8 +99,12 @@ impl Mempool {
         let mut room = bytes;
         let mut entries = Vec::new();
         for id in pool.order.values() {
-            let Some(waiting) = pool.waiting.get(id) else { continue };
-            let Some(left) = room.checked_sub(waiting.entry.bytes().len() + 8) else { break };
+            let Some(waiting) = pool.waiting.get(id) else {
+                continue;
+            };
+            let Some(left) = room.checked_sub(waiting.entry.bytes().len() + 8) else {
+                break;
+            };
             room = left;
             entries.push(waiting.entry.clone());
         }
@@ -152,11 +159,22 @@ impl Pool {
         self.ends.insert((entry.entry().not_after_ms(), id));
         self.encoded.insert(ByBytes(entry.clone()));
         *self.per_source.entry(source).or_default() += 1;
-        self.waiting.insert(id, Waiting { entry, number, source });
+        self.waiting.insert(
+            id,
+            Waiting {
+                entry,
+                number,
+                source,
+            },
+        );
     }
 
     fn remove(&mut self, id: &EntryId) -> Option<Arc<VerifiedEntry>> {
-        let Waiting { entry, number, source } = self.waiting.remove(id)?;
+        let Waiting {
+            entry,
+            number,
+            source,
+        } = self.waiting.remove(id)?;
         self.order.remove(&number);
         self.ends.remove(&(entry.entry().not_after_ms(), *id));
         self.encoded.remove(entry.bytes());

@@ -33,7 +33,9 @@ pub enum NodeError {
     #[error("peers: network_key {0} is not an Ed25519 key")]
     PeerKey(PublicKey),
     /// The consensus key does not belong to a validator.
-    #[error("consensus key {0} does not belong to a validator of this ledger; see the genesis file")]
+    #[error(
+        "consensus key {0} does not belong to a validator of this ledger; see the genesis file"
+    )]
     NotValidator(PublicKey),
     /// A folder.
     #[error("{path}: {error}")]
@@ -68,18 +70,37 @@ pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
     let key = SigningKey::from_bytes(load_seed(&config.consensus_key)?.expose());
     let network_key = keypair(load_seed(&config.network_key)?.expose());
     let (consensus_peers, mempool_peers) = peers(&config)?;
-    let folder = |path: PathBuf| std::fs::create_dir_all(&path).map(|()| path.clone()).map_err(|error| NodeError::Folder { path, error });
+    let folder = |path: PathBuf| {
+        std::fs::create_dir_all(&path)
+            .map(|()| path.clone())
+            .map_err(|error| NodeError::Folder { path, error })
+    };
     let store = Store::open(&folder(config.store())?, &genesis)?;
     let view = store.view()?;
-    if view.validators()?.get(&Address::of(&public_key(&key))).is_none() {
+    if view
+        .validators()?
+        .get(&Address::of(&public_key(&key)))
+        .is_none()
+    {
         return Err(NodeError::NotValidator(public_key(&key)));
     }
     let feed = Feed::new(view.tip().height);
     drop(view);
-    let shared = Arc::new(Shared { chain: genesis.chain_id(), genesis, store, mempool: Mempool::default(), feed });
+    let shared = Arc::new(Shared {
+        chain: genesis.chain_id(),
+        genesis,
+        store,
+        mempool: Mempool::default(),
+        feed,
+    });
 
     let mempool_listen = listen_address(config.mempool_listen);
-    let (gossip, exchange) = gossip::start(shared.clone(), network_key.clone(), &mempool_listen, mempool_peers)?;
+    let (gossip, exchange) = gossip::start(
+        shared.clone(),
+        network_key.clone(),
+        &mempool_listen,
+        mempool_peers,
+    )?;
     let parts = ConsensusParts {
         shared: shared.clone(),
         name: config.name.clone(),
@@ -102,8 +123,10 @@ fn peers(config: &NodeConfig) -> Result<(Vec<Peer>, Vec<Peer>), NodeError> {
     let mut both = (Vec::new(), Vec::new());
     for peer in &config.peers {
         let key: PublicKey = peer.network_key.parse().map_err(NodeError::Peer)?;
-        both.0.push(Peer::new(&key, peer.consensus).ok_or(NodeError::PeerKey(key))?);
-        both.1.push(Peer::new(&key, peer.mempool).ok_or(NodeError::PeerKey(key))?);
+        both.0
+            .push(Peer::new(&key, peer.consensus).ok_or(NodeError::PeerKey(key))?);
+        both.1
+            .push(Peer::new(&key, peer.mempool).ok_or(NodeError::PeerKey(key))?);
     }
     Ok(both)
 }

@@ -18,7 +18,10 @@ impl Peer {
     /// `None` if the key is not an Ed25519 key.
     pub(crate) fn new(network_key: &PublicKey, address: SocketAddr) -> Option<Self> {
         let id = peer_id(network_key)?;
-        Some(Self { id, address: listen_address(address).with(Protocol::P2p(id)) })
+        Some(Self {
+            id,
+            address: listen_address(address).with(Protocol::P2p(id)),
+        })
     }
 }
 

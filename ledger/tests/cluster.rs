@@ -22,8 +22,14 @@ const SOON: Duration = Duration::from_secs(30);
 
 async fn register(cluster: &Cluster) {
     let Cluster { people, chain, .. } = cluster;
-    cluster.client(0).submit(&people.host_registered(chain)).await;
-    cluster.client(0).submit(&people.clinic_registered(chain)).await;
+    cluster
+        .client(0)
+        .submit(&people.host_registered(chain))
+        .await;
+    cluster
+        .client(0)
+        .submit(&people.clinic_registered(chain))
+        .await;
 }
 
 #[tokio::test]
@@ -32,7 +38,13 @@ async fn a_grant_is_given_used_and_revoked() {
     let cluster = Cluster::start().await;
     let Cluster { people, chain, .. } = &cluster;
     let client = cluster.client(1);
-    let mut events = client.http.get(format!("{}/v1/events", client.url)).send().await.unwrap().bytes_stream();
+    let mut events = client
+        .http
+        .get(format!("{}/v1/events", client.url))
+        .send()
+        .await
+        .unwrap()
+        .bytes_stream();
     register(&cluster).await;
     let citizen = fresh_key();
     let id = grant_id(&citizen);
@@ -54,28 +66,61 @@ async fn a_grant_is_given_used_and_revoked() {
     let again = client.post(grant.to_bytes(), 0).await.unwrap();
     assert_eq!(again.status, 200);
     assert_eq!(client.receipt_of(&again).index, given.index);
-    assert_eq!(client.get(&format!("/v1/entries/{}", grant.id(chain))).await.status, 200);
-    assert_eq!(client.get(&format!("/v1/entries/{}", "00".repeat(32))).await.status, 404);
+    assert_eq!(
+        client
+            .get(&format!("/v1/entries/{}", grant.id(chain)))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        client
+            .get(&format!("/v1/entries/{}", "00".repeat(32)))
+            .await
+            .status,
+        404
+    );
 
     // The history is complete, by proof.
     let state = client.grant(&id).await.value.unwrap();
     let history = client.leaves(&format!("/v1/grants/{id}/accesses")).await;
     let readings = verify_history(chain, &id, &state, &history).unwrap();
-    assert_eq!(readings.iter().map(|reading| reading.outcome).collect::<Vec<_>>(), [Outcome::Applied, refused.leaf.outcome]);
+    assert_eq!(
+        readings
+            .iter()
+            .map(|reading| reading.outcome)
+            .collect::<Vec<_>>(),
+        [Outcome::Applied, refused.leaf.outcome]
+    );
     assert_eq!(client.leaves("/v1/log?from=0&limit=1000").await.len(), 7);
 
     // The registry, for people and with proof.
     let listed = client.get("/v1/state/organisations").await.json();
     assert_eq!(listed.as_array().unwrap().len(), 2);
-    assert!(client.organisation(&people.clinic_id()).await.value.is_some());
+    assert!(
+        client
+            .organisation(&people.clinic_id())
+            .await
+            .value
+            .is_some()
+    );
 
     // Old and new logs agree.
     let newest = client.newest().await.unwrap();
     let old = client.header(given.leaf.height).await;
     let (from, to) = (old.header().log_size, newest.header().log_size);
-    let path = client.get(&format!("/v1/log/consistency?from={from}&to={to}")).await;
+    let path = client
+        .get(&format!("/v1/log/consistency?from={from}&to={to}"))
+        .await;
     let path: Vec<_> = tegata_consent::cbor::decode(&path.body, 100_000).unwrap();
-    verify_consistency(from, &old.header().log_root, to, &newest.header().log_root, &path).unwrap();
+    verify_consistency(
+        from,
+        &old.header().log_root,
+        to,
+        &newest.header().log_root,
+        &path,
+    )
+    .unwrap();
 
     // What was told as it happened.
     let mut told = String::new();
@@ -86,22 +131,46 @@ async fn a_grant_is_given_used_and_revoked() {
 
     // Bad input.
     assert_eq!(client.refused(vec![0; 10]).await, (400, "malformed".into()));
-    assert_eq!(client.refused(vec![0; 17 * 1024]).await, (413, "too-large".into()));
+    assert_eq!(
+        client.refused(vec![0; 17 * 1024]).await,
+        (413, "too-large".into())
+    );
     let mut altered = people.access(chain, id).to_bytes();
     *altered.last_mut().unwrap() ^= 1;
     assert_eq!(client.refused(altered).await, (400, "signature".into()));
-    assert_eq!(client.refused(people.grant(chain, &citizen).to_bytes()).await, (409, "grant-exists".into()));
-    assert_eq!(client.refused(people.revocation(chain, &citizen).to_bytes()).await, (409, "already-revoked".into()));
+    assert_eq!(
+        client
+            .refused(people.grant(chain, &citizen).to_bytes())
+            .await,
+        (409, "grant-exists".into())
+    );
+    assert_eq!(
+        client
+            .refused(people.revocation(chain, &citizen).to_bytes())
+            .await,
+        (409, "already-revoked".into())
+    );
     let stranger = support::people::People::new();
-    assert_eq!(client.refused(stranger.access(chain, id).to_bytes()).await, (409, "no-such-organisation".into()));
-    assert_eq!(client.refused(stranger.host_registered(chain).to_bytes()).await, (422, "signer".into()));
+    assert_eq!(
+        client.refused(stranger.access(chain, id).to_bytes()).await,
+        (409, "no-such-organisation".into())
+    );
+    assert_eq!(
+        client
+            .refused(stranger.host_registered(chain).to_bytes())
+            .await,
+        (422, "signer".into())
+    );
 
     // For operators.
     for path in ["/healthz", "/readyz", "/openapi.json", "/v1/genesis"] {
         assert_eq!(client.get(path).await.status, 200, "{path}");
     }
     let metrics = String::from_utf8(client.get("/metrics").await.body).unwrap();
-    assert!(metrics.contains("ledger_entries_total 7") && metrics.contains("malachitebft"), "{metrics}");
+    assert!(
+        metrics.contains("ledger_entries_total 7") && metrics.contains("malachitebft"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
@@ -122,19 +191,29 @@ async fn killed_and_wiped_nodes_come_back_and_nothing_final_is_lost() {
     cluster.nodes[3].start();
     let started = Instant::now();
     cluster.client(3).until_height(reached, SOON).await;
-    println!("one killed: caught up {:?} after its start", started.elapsed());
+    println!(
+        "one killed: caught up {:?} after its start",
+        started.elapsed()
+    );
 
     // Two killed: nothing is final. One returns: what waited becomes final.
     cluster.nodes[2].kill();
     cluster.nodes[3].kill();
     let waiting = cluster.people.grant(&chain, &fresh_key());
-    let answer = cluster.client(0).post(waiting.to_bytes(), 3_000).await.unwrap();
+    let answer = cluster
+        .client(0)
+        .post(waiting.to_bytes(), 3_000)
+        .await
+        .unwrap();
     assert_eq!(answer.status, 202, "two of four are no quorum");
     let halted = cluster.client(0).newest().await.unwrap().header().height;
     cluster.nodes[2].start();
     let started = Instant::now();
     receipts.push((cluster.client(0).submit(&waiting).await, waiting));
-    println!("two killed: resumed {:?} after one returned (halted at {halted})", started.elapsed());
+    println!(
+        "two killed: resumed {:?} after one returned (halted at {halted})",
+        started.elapsed()
+    );
     cluster.nodes[3].start();
 
     // All killed, in the middle of work.
@@ -149,7 +228,10 @@ async fn killed_and_wiped_nodes_come_back_and_nothing_final_is_lost() {
     }
     cluster.client(1).until_height(1, SOON).await;
     receipts.push((cluster.client(1).submit(&busy).await, busy));
-    println!("all killed: resumed {:?} after their start", started.elapsed());
+    println!(
+        "all killed: resumed {:?} after their start",
+        started.elapsed()
+    );
 
     // One wiped: it fetches everything again.
     cluster.nodes[0].kill();
@@ -159,14 +241,20 @@ async fn killed_and_wiped_nodes_come_back_and_nothing_final_is_lost() {
     cluster.nodes[0].start();
     let started = Instant::now();
     cluster.client(0).until_height(reached, SOON).await;
-    println!("wiped: fetched {reached} blocks within {:?}", started.elapsed());
+    println!(
+        "wiped: fetched {reached} blocks within {:?}",
+        started.elapsed()
+    );
 
     // Everything that was acknowledged stands on every node, under the same roots.
     let newest = cluster.client(0).newest().await.unwrap().header().height;
     for number in 0..4 {
         let client = cluster.client(number);
         client.until_height(newest, SOON).await;
-        assert_eq!(client.header(newest).await.hash(), cluster.client(0).header(newest).await.hash());
+        assert_eq!(
+            client.header(newest).await.hash(),
+            cluster.client(0).header(newest).await.hash()
+        );
         for (receipt, entry) in &receipts {
             assert_eq!(client.submit(entry).await.index, receipt.index);
         }
@@ -186,30 +274,62 @@ async fn damage_on_disk_is_named() {
     register(&cluster).await;
     let citizen = fresh_key();
     let (chain, people) = (cluster.chain, &cluster.people);
-    cluster.client(0).submit(&people.grant(&chain, &citizen)).await;
-    let access = cluster.client(0).submit(&people.access(&chain, grant_id(&citizen))).await;
+    cluster
+        .client(0)
+        .submit(&people.grant(&chain, &citizen))
+        .await;
+    let access = cluster
+        .client(0)
+        .submit(&people.access(&chain, grant_id(&citizen)))
+        .await;
     for number in 0..4 {
-        cluster.client(number).until_height(access.leaf.height, SOON).await;
+        cluster
+            .client(number)
+            .until_height(access.leaf.height, SOON)
+            .await;
     }
     let height = access.leaf.height;
     let damage: [(&str, Box<dyn Fn(&Store)>); 4] = [
-        ("entry 3: the signature", Box::new(|store| store.alter_leaf(3, |leaf| {
-            let mut entry = leaf.entry.to_vec();
-            *entry.last_mut().unwrap() ^= 1;
-            leaf.entry = entry.into();
-        }).unwrap())),
-        ("log leaf 3 (height, time or outcome)", Box::new(|store| {
-            store.alter_leaf(3, |leaf| leaf.outcome = Outcome::Refused(Refusal::Expired)).unwrap();
-        })),
-        ("certificate is for another block", Box::new(move |store| {
-            store.alter_header(height, |certified| certified.header.time_ms += 1).unwrap();
-        })),
-        ("does not hold", Box::new(move |store| {
-            store.alter_header(height, |certified| {
-                let CommitSignature { signature, .. } = &mut certified.certificate.signatures[0];
-                signature[0] ^= 1;
-            }).unwrap();
-        })),
+        (
+            "entry 3: the signature",
+            Box::new(|store| {
+                store
+                    .alter_leaf(3, |leaf| {
+                        let mut entry = leaf.entry.to_vec();
+                        *entry.last_mut().unwrap() ^= 1;
+                        leaf.entry = entry.into();
+                    })
+                    .unwrap()
+            }),
+        ),
+        (
+            "log leaf 3 (height, time or outcome)",
+            Box::new(|store| {
+                store
+                    .alter_leaf(3, |leaf| leaf.outcome = Outcome::Refused(Refusal::Expired))
+                    .unwrap();
+            }),
+        ),
+        (
+            "certificate is for another block",
+            Box::new(move |store| {
+                store
+                    .alter_header(height, |certified| certified.header.time_ms += 1)
+                    .unwrap();
+            }),
+        ),
+        (
+            "does not hold",
+            Box::new(move |store| {
+                store
+                    .alter_header(height, |certified| {
+                        let CommitSignature { signature, .. } =
+                            &mut certified.certificate.signatures[0];
+                        signature[0] ^= 1;
+                    })
+                    .unwrap();
+            }),
+        ),
     ];
     for (node, (expected, alter)) in cluster.nodes.iter_mut().zip(damage) {
         node.stop();
@@ -218,7 +338,10 @@ async fn damage_on_disk_is_named() {
         let found = fsck(&node.home, &cluster.genesis, |_, _| {}).unwrap_err();
         assert!(!matches!(found, FsckError::Store(_)));
         let found = found.to_string();
-        assert!(found.contains(expected) && found.contains(&format!("height {height}")), "{found}");
+        assert!(
+            found.contains(expected) && found.contains(&format!("height {height}")),
+            "{found}"
+        );
         println!("{found}");
     }
 }
@@ -237,28 +360,63 @@ async fn strangers_get_no_byte() {
     let cluster = Cluster::start().await;
     for port in &cluster.nodes[0].ports[..2] {
         let key = libp2p::identity::Keypair::generate_ed25519();
-        let config = gossipsub::ConfigBuilder::default().max_transmit_size(1 << 20).build().unwrap();
-        let gossip = gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(key.clone()), config).unwrap();
+        let config = gossipsub::ConfigBuilder::default()
+            .max_transmit_size(1 << 20)
+            .build()
+            .unwrap();
+        let gossip =
+            gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(key.clone()), config)
+                .unwrap();
         let mut swarm = libp2p::SwarmBuilder::with_existing_identity(key)
             .with_tokio()
-            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+            .with_tcp(
+                tcp::Config::default(),
+                noise::Config::new,
+                yamux::Config::default,
+            )
             .unwrap()
             .with_behaviour(|_| Spy { gossip })
             .unwrap()
-            .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(60)))
+            .with_swarm_config(|config| {
+                config.with_idle_connection_timeout(Duration::from_secs(60))
+            })
             .build();
-        for topic in ["tegata/consensus/1", "tegata/parts/1", "tegata/liveness/1", "tegata/status/1", "tegata/mempool/1"] {
-            swarm.behaviour_mut().gossip.subscribe(&gossipsub::IdentTopic::new(topic)).unwrap();
+        for topic in [
+            "tegata/consensus/1",
+            "tegata/parts/1",
+            "tegata/liveness/1",
+            "tegata/status/1",
+            "tegata/mempool/1",
+        ] {
+            swarm
+                .behaviour_mut()
+                .gossip
+                .subscribe(&gossipsub::IdentTopic::new(topic))
+                .unwrap();
         }
-        swarm.dial(format!("/ip4/127.0.0.1/tcp/{port}").parse::<Multiaddr>().unwrap()).unwrap();
+        swarm
+            .dial(
+                format!("/ip4/127.0.0.1/tcp/{port}")
+                    .parse::<Multiaddr>()
+                    .unwrap(),
+            )
+            .unwrap();
         // Blocks go on being made meanwhile; the stranger must be thrown out and hear none of it.
         let closed = tokio::time::timeout(Duration::from_secs(20), async {
             loop {
                 match swarm.select_next_some().await {
-                    SwarmEvent::ConnectionClosed { .. } | SwarmEvent::OutgoingConnectionError { .. } => break,
+                    SwarmEvent::ConnectionClosed { .. }
+                    | SwarmEvent::OutgoingConnectionError { .. } => break,
                     SwarmEvent::Behaviour(event) => {
                         let SpyEvent::Gossip(event) = event;
-                        assert!(!matches!(event, gossipsub::Event::Message { .. } | gossipsub::Event::Subscribed { .. }), "{event:?}");
+                        assert!(
+                            !matches!(
+                                event,
+                                gossipsub::Event::Message { .. }
+                                    | gossipsub::Event::Subscribed { .. }
+                            ),
+                            "{event:?}"
+                        );
                     }
                     _ => {}
                 }
@@ -268,7 +426,12 @@ async fn strangers_get_no_byte() {
     }
     let metrics = String::from_utf8(cluster.client(0).get("/metrics").await.body).unwrap();
     for swarm in ["consensus", "mempool"] {
-        assert!(metrics.contains(&format!("ledger_connections_refused_total{{swarm=\"{swarm}\"}}")), "{metrics}");
+        assert!(
+            metrics.contains(&format!(
+                "ledger_connections_refused_total{{swarm=\"{swarm}\"}}"
+            )),
+            "{metrics}"
+        );
     }
 }
 
@@ -294,7 +457,14 @@ async fn a_small_load() {
     }
     quiet.sort();
 
-    let entries: Vec<Vec<u8>> = (0..count).map(|_| cluster.people.grant(&cluster.chain, &fresh_key()).to_bytes()).collect();
+    let entries: Vec<Vec<u8>> = (0..count)
+        .map(|_| {
+            cluster
+                .people
+                .grant(&cluster.chain, &fresh_key())
+                .to_bytes()
+        })
+        .collect();
     let bytes = entries[0].len();
     let entries = std::sync::Arc::new(std::sync::Mutex::new(entries));
     let started = Instant::now();
@@ -304,10 +474,17 @@ async fn a_small_load() {
             tokio::spawn(async move {
                 let mut times = Vec::new();
                 loop {
-                    let Some(entry) = entries.lock().unwrap().pop() else { return times };
+                    let Some(entry) = entries.lock().unwrap().pop() else {
+                        return times;
+                    };
                     let started = Instant::now();
                     let answer = client.post(entry, 30_000).await.unwrap();
-                    assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+                    assert_eq!(
+                        answer.status,
+                        201,
+                        "{}",
+                        String::from_utf8_lossy(&answer.body)
+                    );
                     times.push(started.elapsed());
                 }
             })
@@ -329,13 +506,23 @@ async fn a_small_load() {
         times[times.len() * 99 / 100],
     );
     let metrics = String::from_utf8(cluster.client(0).get("/metrics").await.body).unwrap();
-    for name in ["ledger_build_seconds", "ledger_check_seconds", "ledger_commit_seconds", "ledger_height_seconds"] {
+    for name in [
+        "ledger_build_seconds",
+        "ledger_check_seconds",
+        "ledger_commit_seconds",
+        "ledger_height_seconds",
+    ] {
         let value = |suffix: &str| {
-            let line = metrics.lines().find(|line| line.starts_with(&format!("{name}_{suffix} ")))?;
+            let line = metrics
+                .lines()
+                .find(|line| line.starts_with(&format!("{name}_{suffix} ")))?;
             line.rsplit(' ').next()?.parse::<f64>().ok()
         };
         if let (Some(sum), Some(count)) = (value("sum"), value("count")) {
-            println!("{name}: {count} times, {:.2} ms each", sum / count * 1_000.0);
+            println!(
+                "{name}: {count} times, {:.2} ms each",
+                sum / count * 1_000.0
+            );
         }
     }
 }

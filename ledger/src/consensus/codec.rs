@@ -3,16 +3,19 @@
 //! Only validators of one ledger, running one version, exchange these; nothing else reads them.
 
 use super::context::{
-    Announcement, BlockHeight, HeaderHash, Ledger, Part, Proposal, ValidatorAddress, Vote, VoteSignature,
+    Announcement, BlockHeight, HeaderHash, Ledger, Part, Proposal, ValidatorAddress, Vote,
+    VoteSignature,
 };
-use arc_malachitebft_app_channel::app::consensus::{LivenessMsg, ProposedValue, SignedConsensusMsg};
+use arc_malachitebft_app_channel::app::consensus::{
+    LivenessMsg, ProposedValue, SignedConsensusMsg,
+};
 use arc_malachitebft_app_channel::app::streaming::{StreamContent, StreamId, StreamMessage};
 use arc_malachitebft_app_channel::app::types::PeerId;
 use arc_malachitebft_app_channel::app::types::codec::{Codec, HasEncodedLen};
 use arc_malachitebft_app_channel::app::types::core::{
-    CommitCertificate, CommitSignature, ExtendedCommitCertificate, NilOrVal, PolkaCertificate, PolkaSignature, Round,
-    RoundCertificate, RoundCertificateType, RoundSignature, SignedProposal, SignedVote, ValidatorProof, Validity, VoteExtensions,
-    VoteType,
+    CommitCertificate, CommitSignature, ExtendedCommitCertificate, NilOrVal, PolkaCertificate,
+    PolkaSignature, Round, RoundCertificate, RoundCertificateType, RoundSignature, SignedProposal,
+    SignedVote, ValidatorProof, Validity, VoteExtensions, VoteType,
 };
 use arc_malachitebft_app_channel::app::types::sync;
 use arc_malachitebft_sync::{ValueRequest, ValueResponse};
@@ -157,11 +160,15 @@ fn read_round(round: i64) -> Result<Round, Error> {
     if round == -1 {
         return Ok(Round::Nil);
     }
-    u32::try_from(round).map(Round::new).map_err(|_| malformed("round"))
+    u32::try_from(round)
+        .map(Round::new)
+        .map_err(|_| malformed("round"))
 }
 
 fn read_value(value: Option<WireHash>) -> NilOrVal<HeaderHash> {
-    value.map_or(NilOrVal::Nil, |value| NilOrVal::Val(HeaderHash(Hash(value))))
+    value.map_or(NilOrVal::Nil, |value| {
+        NilOrVal::Val(HeaderHash(Hash(value)))
+    })
 }
 
 fn write_value(value: &NilOrVal<HeaderHash>) -> Option<WireHash> {
@@ -172,7 +179,11 @@ fn write_value(value: &NilOrVal<HeaderHash>) -> Option<WireHash> {
 }
 
 const fn read_step(precommit: bool) -> VoteType {
-    if precommit { VoteType::Precommit } else { VoteType::Prevote }
+    if precommit {
+        VoteType::Precommit
+    } else {
+        VoteType::Prevote
+    }
 }
 
 const fn read_address(address: WireAddress) -> ValidatorAddress {
@@ -207,12 +218,17 @@ fn write_polka(polka: &PolkaCertificate<Ledger>) -> WireCertificate {
         height: polka.height.0,
         round: polka.round.as_i64(),
         value: polka.value_id.0.0,
-        signatures: polka.polka_signatures.iter().map(|one| (one.address.0.0, one.signature.0)).collect(),
+        signatures: polka
+            .polka_signatures
+            .iter()
+            .map(|one| (one.address.0.0, one.signature.0))
+            .collect(),
     }
 }
 
 fn read_polka(wire: WireCertificate) -> Result<PolkaCertificate<Ledger>, Error> {
-    let one = |(address, signature)| PolkaSignature::new(read_address(address), VoteSignature(signature));
+    let one =
+        |(address, signature)| PolkaSignature::new(read_address(address), VoteSignature(signature));
     Ok(PolkaCertificate {
         height: BlockHeight(wire.height),
         round: read_round(wire.round)?,
@@ -226,12 +242,18 @@ fn write_commit(commit: &CommitCertificate<Ledger>) -> WireCertificate {
         height: commit.height.0,
         round: commit.round.as_i64(),
         value: commit.value_id.0.0,
-        signatures: commit.commit_signatures.iter().map(|one| (one.address.0.0, one.signature.0)).collect(),
+        signatures: commit
+            .commit_signatures
+            .iter()
+            .map(|one| (one.address.0.0, one.signature.0))
+            .collect(),
     }
 }
 
 fn read_commit(wire: WireCertificate) -> Result<CommitCertificate<Ledger>, Error> {
-    let one = |(address, signature)| CommitSignature::new(read_address(address), VoteSignature(signature));
+    let one = |(address, signature)| {
+        CommitSignature::new(read_address(address), VoteSignature(signature))
+    };
     Ok(CommitCertificate {
         height: BlockHeight(wire.height),
         round: read_round(wire.round)?,
@@ -258,12 +280,21 @@ fn write_round(certificate: &RoundCertificate<Ledger>) -> WireRoundCertificate {
 fn read_round_certificate(wire: WireRoundCertificate) -> Result<RoundCertificate<Ledger>, Error> {
     let one = |one: WireRoundSignature| {
         let (step, value) = (read_step(one.precommit), read_value(one.value));
-        RoundSignature::new(step, value, read_address(one.address), VoteSignature(one.signature))
+        RoundSignature::new(
+            step,
+            value,
+            read_address(one.address),
+            VoteSignature(one.signature),
+        )
     };
     Ok(RoundCertificate {
         height: BlockHeight(wire.height),
         round: read_round(wire.round)?,
-        cert_type: if wire.precommit { RoundCertificateType::Precommit } else { RoundCertificateType::Skip },
+        cert_type: if wire.precommit {
+            RoundCertificateType::Precommit
+        } else {
+            RoundCertificateType::Skip
+        },
         round_signatures: wire.signatures.into_iter().map(one).collect(),
     })
 }
@@ -285,7 +316,15 @@ fn write_part(part: &Part) -> WirePart {
 
 fn read_part(wire: WirePart) -> Part {
     match wire {
-        WirePart::Init { height, round, valid_round, streamer, value, length, signature } => Part::Init(
+        WirePart::Init {
+            height,
+            round,
+            valid_round,
+            streamer,
+            value,
+            length,
+            signature,
+        } => Part::Init(
             Announcement {
                 height: BlockHeight(height),
                 round,
@@ -308,8 +347,14 @@ fn write_decided(value: &sync::RawDecidedValue<Ledger>) -> WireDecided {
 }
 
 /// A decided block as sync exchanges it.
-pub(super) fn decided_value(block: Bytes, commit: CommitCertificate<Ledger>) -> sync::RawDecidedValue<Ledger> {
-    let certificate = ExtendedCommitCertificate::from_commit_certificate_and_extensions(commit, VoteExtensions::default());
+pub(super) fn decided_value(
+    block: Bytes,
+    commit: CommitCertificate<Ledger>,
+) -> sync::RawDecidedValue<Ledger> {
+    let certificate = ExtendedCommitCertificate::from_commit_certificate_and_extensions(
+        commit,
+        VoteExtensions::default(),
+    );
     sync::RawDecidedValue::new(block, certificate)
 }
 
@@ -354,7 +399,10 @@ codec!(
                 pol_round: read_round(wire.pol_round)?,
                 address: read_address(wire.address),
             };
-            SignedConsensusMsg::Proposal(SignedProposal::new(proposal, VoteSignature(wire.signature)))
+            SignedConsensusMsg::Proposal(SignedProposal::new(
+                proposal,
+                VoteSignature(wire.signature),
+            ))
         }
     })
 );
@@ -369,7 +417,8 @@ codec!(
     |wire| Ok(match wire {
         WireLiveness::Vote(vote) => LivenessMsg::Vote(read_vote(vote)?),
         WireLiveness::Polka(polka) => LivenessMsg::PolkaCertificate(read_polka(polka)?),
-        WireLiveness::Round(round) => LivenessMsg::SkipRoundCertificate(read_round_certificate(round)?),
+        WireLiveness::Round(round) =>
+            LivenessMsg::SkipRoundCertificate(read_round_certificate(round)?),
     })
 );
 codec!(
@@ -381,15 +430,29 @@ codec!(
         part: message.content.as_data().map(write_part),
     },
     |wire| {
-        let content = wire.part.map_or(StreamContent::Fin, |part| StreamContent::Data(read_part(part)));
-        Ok(StreamMessage::new(StreamId::new(wire.id.into()), wire.sequence, content))
+        let content = wire.part.map_or(StreamContent::Fin, |part| {
+            StreamContent::Data(read_part(part))
+        });
+        Ok(StreamMessage::new(
+            StreamId::new(wire.id.into()),
+            wire.sequence,
+            content,
+        ))
     }
 );
 codec!(
     ValidatorProof<Ledger>,
     WireProof,
-    |proof| WireProof { public_key: proof.public_key.clone(), peer: proof.peer_id.clone(), signature: proof.signature.0 },
-    |wire| Ok(ValidatorProof::new(wire.public_key, wire.peer, VoteSignature(wire.signature)))
+    |proof| WireProof {
+        public_key: proof.public_key.clone(),
+        peer: proof.peer_id.clone(),
+        signature: proof.signature.0
+    },
+    |wire| Ok(ValidatorProof::new(
+        wire.public_key,
+        wire.peer,
+        VoteSignature(wire.signature)
+    ))
 );
 codec!(
     ProposedValue<Ledger>,
@@ -411,11 +474,20 @@ codec!(
         validity: Validity::from_bool(wire.valid),
     })
 );
-codec!(PolkaCertificate<Ledger>, WireCertificate, write_polka, read_polka);
+codec!(
+    PolkaCertificate<Ledger>,
+    WireCertificate,
+    write_polka,
+    read_polka
+);
 codec!(
     sync::Status<Ledger>,
     WireStatus,
-    |status| WireStatus { peer: status.peer_id.to_bytes(), tip: status.tip_height.0, first: status.history_min_height.0 },
+    |status| WireStatus {
+        peer: status.peer_id.to_bytes(),
+        tip: status.tip_height.0,
+        first: status.history_min_height.0
+    },
     |wire| Ok(sync::Status {
         peer_id: PeerId::from_bytes(&wire.peer).map_err(|_| malformed("peer"))?,
         tip_height: BlockHeight(wire.tip),
@@ -427,10 +499,15 @@ codec!(
     WireRequest,
     |request| match request {
         sync::Request::ValueRequest(request) => {
-            WireRequest { from: request.range.start().0, to: request.range.end().0 }
+            WireRequest {
+                from: request.range.start().0,
+                to: request.range.end().0,
+            }
         }
     },
-    |wire| Ok(sync::Request::ValueRequest(ValueRequest::new(BlockHeight(wire.from)..=BlockHeight(wire.to))))
+    |wire| Ok(sync::Request::ValueRequest(ValueRequest::new(
+        BlockHeight(wire.from)..=BlockHeight(wire.to)
+    )))
 );
 codec!(
     sync::Response<Ledger>,
@@ -442,9 +519,21 @@ codec!(
         },
     },
     |wire| {
-        let value = |value: WireDecided| Ok(decided_value(value.block.into(), read_commit(value.certificate)?));
-        let values = wire.values.into_iter().map(value).collect::<Result<_, Error>>()?;
-        Ok(sync::Response::ValueResponse(ValueResponse::new(BlockHeight(wire.from), values)))
+        let value = |value: WireDecided| {
+            Ok(decided_value(
+                value.block.into(),
+                read_commit(value.certificate)?,
+            ))
+        };
+        let values = wire
+            .values
+            .into_iter()
+            .map(value)
+            .collect::<Result<_, Error>>()?;
+        Ok(sync::Response::ValueResponse(ValueResponse::new(
+            BlockHeight(wire.from),
+            values,
+        )))
     }
 );
 

@@ -1,6 +1,8 @@
 //! Our types in the roles that Malachite's `Context` names.
 
-use arc_malachitebft_app_channel::app::types::core::{self as roles, LinearTimeouts, NilOrVal, Round, SignedExtension, VoteType};
+use arc_malachitebft_app_channel::app::types::core::{
+    self as roles, LinearTimeouts, NilOrVal, Round, SignedExtension, VoteType,
+};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use std::fmt;
 use std::sync::Arc;
@@ -93,7 +95,9 @@ impl ConsensusKey {
         VerifyingKey::from_bytes(&key.0).ok().map(Self)
     }
     pub(super) fn verifies(&self, message: &[u8], signature: &VoteSignature) -> bool {
-        self.0.verify_strict(message, &Signature::from_bytes(&signature.0)).is_ok()
+        self.0
+            .verify_strict(message, &Signature::from_bytes(&signature.0))
+            .is_ok()
     }
 }
 
@@ -103,7 +107,10 @@ impl roles::SigningScheme for Ed25519 {
     type PublicKey = ConsensusKey;
     type PrivateKey = SigningKey;
     fn decode_signature(bytes: &[u8]) -> Result<VoteSignature, &'static str> {
-        bytes.try_into().map(VoteSignature).map_err(|_| "a signature has 64 bytes")
+        bytes
+            .try_into()
+            .map(VoteSignature)
+            .map_err(|_| "a signature has 64 bytes")
     }
     fn encode_signature(signature: &VoteSignature) -> Vec<u8> {
         signature.0.to_vec()
@@ -150,14 +157,26 @@ impl Validators {
     /// From the set that stands in the state; a key that is not a point names the culprit.
     pub(super) fn new(set: &header::ValidatorSet) -> Result<Self, cose::CoseError> {
         let validator = |validator: &header::Validator| -> Result<Validator, cose::CoseError> {
-            let key = ConsensusKey::new(&validator.key).ok_or(cose::CoseError::Key(validator.key))?;
-            Ok(Validator { address: ValidatorAddress(Address::of(&validator.key)), key, power: validator.power })
+            let key =
+                ConsensusKey::new(&validator.key).ok_or(cose::CoseError::Key(validator.key))?;
+            Ok(Validator {
+                address: ValidatorAddress(Address::of(&validator.key)),
+                key,
+                power: validator.power,
+            })
         };
-        Ok(Self(Arc::new(set.validators().iter().map(validator).collect::<Result<_, _>>()?)))
+        Ok(Self(Arc::new(
+            set.validators()
+                .iter()
+                .map(validator)
+                .collect::<Result<_, _>>()?,
+        )))
     }
 
     pub(super) fn get(&self, address: &ValidatorAddress) -> Option<&Validator> {
-        self.0.iter().find(|validator| validator.address == *address)
+        self.0
+            .iter()
+            .find(|validator| validator.address == *address)
     }
 
     /// Who proposes: in turn, one step further with each height and each round.
@@ -204,7 +223,14 @@ impl Vote {
             NilOrVal::Nil => None,
             NilOrVal::Val(value) => Some(&value.0),
         };
-        vote_bytes(chain, step, self.height.0, self.round.as_i64(), value, &self.address.0)
+        vote_bytes(
+            chain,
+            step,
+            self.height.0,
+            self.round.as_i64(),
+            value,
+            &self.address.0,
+        )
     }
 }
 
@@ -343,7 +369,12 @@ impl roles::Context for Ledger {
     type Extension = ();
     type SigningScheme = Ed25519;
 
-    fn select_proposer<'a>(&self, validators: &'a Validators, height: BlockHeight, round: Round) -> &'a Validator {
+    fn select_proposer<'a>(
+        &self,
+        validators: &'a Validators,
+        height: BlockHeight,
+        round: Round,
+    ) -> &'a Validator {
         validators.proposer(height, round)
     }
     fn new_proposal(
@@ -354,12 +385,42 @@ impl roles::Context for Ledger {
         pol_round: Round,
         address: ValidatorAddress,
     ) -> Proposal {
-        Proposal { height, round, value, pol_round, address }
+        Proposal {
+            height,
+            round,
+            value,
+            pol_round,
+            address,
+        }
     }
-    fn new_prevote(&self, height: BlockHeight, round: Round, value: NilOrVal<HeaderHash>, address: ValidatorAddress) -> Vote {
-        Vote { step: VoteType::Prevote, height, round, value, address }
+    fn new_prevote(
+        &self,
+        height: BlockHeight,
+        round: Round,
+        value: NilOrVal<HeaderHash>,
+        address: ValidatorAddress,
+    ) -> Vote {
+        Vote {
+            step: VoteType::Prevote,
+            height,
+            round,
+            value,
+            address,
+        }
     }
-    fn new_precommit(&self, height: BlockHeight, round: Round, value: NilOrVal<HeaderHash>, address: ValidatorAddress) -> Vote {
-        Vote { step: VoteType::Precommit, height, round, value, address }
+    fn new_precommit(
+        &self,
+        height: BlockHeight,
+        round: Round,
+        value: NilOrVal<HeaderHash>,
+        address: ValidatorAddress,
+    ) -> Vote {
+        Vote {
+            step: VoteType::Precommit,
+            height,
+            round,
+            value,
+            address,
+        }
     }
 }

@@ -2,16 +2,20 @@
 
 use super::ConsensusError;
 use super::codec::decided_value;
-use super::context::{Announcement, BlockHeight, HeaderHash, Ledger, Part, ValidatorAddress, Validators, VoteSignature, sign};
+use super::context::{
+    Announcement, BlockHeight, HeaderHash, Ledger, Part, ValidatorAddress, Validators,
+    VoteSignature, sign,
+};
 use super::streams::{Arrived, Streams, cut};
 use crate::block::{self, BLOCK_TARGET_BYTES, BlockError, Built, ExecutedBlock};
-use tegata_service::clock::now_ms;
 use crate::events;
 use crate::shared::Shared;
 use crate::store::Undecided;
 use arc_malachitebft_app_channel::app::engine::host::{HeightParams, Next, SyncedValueOutcome};
 use arc_malachitebft_app_channel::app::streaming::{StreamId, StreamMessage};
-use arc_malachitebft_app_channel::app::types::core::{CommitCertificate, CommitSignature, LinearTimeouts, Round, Validity};
+use arc_malachitebft_app_channel::app::types::core::{
+    CommitCertificate, CommitSignature, LinearTimeouts, Round, Validity,
+};
 use arc_malachitebft_app_channel::app::types::sync::RawDecidedValue;
 use arc_malachitebft_app_channel::app::types::{LocallyProposedValue, PeerId, ProposedValue};
 use arc_malachitebft_app_channel::{AppMsg, NetworkMsg, Reply};
@@ -25,10 +29,11 @@ use tegata_consent::cose::public_key;
 use tegata_consent::header::{Certificate, CertifiedHeader};
 use tegata_consent::ids::{Address, Hash};
 use tegata_consent::state::Inadmissible;
-use tokio::sync::mpsc;
+use tegata_service::clock::now_ms;
+use tokio::sync::{mpsc, watch};
 
 /// An idle ledger makes a block this often.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT_MS: u64 = 5_000;
 /// How far a fresh block's time may lie from this node's clock.
 const CLOCK_DIFFERENCE_MAX_MS: u64 = 2_000;
 /// Bodies of this many heights ahead are kept.
@@ -75,7 +80,8 @@ enum Judgement {
 struct Held {
     reply: Reply<Next<Ledger>>,
     next: Next<Ledger>,
-    until: Instant,
+    /// When the heartbeat is due, in milliseconds since 1970.
+    until_ms: u64,
 }
 
 /// Answers the engine.
@@ -91,23 +97,53 @@ pub(super) struct Driver {
     streams: Streams,
     streams_begun: u64,
     network: mpsc::Sender<NetworkMsg<Ledger>>,
+    /// The highest tip that any peer has told.
+    highest_peer: watch::Receiver<u64>,
     held: Option<Held>,
-    committed: Instant,
+    /// Time of the newest block, in milliseconds since 1970.
+    time_ms: u64,
     height_began: Instant,
 }
 
 impl Driver {
-    pub(super) fn new(shared: Arc<Shared>, key: SigningKey, network: mpsc::Sender<NetworkMsg<Ledger>>) -> Result<Self, ConsensusError> {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        key: SigningKey,
+        network: mpsc::Sender<NetworkMsg<Ledger>>,
+        highest_peer: watch::Receiver<u64>,
+    ) -> Result<Self, ConsensusError> {
         let view = shared.store.view()?;
-        let height = view.tip().height;
-        let validators = Validators::new(&view.validators()?).map_err(ConsensusError::Validators)?;
+        let (height, time_ms) = (view.tip().height, view.tip().time_ms);
+        let validators =
+            Validators::new(&view.validators()?).map_err(ConsensusError::Validators)?;
         drop(view);
         let candidate = |(hash, undecided): (Hash, Undecided)| {
-            let Undecided { height, round, valid_round, own, block } = undecided;
+            let Undecided {
+                height,
+                round,
+                valid_round,
+                own,
+                block,
+            } = undecided;
             let bytes = Bytes::from(Vec::from(block));
-            (hash, Candidate { height, round, valid_round, own, bytes, judgement: Judgement::Early { arrived_ms: 0 } })
+            (
+                hash,
+                Candidate {
+                    height,
+                    round,
+                    valid_round,
+                    own,
+                    bytes,
+                    judgement: Judgement::Early { arrived_ms: 0 },
+                },
+            )
         };
-        let candidates = shared.store.undecided()?.into_iter().map(candidate).collect::<HashMap<_, _>>();
+        let candidates = shared
+            .store
+            .undecided()?
+            .into_iter()
+            .map(candidate)
+            .collect::<HashMap<_, _>>();
         let address = ValidatorAddress(Address::of(&public_key(&key)));
         tracing::info!(height, undecided = candidates.len(), %address, "ledger loaded");
         let mut driver = Self {
@@ -120,8 +156,9 @@ impl Driver {
             streams: Streams::default(),
             streams_begun: now_ms() << 20,
             network,
+            highest_peer,
             held: None,
-            committed: Instant::now(),
+            time_ms,
             height_began: Instant::now(),
         };
         driver.judge_kept()?;
@@ -129,17 +166,25 @@ impl Driver {
     }
 
     /// Answers until the engine ends or something fails.
-    pub(super) async fn run(mut self, mut messages: mpsc::Receiver<AppMsg<Ledger>>) -> Result<(), ConsensusError> {
+    pub(super) async fn run(
+        mut self,
+        mut messages: mpsc::Receiver<AppMsg<Ledger>>,
+    ) -> Result<(), ConsensusError> {
         let shared = self.shared.clone();
+        let mut highest_peer = self.highest_peer.clone();
         loop {
-            let until = self.held.as_ref().map_or_else(|| Instant::now() + HEARTBEAT, |held| held.until);
+            let until_ms = self.held.as_ref().map_or(0, |held| held.until_ms);
+            let until = Duration::from_millis(until_ms.saturating_sub(now_ms()).min(HEARTBEAT_MS));
             tokio::select! {
                 message = messages.recv() => match message {
                     None => return Err(ConsensusError::Engine("its channel closed".to_owned())),
                     Some(message) => self.answer(message).await?,
                 },
                 () = shared.mempool.arrived.notified(), if self.held.is_some() => {}
-                () = tokio::time::sleep_until(until.into()), if self.held.is_some() => {}
+                changed = highest_peer.changed(), if self.held.is_some() => {
+                    changed.map_err(|_| ConsensusError::Network("it ended".to_owned()))?;
+                }
+                () = tokio::time::sleep(until), if self.held.is_some() => {}
             }
             self.release();
         }
@@ -151,7 +196,13 @@ impl Driver {
             AppMsg::ConsensusReady { reply } => {
                 let _ = reply.send((self.next(), self.params()));
             }
-            AppMsg::StartedRound { height, round, proposer, role, reply_value } => {
+            AppMsg::StartedRound {
+                height,
+                round,
+                proposer,
+                role,
+                reply_value,
+            } => {
                 tracing::debug!(%height, %round, %proposer, ?role, "round");
                 if round == Round::new(0) {
                     self.height_began = Instant::now();
@@ -161,27 +212,66 @@ impl Driver {
                 }
                 let _ = reply_value.send(self.proposed_values()?);
             }
-            AppMsg::GetValue { height, round, reply, .. } => self.propose(height, round, reply).await?,
-            AppMsg::RestreamProposal { height, round, valid_round, value_id, .. } => {
-                self.stream(height, round.as_u32().unwrap_or(0), valid_round.as_u32(), value_id).await?;
+            AppMsg::GetValue {
+                height,
+                round,
+                reply,
+                ..
+            } => self.propose(height, round, reply).await?,
+            AppMsg::RestreamProposal {
+                height,
+                round,
+                valid_round,
+                value_id,
+                ..
+            } => {
+                self.stream(
+                    height,
+                    round.as_u32().unwrap_or(0),
+                    valid_round.as_u32(),
+                    value_id,
+                )
+                .await?;
             }
-            AppMsg::ReceivedProposalPart { from, published_by, part, reply } => {
+            AppMsg::ReceivedProposalPart {
+                from,
+                published_by,
+                part,
+                reply,
+            } => {
                 let _ = reply.send(self.receive(published_by.unwrap_or(from), part)?);
             }
-            AppMsg::Decided { certificate, reply, .. } => {
+            AppMsg::Decided {
+                certificate, reply, ..
+            } => {
                 self.commit(&certificate)?;
                 let _ = reply.send(());
             }
-            AppMsg::Finalized { certificate, evidence, reply, .. } => {
+            AppMsg::Finalized {
+                certificate,
+                evidence,
+                reply,
+                ..
+            } => {
                 if !evidence.is_empty() {
                     tracing::error!(?evidence, "a validator signed twice");
                 }
                 self.commit(&certificate)?;
                 self.keep_certificate(&certificate)?;
                 let next = Next::Start(self.next(), self.params());
-                self.held = Some(Held { reply, next, until: self.committed + HEARTBEAT });
+                self.held = Some(Held {
+                    reply,
+                    next,
+                    until_ms: self.time_ms + HEARTBEAT_MS,
+                });
             }
-            AppMsg::ProcessSyncedValue { height, round, value_bytes, reply, .. } => {
+            AppMsg::ProcessSyncedValue {
+                height,
+                round,
+                value_bytes,
+                reply,
+                ..
+            } => {
                 let _ = reply.send(self.take_synced(height, round, value_bytes)?);
             }
             AppMsg::GetDecidedValues { range, reply } => {
@@ -193,19 +283,32 @@ impl Driver {
             AppMsg::ExtendVote { reply, .. } => {
                 let _ = reply.send(None);
             }
-            AppMsg::VerifyVoteExtensions { extensions, reply, .. } => {
-                let _ = reply.send(extensions.into_iter().map(|(address, ())| (address, Ok(()))).collect());
+            AppMsg::VerifyVoteExtensions {
+                extensions, reply, ..
+            } => {
+                let _ = reply.send(
+                    extensions
+                        .into_iter()
+                        .map(|(address, ())| (address, Ok(())))
+                        .collect(),
+                );
             }
         }
         Ok(())
     }
 
-    /// Starts the next height once there is something to order, somebody proposes, or the heartbeat is due.
+    /// Starts the next height once there is something to order, somebody proposes or has it already, or the heartbeat is due.
     fn release(&mut self) {
         let next = self.height + 1;
-        let due = |held: &Held| held.until <= Instant::now();
-        let proposed = || self.candidates.values().any(|candidate| candidate.height == next);
-        if self.held.as_ref().is_some_and(|held| due(held) || !self.shared.mempool.is_empty() || proposed())
+        let due = |held: &Held| held.until_ms <= now_ms();
+        let elsewhere = || {
+            *self.highest_peer.borrow() >= next
+                || self.candidates.values().any(|one| one.height == next)
+        };
+        if self
+            .held
+            .as_ref()
+            .is_some_and(|held| due(held) || !self.shared.mempool.is_empty() || elsewhere())
             && let Some(Held { reply, next, .. }) = self.held.take()
         {
             let _ = reply.send(next);
@@ -228,8 +331,14 @@ impl Driver {
         reply: Reply<LocallyProposedValue<Ledger>>,
     ) -> Result<(), ConsensusError> {
         let number = round.as_u32().unwrap_or(0);
-        let mine = |candidate: &Candidate| candidate.own && candidate.height == height.0 && candidate.round == number;
-        let made = self.candidates.iter().find(|(_, candidate)| mine(candidate)).map(|(hash, _)| *hash);
+        let mine = |candidate: &Candidate| {
+            candidate.own && candidate.height == height.0 && candidate.round == number
+        };
+        let made = self
+            .candidates
+            .iter()
+            .find(|(_, candidate)| mine(candidate))
+            .map(|(hash, _)| *hash);
         let hash = match made {
             Some(hash) => hash,
             None => tokio::task::block_in_place(|| self.build(number))?,
@@ -244,7 +353,13 @@ impl Driver {
         let view = self.shared.store.view()?;
         let time_ms = now_ms().max(view.tip().time_ms + 1);
         let candidates = self.shared.mempool.oldest(BLOCK_TARGET_BYTES);
-        let built = block::build(&view, &self.shared.chain, self.address.0, time_ms, candidates);
+        let built = block::build(
+            &view,
+            &self.shared.chain,
+            self.address.0,
+            time_ms,
+            candidates,
+        );
         let Built { block, refused } = built.map_err(ConsensusError::Execution)?;
         drop(view);
         for (id, why) in refused {
@@ -270,25 +385,57 @@ impl Driver {
     }
 
     /// Streams a block to everybody.
-    async fn stream(&mut self, height: BlockHeight, round: u32, valid_round: Option<u32>, value: HeaderHash) -> Result<(), ConsensusError> {
-        let Some(candidate) = self.candidates.get(&value.0).filter(|candidate| candidate.height == height.0) else {
+    async fn stream(
+        &mut self,
+        height: BlockHeight,
+        round: u32,
+        valid_round: Option<u32>,
+        value: HeaderHash,
+    ) -> Result<(), ConsensusError> {
+        let Some(candidate) = self
+            .candidates
+            .get(&value.0)
+            .filter(|candidate| candidate.height == height.0)
+        else {
             return Ok(());
         };
-        let length = u32::try_from(candidate.bytes.len()).expect("a block is at most BLOCK_LIMIT bytes long");
-        let announcement = Announcement { height, round, valid_round, streamer: self.address, value, length };
+        let length = u32::try_from(candidate.bytes.len())
+            .expect("a block is at most BLOCK_LIMIT bytes long");
+        let announcement = Announcement {
+            height,
+            round,
+            valid_round,
+            streamer: self.address,
+            value,
+            length,
+        };
         let signature = sign(&self.key, &announcement.signed_bytes(&self.shared.chain));
         self.streams_begun += 1;
         let id = StreamId::new(Bytes::copy_from_slice(&self.streams_begun.to_be_bytes()));
         for part in cut(&id, announcement, signature, &candidate.bytes) {
-            let sent = self.network.send(NetworkMsg::PublishProposalPart(part)).await;
+            let sent = self
+                .network
+                .send(NetworkMsg::PublishProposalPart(part))
+                .await;
             sent.map_err(|_| ConsensusError::Network("its channel closed".to_owned()))?;
         }
         Ok(())
     }
 
     /// Takes a part of a proposed block; the last one gives this validator's judgement.
-    fn receive(&mut self, from: PeerId, part: StreamMessage<Part>) -> Result<Option<ProposedValue<Ledger>>, ConsensusError> {
-        let Some(Arrived { announcement, signature, block }) = self.streams.take(from, part) else { return Ok(None) };
+    fn receive(
+        &mut self,
+        from: PeerId,
+        part: StreamMessage<Part>,
+    ) -> Result<Option<ProposedValue<Ledger>>, ConsensusError> {
+        let Some(Arrived {
+            announcement,
+            signature,
+            block,
+        }) = self.streams.take(from, part)
+        else {
+            return Ok(None);
+        };
         if !self.announced_by_validator(&announcement, &signature) {
             tracing::warn!(%from, height = %announcement.height, "block announced by nobody");
             return Ok(None);
@@ -298,16 +445,22 @@ impl Driver {
             return Ok(None);
         }
         let arrived_ms = now_ms();
-        if !self.candidates.contains_key(&hash) {
-            let same = block::header_of(&block).is_some_and(|header| header.height == height && header.hash() == hash);
-            if !same {
-                tracing::warn!(%from, height, "block is not the announced one");
-                return Ok(None);
-            }
-            let Announcement { round, valid_round, .. } = announcement;
-            let judgement = Judgement::Early { arrived_ms };
-            self.candidates.insert(hash, Candidate { height, round, valid_round, own: false, bytes: block, judgement });
+        let known = self.candidates.contains_key(&hash);
+        if !known
+            && block::header_of(&block)
+                .is_none_or(|header| header.height != height || header.hash() != hash)
+        {
+            tracing::warn!(%from, height, "block is not the announced one");
+            return Ok(None);
         }
+        self.candidates.entry(hash).or_insert_with(|| Candidate {
+            height,
+            round: announcement.round,
+            valid_round: announcement.valid_round,
+            own: false,
+            bytes: block,
+            judgement: Judgement::Early { arrived_ms },
+        });
         if height > self.height + 1 {
             return Ok(None);
         }
@@ -315,34 +468,60 @@ impl Driver {
         Ok(self.proposed_value(&hash, announcement.round, announcement.valid_round))
     }
 
-    fn announced_by_validator(&self, announcement: &Announcement, signature: &VoteSignature) -> bool {
+    fn announced_by_validator(
+        &self,
+        announcement: &Announcement,
+        signature: &VoteSignature,
+    ) -> bool {
         let streamer = self.validators.get(&announcement.streamer);
-        streamer.is_some_and(|streamer| streamer.key.verifies(&announcement.signed_bytes(&self.shared.chain), signature))
+        streamer.is_some_and(|streamer| {
+            streamer
+                .key
+                .verifies(&announcement.signed_bytes(&self.shared.chain), signature)
+        })
     }
 
     /// Executes a candidate of the next height, if that was not done yet, and keeps it on disk if one may vote for it.
-    fn judge(&mut self, hash: Hash, valid_round: Option<u32>, proposed_ms: u64) -> Result<(), ConsensusError> {
-        let Some(mut candidate) = self.candidates.remove(&hash) else { return Ok(()) };
+    fn judge(
+        &mut self,
+        hash: Hash,
+        valid_round: Option<u32>,
+        proposed_ms: u64,
+    ) -> Result<(), ConsensusError> {
+        let Some(mut candidate) = self.candidates.remove(&hash) else {
+            return Ok(());
+        };
         candidate.judgement = match candidate.judgement {
             Judgement::Early { .. } => {
                 let started = Instant::now();
                 let judgement = match self.execute(candidate.bytes.clone())? {
-                    Ok(block) if timely(&block, valid_round, proposed_ms) => Judgement::Good(Arc::new(block)),
+                    Ok(block) if timely(&block, valid_round, proposed_ms) => {
+                        Judgement::Good(Arc::new(block))
+                    }
                     Ok(block) => Judgement::Untimely(Arc::new(block)),
                     Err(error) => Judgement::Bad(error.to_string()),
                 };
                 metrics::histogram!("ledger_check_seconds").record(started.elapsed());
                 judgement
             }
-            Judgement::Untimely(block) if timely(&block, valid_round, proposed_ms) => Judgement::Good(block),
+            Judgement::Untimely(block) if timely(&block, valid_round, proposed_ms) => {
+                Judgement::Good(block)
+            }
             judged => judged,
         };
         match &candidate.judgement {
             Judgement::Good(_) => self.keep(&hash, &candidate)?,
             Judgement::Untimely(block) => {
-                tracing::warn!(height = candidate.height, block_ms = block.header.time_ms, proposed_ms, "block's time is off");
+                tracing::warn!(
+                    height = candidate.height,
+                    block_ms = block.header.time_ms,
+                    proposed_ms,
+                    "block's time is off"
+                );
             }
-            Judgement::Bad(why) => tracing::warn!(height = candidate.height, %hash, why, "bad block"),
+            Judgement::Bad(why) => {
+                tracing::warn!(height = candidate.height, %hash, why, "bad block")
+            }
             Judgement::Early { .. } => {}
         }
         self.candidates.insert(hash, candidate);
@@ -352,10 +531,18 @@ impl Driver {
     /// What this node kept before it was stopped: judged again, in time or not, since it had judged it before.
     fn judge_kept(&mut self) -> Result<(), ConsensusError> {
         let next = self.height + 1;
-        self.candidates.retain(|_, candidate| candidate.height >= next);
-        let hashes: Vec<_> = self.candidates.iter().filter(|(_, one)| one.height == next).map(|(hash, _)| *hash).collect();
+        self.candidates
+            .retain(|_, candidate| candidate.height >= next);
+        let hashes: Vec<_> = self
+            .candidates
+            .iter()
+            .filter(|(_, one)| one.height == next)
+            .map(|(hash, _)| *hash)
+            .collect();
         for hash in hashes {
-            let Some(candidate) = self.candidates.get_mut(&hash) else { continue };
+            let Some(candidate) = self.candidates.get_mut(&hash) else {
+                continue;
+            };
             let bytes = candidate.bytes.clone();
             let judgement = match self.execute(bytes)? {
                 Ok(block) => Judgement::Good(Arc::new(block)),
@@ -379,9 +566,22 @@ impl Driver {
     }
 
     fn keep(&self, hash: &Hash, candidate: &Candidate) -> Result<(), ConsensusError> {
-        let Candidate { height, round, valid_round, own, bytes, .. } = candidate;
+        let Candidate {
+            height,
+            round,
+            valid_round,
+            own,
+            bytes,
+            ..
+        } = candidate;
         let block = bytes.to_vec().into();
-        let undecided = Undecided { height: *height, round: *round, valid_round: *valid_round, own: *own, block };
+        let undecided = Undecided {
+            height: *height,
+            round: *round,
+            valid_round: *valid_round,
+            own: *own,
+            block,
+        };
         Ok(self.shared.store.keep_undecided(hash, &undecided)?)
     }
 
@@ -389,19 +589,31 @@ impl Driver {
     fn proposed_values(&mut self) -> Result<Vec<ProposedValue<Ledger>>, ConsensusError> {
         let next = self.height + 1;
         let early = |(hash, candidate): (&Hash, &Candidate)| match candidate.judgement {
-            Judgement::Early { arrived_ms } if candidate.height == next => Some((*hash, candidate.valid_round, arrived_ms)),
+            Judgement::Early { arrived_ms } if candidate.height == next => {
+                Some((*hash, candidate.valid_round, arrived_ms))
+            }
             _ => None,
         };
         let waiting: Vec<_> = self.candidates.iter().filter_map(early).collect();
         for (hash, valid_round, arrived_ms) in waiting {
             tokio::task::block_in_place(|| self.judge(hash, valid_round, arrived_ms))?;
         }
-        let of_next = self.candidates.iter().filter(|(_, candidate)| candidate.height == next);
-        let values = of_next.filter_map(|(hash, candidate)| self.proposed_value(hash, candidate.round, candidate.valid_round));
+        let of_next = self
+            .candidates
+            .iter()
+            .filter(|(_, candidate)| candidate.height == next);
+        let values = of_next.filter_map(|(hash, candidate)| {
+            self.proposed_value(hash, candidate.round, candidate.valid_round)
+        });
         Ok(values.collect())
     }
 
-    fn proposed_value(&self, hash: &Hash, round: u32, valid_round: Option<u32>) -> Option<ProposedValue<Ledger>> {
+    fn proposed_value(
+        &self,
+        hash: &Hash,
+        round: u32,
+        valid_round: Option<u32>,
+    ) -> Option<ProposedValue<Ledger>> {
         let candidate = self.candidates.get(hash)?;
         let validity = match candidate.judgement {
             Judgement::Good(_) => Validity::Valid,
@@ -411,11 +623,23 @@ impl Driver {
         let (height, round) = (BlockHeight(candidate.height), Round::new(round));
         let proposer = self.validators.proposer(height, round).address;
         let valid_round = valid_round.map_or(Round::Nil, Round::new);
-        Some(ProposedValue { height, round, valid_round, proposer, value: HeaderHash(*hash), validity })
+        Some(ProposedValue {
+            height,
+            round,
+            valid_round,
+            proposer,
+            value: HeaderHash(*hash),
+            validity,
+        })
     }
 
     /// Takes a block that others have decided.
-    fn take_synced(&mut self, height: BlockHeight, round: Round, bytes: Bytes) -> Result<SyncedValueOutcome<Ledger>, ConsensusError> {
+    fn take_synced(
+        &mut self,
+        height: BlockHeight,
+        round: Round,
+        bytes: Bytes,
+    ) -> Result<SyncedValueOutcome<Ledger>, ConsensusError> {
         if height != self.next() {
             return Ok(SyncedValueOutcome::LocalTransientError);
         }
@@ -428,12 +652,22 @@ impl Driver {
             }
         };
         let (hash, judgement) = (block.hash, Judgement::Good(Arc::new(block)));
-        let candidate = Candidate { height: height.0, round, valid_round: None, own: false, bytes, judgement };
+        let candidate = Candidate {
+            height: height.0,
+            round,
+            valid_round: None,
+            own: false,
+            bytes,
+            judgement,
+        };
         self.keep(&hash, &candidate)?;
         self.candidates.insert(hash, candidate);
         metrics::counter!("ledger_blocks_synced_total").increment(1);
         let value = self.proposed_value(&hash, round, None);
-        Ok(value.map_or(SyncedValueOutcome::LocalTransientError, SyncedValueOutcome::Verdict))
+        Ok(value.map_or(
+            SyncedValueOutcome::LocalTransientError,
+            SyncedValueOutcome::Verdict,
+        ))
     }
 
     /// Commits a decided block, once.
@@ -442,22 +676,40 @@ impl Driver {
         if height <= self.height {
             return Ok(());
         }
-        let undecidable = |why: &str| ConsensusError::Undecidable { height, hash, why: why.to_owned() };
-        let candidate = self.candidates.get(&hash).ok_or_else(|| undecidable("its body is missing"))?;
+        let undecidable = |why: &str| ConsensusError::Undecidable {
+            height,
+            hash,
+            why: why.to_owned(),
+        };
+        let candidate = self
+            .candidates
+            .get(&hash)
+            .ok_or_else(|| undecidable("its body is missing"))?;
         let block = match &candidate.judgement {
             Judgement::Good(block) | Judgement::Untimely(block) => block.clone(),
             Judgement::Bad(why) => return Err(undecidable(why)),
             Judgement::Early { .. } => return Err(undecidable("blocks before it are missing")),
         };
         let started = Instant::now();
-        let certified = CertifiedHeader { header: block.header.clone(), certificate: certificate_of(decided) };
-        let past = self.candidates.iter().filter(|(_, candidate)| candidate.height <= height);
-        let forget: Vec<_> = past.map(|(hash, candidate)| (candidate.height, *hash)).collect();
-        tokio::task::block_in_place(|| self.shared.store.commit(&block.write(&certified, &forget)))?;
+        let certified = CertifiedHeader {
+            header: block.header.clone(),
+            certificate: certificate_of(decided),
+        };
+        let past = self
+            .candidates
+            .iter()
+            .filter(|(_, candidate)| candidate.height <= height);
+        let forget: Vec<_> = past
+            .map(|(hash, candidate)| (candidate.height, *hash))
+            .collect();
+        tokio::task::block_in_place(|| {
+            self.shared.store.commit(&block.write(&certified, &forget))
+        })?;
         metrics::histogram!("ledger_commit_seconds").record(started.elapsed());
         self.height = height;
-        self.committed = Instant::now();
-        self.candidates.retain(|_, candidate| candidate.height > height);
+        self.time_ms = block.header.time_ms;
+        self.candidates
+            .retain(|_, candidate| candidate.height > height);
         if block.header.next_validators != block.header.validators {
             let set = self.shared.store.view()?.validators()?;
             self.validators = Validators::new(&set).map_err(ConsensusError::Validators)?;
@@ -471,10 +723,21 @@ impl Driver {
         mempool.remove(block.leaves.iter().map(|(id, _)| id));
         for expired in mempool.expire(block.header.time_ms) {
             let (not_after_ms, time_ms) = (expired.entry().not_after_ms(), block.header.time_ms);
-            feed.tell_refused(&expired.id(), Inadmissible::Late { not_after_ms, time_ms });
+            feed.tell_refused(
+                &expired.id(),
+                Inadmissible::Late {
+                    not_after_ms,
+                    time_ms,
+                },
+            );
         }
         let first = block.header.log_size - block.leaves.len() as u64;
-        feed.tell_final(events::of_block(block, first), (first..).zip(&block.leaves).map(|(index, (id, _))| (*id, index)));
+        feed.tell_final(
+            events::of_block(block, first),
+            (first..)
+                .zip(&block.leaves)
+                .map(|(index, (id, _))| (*id, index)),
+        );
         metrics::counter!("ledger_entries_total").increment(block.leaves.len() as u64);
         metrics::gauge!("ledger_height").set(block.header.height as f64);
         metrics::gauge!("ledger_mempool_entries").set(mempool.size().0 as f64);
@@ -484,14 +747,22 @@ impl Driver {
     /// The engine waits a little for more precommits; the fuller certificate replaces the first.
     fn keep_certificate(&self, decided: &CommitCertificate<Ledger>) -> Result<(), ConsensusError> {
         let certificate = certificate_of(decided);
-        let stored = self.shared.store.view()?.certified_header(certificate.height)?.certificate;
+        let stored = self
+            .shared
+            .store
+            .view()?
+            .certified_header(certificate.height)?
+            .certificate;
         if certificate.signatures.len() > stored.signatures.len() {
             self.shared.store.replace_certificate(certificate)?;
         }
         Ok(())
     }
 
-    fn decided_values(&self, range: RangeInclusive<BlockHeight>) -> Result<Vec<RawDecidedValue<Ledger>>, ConsensusError> {
+    fn decided_values(
+        &self,
+        range: RangeInclusive<BlockHeight>,
+    ) -> Result<Vec<RawDecidedValue<Ledger>>, ConsensusError> {
         let view = self.shared.store.view()?;
         let (mut values, mut bytes) = (Vec::new(), 0);
         for height in range.start().0..=range.end().0.min(self.height) {

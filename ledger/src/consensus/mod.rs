@@ -13,26 +13,28 @@ use crate::block::BlockError;
 use crate::p2p::Peer;
 use crate::shared::Shared;
 use crate::store::StoreError;
-use arc_malachitebft_app_channel::app::config::{ConsensusConfig, NodeConfig, ValuePayload, ValueSyncConfig};
+use arc_malachitebft_app_channel::app::config::{
+    ConsensusConfig, NodeConfig, ValuePayload, ValueSyncConfig,
+};
 use arc_malachitebft_app_channel::app::metrics;
 use arc_malachitebft_app_channel::{
-    Channels, ConsensusContext, EngineBuilder, EngineHandle, NetworkMsg, RequestContext, SyncContext, WalContext,
+    Channels, ConsensusContext, EngineBuilder, EngineHandle, NetworkMsg, RequestContext,
+    SyncContext, WalContext,
 };
 use codec::WireCodec;
 use context::{Ledger, ValidatorAddress};
 use driver::Driver;
 use ed25519_dalek::SigningKey;
-use libp2p::identity::Keypair;
 use libp2p::Multiaddr;
+use libp2p::identity::Keypair;
 use network::NetworkParts;
 use signer::{ConsensusSigner, ConsensusVerifier};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tegata_consent::cose::{CoseError, public_key};
 use tegata_consent::ids::{Address, Hash};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 /// A node that stays behind its peers this long, while they are in reach, is stuck.
@@ -70,7 +72,9 @@ pub enum ConsensusError {
     #[error("consensus engine: {0}")]
     Engine(String),
     /// The engine stopped itself to prevent a double vote after its write-ahead log failed.
-    #[error("the consensus engine stopped for safety: its write-ahead log failed; check the disk of {wal}, then start again")]
+    #[error(
+        "the consensus engine stopped for safety: its write-ahead log failed; check the disk of {wal}, then start again"
+    )]
     WriteAheadLog {
         /// The log.
         wal: PathBuf,
@@ -102,11 +106,11 @@ pub(crate) struct ConsensusParts {
 /// Takes part in consensus until something fails.
 pub(crate) async fn run(parts: ConsensusParts) -> Result<(), ConsensusError> {
     let (fatal, mut failed) = mpsc::channel(1);
-    let highest_peer = Arc::new(AtomicU64::new(0));
+    let (tell_highest, highest_peer) = watch::channel(0);
     let shared = parts.shared.clone();
     let wal = parts.wal.clone();
-    let (channels, engine, key) = start(parts, highest_peer.clone(), fatal).await?;
-    let driver = Driver::new(shared.clone(), key, channels.network)?;
+    let (channels, engine, key) = start(parts, tell_highest, fatal).await?;
+    let driver = Driver::new(shared.clone(), key, channels.network, highest_peer.clone())?;
     tokio::select! {
         ended = driver.run(channels.consensus) => ended,
         _ = engine.handle => Err(ConsensusError::Engine("it ended; see the log above".to_owned())),
@@ -124,11 +128,26 @@ pub(crate) fn metrics_text() -> String {
 
 async fn start(
     parts: ConsensusParts,
-    highest_peer: Arc<AtomicU64>,
+    highest_peer: watch::Sender<u64>,
     fatal: mpsc::Sender<ConsensusError>,
 ) -> Result<(Channels<Ledger>, EngineHandle, SigningKey), ConsensusError> {
-    let ConsensusParts { shared, name, key, network_key, listen, peers, wal } = parts;
-    let network = network::spawn(NetworkParts { key: network_key, listen, peers, highest_peer, fatal }).await?;
+    let ConsensusParts {
+        shared,
+        name,
+        key,
+        network_key,
+        listen,
+        peers,
+        wal,
+    } = parts;
+    let network = network::spawn(NetworkParts {
+        key: network_key,
+        listen,
+        peers,
+        highest_peer,
+        fatal,
+    })
+    .await?;
     let (publish, mut published) = mpsc::channel::<NetworkMsg<Ledger>>(64);
     let forward = network.clone();
     tokio::spawn(async move {
@@ -141,7 +160,10 @@ async fn start(
     let address = ValidatorAddress(Address::of(&public_key(&key)));
     let chain = shared.chain;
     let verifier = Box::new(ConsensusVerifier { chain });
-    let signer = Box::new(ConsensusSigner { chain, key: key.clone() });
+    let signer = Box::new(ConsensusSigner {
+        chain,
+        key: key.clone(),
+    });
     let (channels, engine) = EngineBuilder::new(Ledger, EngineConfig::new(name))
         .with_default_wal(WalContext::new(wal, WireCodec))
         .with_custom_network(network, publish)
@@ -155,23 +177,33 @@ async fn start(
 }
 
 /// Ends when the engine hangs: it does so on purpose where going on could sign twice.
-async fn watch(shared: &Shared, highest_peer: &AtomicU64, wal: PathBuf) -> ConsensusError {
+async fn watch(
+    shared: &Shared,
+    highest_peer: &watch::Receiver<u64>,
+    wal: PathBuf,
+) -> ConsensusError {
     let heights = shared.feed.heights();
     let (mut height, mut since) = (*heights.borrow(), Instant::now());
     loop {
         tokio::time::sleep(WATCH_INTERVAL).await;
         let newest = *heights.borrow();
-        let peer = highest_peer.load(Ordering::Relaxed);
+        let peer = *highest_peer.borrow();
         if newest != height || peer <= newest {
             (height, since) = (newest, Instant::now());
         }
         let lines = metrics_text();
-        let hung = |line: &str| line.contains("node_safety_failure") && !line.starts_with('#') && line.ends_with(" 1");
+        let hung = |line: &str| {
+            line.contains("node_safety_failure") && !line.starts_with('#') && line.ends_with(" 1")
+        };
         if lines.lines().any(hung) {
             return ConsensusError::WriteAheadLog { wal };
         }
         if since.elapsed() > STUCK_AFTER {
-            return ConsensusError::Stuck { height, peer, seconds: since.elapsed().as_secs() };
+            return ConsensusError::Stuck {
+                height,
+                peer,
+                seconds: since.elapsed().as_secs(),
+            };
         }
     }
 }
@@ -185,14 +217,21 @@ struct EngineConfig {
 
 impl EngineConfig {
     fn new(name: String) -> Self {
-        let consensus = ConsensusConfig { value_payload: ValuePayload::ProposalAndParts, ..ConsensusConfig::default() };
+        let consensus = ConsensusConfig {
+            value_payload: ValuePayload::ProposalAndParts,
+            ..ConsensusConfig::default()
+        };
         let sync = ValueSyncConfig {
             status_update_interval: STATUS_INTERVAL,
             request_timeout: SYNC_REQUEST_TIMEOUT,
             batch_size: SYNC_BATCH,
             ..ValueSyncConfig::default()
         };
-        Self { name, consensus, sync }
+        Self {
+            name,
+            consensus,
+            sync,
+        }
     }
 }
 

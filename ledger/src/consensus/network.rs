@@ -5,13 +5,17 @@ use super::codec::WireCodec;
 use super::context::{Ledger, Part};
 use crate::p2p::{Peer, allow_list};
 use arc_malachitebft_app_channel::app::consensus::{LivenessMsg, SignedConsensusMsg};
-use arc_malachitebft_app_channel::app::engine::network::{Msg, NetworkEvent, NetworkRef, PersistentPeerError, Status};
+use arc_malachitebft_app_channel::app::engine::network::{
+    Msg, NetworkEvent, NetworkRef, PersistentPeerError, Status,
+};
 use arc_malachitebft_app_channel::app::engine::util::output_port::OutputPort;
 use arc_malachitebft_app_channel::app::streaming::StreamMessage;
 use arc_malachitebft_app_channel::app::types::codec::Codec;
 use arc_malachitebft_app_channel::app::types::{PeerId, sync};
 use arc_malachitebft_network::Channel;
-use arc_malachitebft_sync::{InboundRequestId, OutboundFailureReason, OutboundRequestId, RawRequest, RawResponse};
+use arc_malachitebft_sync::{
+    InboundRequestId, OutboundFailureReason, OutboundRequestId, RawRequest, RawResponse,
+};
 use bytes::Bytes;
 use futures::StreamExt;
 use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, ValidationMode};
@@ -21,16 +25,20 @@ use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, StreamProtocol, Swarm, allow_block_list, noise, ping, tcp, yamux};
 use ractor::{Actor, ActorProcessingErr, ActorRef, async_trait};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 const CONSENSUS: usize = 0;
 const PARTS: usize = 1;
 const LIVENESS: usize = 2;
 const STATUS: usize = 3;
-const TOPICS: [&str; 4] = ["tegata/consensus/1", "tegata/parts/1", "tegata/liveness/1", "tegata/status/1"];
+const TOPICS: [&str; 4] = [
+    "tegata/consensus/1",
+    "tegata/parts/1",
+    "tegata/liveness/1",
+    "tegata/status/1",
+];
 const MESSAGE_LIMIT: usize = 512 * 1024;
 const PORT_CAPACITY: usize = 4096;
 const REDIAL: Duration = Duration::from_millis(500);
@@ -42,7 +50,7 @@ pub(super) struct NetworkParts {
     pub(super) listen: Multiaddr,
     pub(super) peers: Vec<Peer>,
     /// The highest tip that any peer has told.
-    pub(super) highest_peer: Arc<AtomicU64>,
+    pub(super) highest_peer: watch::Sender<u64>,
     /// Told why, if the swarm ends.
     pub(super) fatal: mpsc::Sender<ConsensusError>,
 }
@@ -52,7 +60,9 @@ pub(super) async fn spawn(parts: NetworkParts) -> Result<NetworkRef<Ledger>, Con
     let me = ours(&parts.key.public().to_peer_id())?;
     let swarm = make_swarm(&parts)?;
     let spawned = Actor::spawn(None, Network { me }, (parts, swarm)).await;
-    spawned.map(|(actor, _)| actor).map_err(|error| ConsensusError::Network(error.to_string()))
+    spawned
+        .map(|(actor, _)| actor)
+        .map_err(|error| ConsensusError::Network(error.to_string()))
 }
 
 struct Network {
@@ -93,11 +103,21 @@ impl Actor for Network {
     type State = NetworkState;
     type Arguments = (NetworkParts, Swarm<Behaviour>);
 
-    async fn pre_start(&self, _: ActorRef<Msg<Ledger>>, (parts, swarm): Self::Arguments) -> Result<NetworkState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<Msg<Ledger>>,
+        (parts, swarm): Self::Arguments,
+    ) -> Result<NetworkState, ActorProcessingErr> {
         let (commands, received) = mpsc::unbounded_channel();
         let port = Arc::new(OutputPort::with_capacity(PORT_CAPACITY));
         let known = Arc::new(Mutex::new(Known::default()));
-        let wire = Wire { swarm, port: port.clone(), known: known.clone(), highest_peer: parts.highest_peer, inbound: HashMap::new() };
+        let wire = Wire {
+            swarm,
+            port: port.clone(),
+            known: known.clone(),
+            highest_peer: parts.highest_peer,
+            inbound: HashMap::new(),
+        };
         let fatal = parts.fatal;
         tokio::spawn(async move {
             if let Err(error) = wire.run(parts.peers, received).await {
@@ -105,35 +125,71 @@ impl Actor for Network {
                 let _ = fatal.send(error).await;
             }
         });
-        Ok(NetworkState { commands, port, known })
+        Ok(NetworkState {
+            commands,
+            port,
+            known,
+        })
     }
 
-    async fn handle(&self, _: ActorRef<Msg<Ledger>>, message: Msg<Ledger>, state: &mut NetworkState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<Msg<Ledger>>,
+        message: Msg<Ledger>,
+        state: &mut NetworkState,
+    ) -> Result<(), ActorProcessingErr> {
         let codec = WireCodec;
-        let send = |command| state.commands.send(command);
+        let send = |command| state.commands.send(command).map_err(|_| "the swarm ended");
         match message {
             Msg::Subscribe(subscriber) => {
                 subscriber.subscribe_to_port(&state.port);
                 let known = lock(&state.known);
-                known.listening.iter().for_each(|address| subscriber.send(NetworkEvent::Listening(address.clone())));
-                known.connected.iter().for_each(|peer| subscriber.send(NetworkEvent::PeerConnected(*peer)));
-                known.syncing.iter().for_each(|peer| subscriber.send(NetworkEvent::PeerSubscribed(*peer, Channel::Sync)));
+                known
+                    .listening
+                    .iter()
+                    .for_each(|address| subscriber.send(NetworkEvent::Listening(address.clone())));
+                known
+                    .connected
+                    .iter()
+                    .for_each(|peer| subscriber.send(NetworkEvent::PeerConnected(*peer)));
+                known.syncing.iter().for_each(|peer| {
+                    subscriber.send(NetworkEvent::PeerSubscribed(*peer, Channel::Sync))
+                });
             }
-            Msg::PublishConsensusMsg(message) => send(Command::Publish(CONSENSUS, codec.encode(&message)?))?,
-            Msg::PublishProposalPart(message) => send(Command::Publish(PARTS, codec.encode(&message)?))?,
-            Msg::PublishLivenessMsg(message) => send(Command::Publish(LIVENESS, codec.encode(&message)?))?,
+            Msg::PublishConsensusMsg(message) => {
+                send(Command::Publish(CONSENSUS, codec.encode(&message)?))?
+            }
+            Msg::PublishProposalPart(message) => {
+                send(Command::Publish(PARTS, codec.encode(&message)?))?
+            }
+            Msg::PublishLivenessMsg(message) => {
+                send(Command::Publish(LIVENESS, codec.encode(&message)?))?
+            }
             Msg::BroadcastStatus(status) => {
-                let Status { tip_height, history_min_height } = status;
-                let status = sync::Status::<Ledger> { peer_id: self.me, tip_height, history_min_height };
+                let Status {
+                    tip_height,
+                    history_min_height,
+                } = status;
+                let status = sync::Status::<Ledger> {
+                    peer_id: self.me,
+                    tip_height,
+                    history_min_height,
+                };
                 send(Command::Publish(STATUS, codec.encode(&status)?))?;
             }
             Msg::OutgoingRequest(peer, request, reply) => {
                 let (sender, receiver) = oneshot::channel();
-                send(Command::Request(theirs(&peer)?, codec.encode(&request)?, sender))?;
+                send(Command::Request(
+                    theirs(&peer)?,
+                    codec.encode(&request)?,
+                    sender,
+                ))?;
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(OutboundRequestId::new(receiver.await?));
             }
-            Msg::OutgoingResponse(id, response) => send(Command::Respond(id, Some(codec.encode(&response)?)))?,
+            Msg::OutgoingResponse(id, response) => {
+                send(Command::Respond(id, Some(codec.encode(&response)?)))?
+            }
             Msg::CancelInboundRequest(id) => send(Command::Respond(id, None))?,
             Msg::DumpState(reply) => {
                 let _ = reply.send(None);
@@ -141,7 +197,10 @@ impl Actor for Network {
             Msg::UpdatePersistentPeers(_, reply) => {
                 let _ = reply.send(Err(PersistentPeerError::NotFound));
             }
-            Msg::CancelRequest(_) | Msg::UpdateValidatorSet(_) | Msg::ValidatorProofVerified { .. } | Msg::NewEvent(_) => {}
+            Msg::CancelRequest(_)
+            | Msg::UpdateValidatorSet(_)
+            | Msg::ValidatorProofVerified { .. }
+            | Msg::NewEvent(_) => {}
         }
         Ok(())
     }
@@ -167,16 +226,26 @@ fn make_swarm(parts: &NetworkParts) -> Result<Swarm<Behaviour>, ConsensusError> 
     };
     let mut swarm = libp2p::SwarmBuilder::with_existing_identity(parts.key.clone())
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .with_tcp(
+            tcp::Config::default().nodelay(true),
+            noise::Config::new,
+            yamux::Config::default,
+        )
         .map_err(|error| failed(error.to_string()))?
         .with_behaviour(|_| behaviour)
         .map_err(|error| failed(error.to_string()))?
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::MAX))
         .build();
     for topic in TOPICS {
-        swarm.behaviour_mut().gossip.subscribe(&IdentTopic::new(topic)).map_err(|error| failed(error.to_string()))?;
+        swarm
+            .behaviour_mut()
+            .gossip
+            .subscribe(&IdentTopic::new(topic))
+            .map_err(|error| failed(error.to_string()))?;
     }
-    swarm.listen_on(parts.listen.clone()).map_err(|error| failed(format!("{}: {error}", parts.listen)))?;
+    swarm
+        .listen_on(parts.listen.clone())
+        .map_err(|error| failed(format!("{}: {error}", parts.listen)))?;
     Ok(swarm)
 }
 
@@ -185,12 +254,16 @@ struct Wire {
     swarm: Swarm<Behaviour>,
     port: Arc<OutputPort<NetworkEvent<Ledger>>>,
     known: Arc<Mutex<Known>>,
-    highest_peer: Arc<AtomicU64>,
+    highest_peer: watch::Sender<u64>,
     inbound: HashMap<InboundRequestId, ResponseChannel<RawResponse>>,
 }
 
 impl Wire {
-    async fn run(mut self, peers: Vec<Peer>, mut commands: mpsc::UnboundedReceiver<Command>) -> Result<(), ConsensusError> {
+    async fn run(
+        mut self,
+        peers: Vec<Peer>,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Result<(), ConsensusError> {
         let topics = TOPICS.map(|topic| IdentTopic::new(topic).hash());
         let mut redial = tokio::time::interval(REDIAL);
         loop {
@@ -214,39 +287,67 @@ impl Wire {
         match command {
             Command::Publish(topic, bytes) => {
                 // Without a peer nobody hears it; consensus sends again what matters (rebroadcast).
-                if let Err(error) = self.swarm.behaviour_mut().gossip.publish(topics[topic].clone(), bytes) {
+                if let Err(error) = self
+                    .swarm
+                    .behaviour_mut()
+                    .gossip
+                    .publish(topics[topic].clone(), bytes)
+                {
                     tracing::debug!(%error, topic = TOPICS[topic], "not published");
                 }
             }
             Command::Request(peer, bytes, reply) => {
-                let id = self.swarm.behaviour_mut().sync.send_request(&peer, RawRequest(bytes));
+                let id = self
+                    .swarm
+                    .behaviour_mut()
+                    .sync
+                    .send_request(&peer, RawRequest(bytes));
                 let _ = reply.send(id.to_string());
             }
             Command::Respond(id, bytes) => {
                 if let (Some(channel), Some(bytes)) = (self.inbound.remove(&id), bytes) {
                     // The peer may have gone; it will ask again.
-                    let _ = self.swarm.behaviour_mut().sync.send_response(channel, RawResponse(bytes));
+                    let _ = self
+                        .swarm
+                        .behaviour_mut()
+                        .sync
+                        .send_response(channel, RawResponse(bytes));
                 }
             }
         }
     }
 
-    fn notice(&mut self, event: SwarmEvent<BehaviourEvent>, topics: &[gossipsub::TopicHash; 4]) -> Result<(), ConsensusError> {
+    fn notice(
+        &mut self,
+        event: SwarmEvent<BehaviourEvent>,
+        topics: &[gossipsub::TopicHash; 4],
+    ) -> Result<(), ConsensusError> {
         match event {
             SwarmEvent::NewListenAddr { address, .. } => {
                 lock(&self.known).listening.push(address.clone());
                 self.port.send(NetworkEvent::Listening(address));
             }
-            SwarmEvent::ListenerClosed { reason: Err(error), .. } | SwarmEvent::ListenerError { error, .. } => {
+            SwarmEvent::ListenerClosed {
+                reason: Err(error), ..
+            }
+            | SwarmEvent::ListenerError { error, .. } => {
                 return Err(ConsensusError::Network(format!("listener: {error}")));
             }
-            SwarmEvent::ConnectionEstablished { peer_id, num_established, .. } if num_established.get() == 1 => {
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                num_established,
+                ..
+            } if num_established.get() == 1 => {
                 let peer = ours(&peer_id)?;
                 tracing::info!(%peer, "validator connected");
                 lock(&self.known).connected.insert(peer);
                 self.port.send(NetworkEvent::PeerConnected(peer));
             }
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                num_established: 0,
+                ..
+            } => {
                 let peer = ours(&peer_id)?;
                 tracing::info!(%peer, "validator gone");
                 let mut known = lock(&self.known);
@@ -255,17 +356,30 @@ impl Wire {
                 drop(known);
                 self.port.send(NetworkEvent::PeerDisconnected(peer));
             }
-            SwarmEvent::IncomingConnectionError { error, send_back_addr, .. } => {
-                metrics::counter!("ledger_connections_refused_total", "swarm" => "consensus").increment(1);
+            SwarmEvent::IncomingConnectionError {
+                error,
+                send_back_addr,
+                ..
+            } => {
+                metrics::counter!("ledger_connections_refused_total", "swarm" => "consensus")
+                    .increment(1);
                 tracing::warn!(%send_back_addr, %error, "incoming connection refused");
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Subscribed { peer_id, topic })) if topic == topics[STATUS] => {
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Subscribed {
+                peer_id,
+                topic,
+            })) if topic == topics[STATUS] => {
                 let peer = ours(&peer_id)?;
                 if lock(&self.known).syncing.insert(peer) {
-                    self.port.send(NetworkEvent::PeerSubscribed(peer, Channel::Sync));
+                    self.port
+                        .send(NetworkEvent::PeerSubscribed(peer, Channel::Sync));
                 }
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message, .. })) => {
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Message {
+                propagation_source,
+                message,
+                ..
+            })) => {
                 let from = ours(&propagation_source)?;
                 let publisher = message.source.as_ref().map(ours).transpose()?;
                 let topic = topics.iter().position(|topic| *topic == message.topic);
@@ -279,26 +393,42 @@ impl Wire {
         Ok(())
     }
 
-    fn hear(&self, topic: Option<usize>, from: PeerId, publisher: Option<PeerId>, bytes: Bytes) -> Result<(), std::io::Error> {
+    fn hear(
+        &self,
+        topic: Option<usize>,
+        from: PeerId,
+        publisher: Option<PeerId>,
+        bytes: Bytes,
+    ) -> Result<(), std::io::Error> {
         let codec = WireCodec;
         match topic {
             Some(CONSENSUS) => match Codec::<SignedConsensusMsg<Ledger>>::decode(&codec, bytes)? {
                 SignedConsensusMsg::Vote(vote) => self.port.send(NetworkEvent::Vote(from, vote)),
-                SignedConsensusMsg::Proposal(proposal) => self.port.send(NetworkEvent::Proposal(from, proposal)),
+                SignedConsensusMsg::Proposal(proposal) => {
+                    self.port.send(NetworkEvent::Proposal(from, proposal))
+                }
             },
             Some(PARTS) => {
                 let part = Codec::<StreamMessage<Part>>::decode(&codec, bytes)?;
-                self.port.send(NetworkEvent::ProposalPart(from, publisher, part));
+                self.port
+                    .send(NetworkEvent::ProposalPart(from, publisher, part));
             }
             Some(LIVENESS) => match Codec::<LivenessMsg<Ledger>>::decode(&codec, bytes)? {
                 LivenessMsg::Vote(vote) => self.port.send(NetworkEvent::Vote(from, vote)),
-                LivenessMsg::PolkaCertificate(polka) => self.port.send(NetworkEvent::PolkaCertificate(from, polka)),
-                LivenessMsg::SkipRoundCertificate(round) => self.port.send(NetworkEvent::RoundCertificate(from, round)),
+                LivenessMsg::PolkaCertificate(polka) => {
+                    self.port.send(NetworkEvent::PolkaCertificate(from, polka))
+                }
+                LivenessMsg::SkipRoundCertificate(round) => {
+                    self.port.send(NetworkEvent::RoundCertificate(from, round))
+                }
             },
             Some(STATUS) => {
                 let status = Codec::<sync::Status<Ledger>>::decode(&codec, bytes)?;
                 if Some(status.peer_id) == publisher {
-                    self.highest_peer.fetch_max(status.tip_height.0, Ordering::Relaxed);
+                    let tip = status.tip_height.0;
+                    self.highest_peer.send_if_modified(|highest| {
+                        std::mem::replace(highest, tip.max(*highest)) < tip
+                    });
                     let told = Status::new(status.tip_height, status.history_min_height);
                     self.port.send(NetworkEvent::Status(status.peer_id, told));
                 }
@@ -308,11 +438,23 @@ impl Wire {
         Ok(())
     }
 
-    fn synchronise(&mut self, event: request_response::Event<RawRequest, RawResponse>) -> Result<(), ConsensusError> {
+    fn synchronise(
+        &mut self,
+        event: request_response::Event<RawRequest, RawResponse>,
+    ) -> Result<(), ConsensusError> {
         use request_response::{Event, Message};
         let codec = WireCodec;
         match event {
-            Event::Message { peer, message: Message::Request { request_id, request, channel }, .. } => {
+            Event::Message {
+                peer,
+                message:
+                    Message::Request {
+                        request_id,
+                        request,
+                        channel,
+                    },
+                ..
+            } => {
                 let peer = ours(&peer)?;
                 match Codec::<sync::Request<Ledger>>::decode(&codec, request.0) {
                     Ok(request) => {
@@ -323,19 +465,43 @@ impl Wire {
                     Err(error) => tracing::warn!(%peer, %error, "malformed sync request"),
                 }
             }
-            Event::Message { peer, message: Message::Response { request_id, response }, .. } => {
+            Event::Message {
+                peer,
+                message:
+                    Message::Response {
+                        request_id,
+                        response,
+                    },
+                ..
+            } => {
                 let response = Codec::<sync::Response<Ledger>>::decode(&codec, response.0).ok();
-                self.port.send(NetworkEvent::SyncResponse(OutboundRequestId::new(request_id), ours(&peer)?, response));
+                self.port.send(NetworkEvent::SyncResponse(
+                    OutboundRequestId::new(request_id),
+                    ours(&peer)?,
+                    response,
+                ));
             }
-            Event::OutboundFailure { peer, request_id, error, .. } => {
+            Event::OutboundFailure {
+                peer,
+                request_id,
+                error,
+                ..
+            } => {
                 tracing::info!(%peer, %error, "sync request failed");
                 let id = OutboundRequestId::new(request_id);
-                self.port.send(NetworkEvent::SyncRequestFailed(id, ours(&peer)?, OutboundFailureReason::Io));
+                self.port.send(NetworkEvent::SyncRequestFailed(
+                    id,
+                    ours(&peer)?,
+                    OutboundFailureReason::Io,
+                ));
             }
-            Event::InboundFailure { peer, request_id, .. } => {
+            Event::InboundFailure {
+                peer, request_id, ..
+            } => {
                 let id = InboundRequestId::new(request_id);
                 self.inbound.remove(&id);
-                self.port.send(NetworkEvent::SyncInboundRequestFailed(id, ours(&peer)?));
+                self.port
+                    .send(NetworkEvent::SyncInboundRequestFailed(id, ours(&peer)?));
             }
             Event::ResponseSent { .. } => {}
         }
@@ -348,9 +514,11 @@ fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
 }
 
 fn ours(peer: &libp2p::PeerId) -> Result<PeerId, ConsensusError> {
-    PeerId::from_bytes(&peer.to_bytes()).map_err(|error| ConsensusError::Network(format!("peer id {peer}: {error}")))
+    PeerId::from_bytes(&peer.to_bytes())
+        .map_err(|error| ConsensusError::Network(format!("peer id {peer}: {error}")))
 }
 
 fn theirs(peer: &PeerId) -> Result<libp2p::PeerId, ConsensusError> {
-    libp2p::PeerId::from_bytes(&peer.to_bytes()).map_err(|error| ConsensusError::Network(format!("peer id {peer}: {error}")))
+    libp2p::PeerId::from_bytes(&peer.to_bytes())
+        .map_err(|error| ConsensusError::Network(format!("peer id {peer}: {error}")))
 }

@@ -1,7 +1,9 @@
 //! Signs and verifies what consensus sends (`specs/consent/ledger.md`, section 3).
 
-use super::context::{Ledger, Proposal, Vote, VoteSignature, ConsensusKey, sign};
-use arc_malachitebft_app_channel::app::types::core::{SignedMessage, ValidatorProof, VoteExtensionScope};
+use super::context::{ConsensusKey, Ledger, Proposal, Vote, VoteSignature, sign};
+use arc_malachitebft_app_channel::app::types::core::{
+    SignedMessage, ValidatorProof, VoteExtensionScope,
+};
 use arc_malachitebft_app_channel::{Signer, Verifier};
 use arc_malachitebft_signing::{Error, VerificationResult};
 use async_trait::async_trait;
@@ -23,8 +25,15 @@ pub(super) struct ConsensusVerifier {
 
 #[async_trait]
 impl Verifier<Ledger> for ConsensusVerifier {
-    async fn verify_signed_vote(&self, vote: &Vote, signature: &VoteSignature, key: &ConsensusKey) -> Result<VerificationResult, Error> {
-        Ok(VerificationResult::from_bool(key.verifies(&vote.signed_bytes(&self.chain), signature)))
+    async fn verify_signed_vote(
+        &self,
+        vote: &Vote,
+        signature: &VoteSignature,
+        key: &ConsensusKey,
+    ) -> Result<VerificationResult, Error> {
+        Ok(VerificationResult::from_bool(
+            key.verifies(&vote.signed_bytes(&self.chain), signature),
+        ))
     }
     async fn verify_signed_proposal(
         &self,
@@ -32,7 +41,9 @@ impl Verifier<Ledger> for ConsensusVerifier {
         signature: &VoteSignature,
         key: &ConsensusKey,
     ) -> Result<VerificationResult, Error> {
-        Ok(VerificationResult::from_bool(key.verifies(&proposal.signed_bytes(&self.chain), signature)))
+        Ok(VerificationResult::from_bool(
+            key.verifies(&proposal.signed_bytes(&self.chain), signature),
+        ))
     }
     async fn verify_signed_vote_extension(
         &self,
@@ -43,9 +54,14 @@ impl Verifier<Ledger> for ConsensusVerifier {
     ) -> Result<VerificationResult, Error> {
         Ok(VerificationResult::Invalid)
     }
-    async fn verify_validator_proof(&self, proof: &ValidatorProof<Ledger>) -> Result<VerificationResult, Error> {
+    async fn verify_validator_proof(
+        &self,
+        proof: &ValidatorProof<Ledger>,
+    ) -> Result<VerificationResult, Error> {
         let key = proof.decoded_public_key().map_err(Error::from_source)?;
-        Ok(VerificationResult::from_bool(key.verifies(&proof.preimage(), &proof.signature)))
+        Ok(VerificationResult::from_bool(
+            key.verifies(&proof.preimage(), &proof.signature),
+        ))
     }
 }
 
@@ -55,15 +71,29 @@ impl Signer<Ledger> for ConsensusSigner {
         let signature = sign(&self.key, &vote.signed_bytes(&self.chain));
         Ok(SignedMessage::new(vote, signature))
     }
-    async fn sign_proposal(&self, proposal: Proposal) -> Result<SignedMessage<Ledger, Proposal>, Error> {
+    async fn sign_proposal(
+        &self,
+        proposal: Proposal,
+    ) -> Result<SignedMessage<Ledger, Proposal>, Error> {
         let signature = sign(&self.key, &proposal.signed_bytes(&self.chain));
         Ok(SignedMessage::new(proposal, signature))
     }
-    async fn sign_vote_extension(&self, _: VoteExtensionScope<Ledger>, (): ()) -> Result<SignedMessage<Ledger, ()>, Error> {
+    async fn sign_vote_extension(
+        &self,
+        _: VoteExtensionScope<Ledger>,
+        (): (),
+    ) -> Result<SignedMessage<Ledger, ()>, Error> {
         Err(Error::from_source("this ledger has no vote extensions"))
     }
-    async fn sign_validator_proof(&self, public_key: Vec<u8>, peer_id: Vec<u8>) -> Result<ValidatorProof<Ledger>, Error> {
-        let signature = sign(&self.key, &ValidatorProof::<Ledger>::signing_bytes(&public_key, &peer_id));
+    async fn sign_validator_proof(
+        &self,
+        public_key: Vec<u8>,
+        peer_id: Vec<u8>,
+    ) -> Result<ValidatorProof<Ledger>, Error> {
+        let signature = sign(
+            &self.key,
+            &ValidatorProof::<Ledger>::signing_bytes(&public_key, &peer_id),
+        );
         Ok(ValidatorProof::new(public_key, peer_id, signature))
     }
 }

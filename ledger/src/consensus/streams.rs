@@ -18,7 +18,12 @@ const SEQUENCE_MAX: u64 = 2 + (BLOCK_LIMIT / PART_BYTES) as u64;
 const STREAM_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// Cuts a block into parts. `id` must be new for this publisher.
-pub(super) fn cut(id: &StreamId, announcement: Announcement, signature: VoteSignature, block: &Bytes) -> Vec<StreamMessage<Part>> {
+pub(super) fn cut(
+    id: &StreamId,
+    announcement: Announcement,
+    signature: VoteSignature,
+    block: &Bytes,
+) -> Vec<StreamMessage<Part>> {
     let mut contents = vec![StreamContent::Data(Part::Init(announcement, signature))];
     let starts = (0..block.len()).step_by(PART_BYTES);
     contents.extend(starts.map(|start| {
@@ -26,7 +31,10 @@ pub(super) fn cut(id: &StreamId, announcement: Announcement, signature: VoteSign
         StreamContent::Data(Part::Data(block.slice(start..end)))
     }));
     contents.push(StreamContent::Fin);
-    (0..).zip(contents).map(|(sequence, content)| StreamMessage::new(id.clone(), sequence, content)).collect()
+    (0..)
+        .zip(contents)
+        .map(|(sequence, content)| StreamMessage::new(id.clone(), sequence, content))
+        .collect()
 }
 
 /// A block that arrived whole. Whether the announcement is signed, and the bytes are that block, is not checked yet.
@@ -60,7 +68,9 @@ impl Streams {
         let partial = self.0.entry(key.clone()).or_insert_with(Partial::new);
         match message.content {
             StreamContent::Fin => partial.end = Some(message.sequence),
-            StreamContent::Data(Part::Init(announcement, signature)) => partial.init = Some((announcement, signature)),
+            StreamContent::Data(Part::Init(announcement, signature)) => {
+                partial.init = Some((announcement, signature))
+            }
             StreamContent::Data(Part::Data(data)) if data.len() <= PART_BYTES => {
                 partial.data.insert(message.sequence, data);
             }
@@ -73,9 +83,13 @@ impl Streams {
     }
 
     fn make_room(&mut self, from: &PeerId) {
-        self.0.retain(|_, partial| partial.began.elapsed() < STREAM_AGE_MAX);
+        self.0
+            .retain(|_, partial| partial.began.elapsed() < STREAM_AGE_MAX);
         let of_peer = self.0.iter().filter(|((peer, _), _)| peer == from);
-        let oldest = of_peer.clone().min_by_key(|(_, partial)| partial.began).map(|(key, _)| key.clone());
+        let oldest = of_peer
+            .clone()
+            .min_by_key(|(_, partial)| partial.began)
+            .map(|(key, _)| key.clone());
         if of_peer.count() >= STREAMS_PER_PEER_MAX
             && let Some(oldest) = oldest
         {
@@ -86,7 +100,12 @@ impl Streams {
 
 impl Partial {
     fn new() -> Self {
-        Self { init: None, data: BTreeMap::new(), end: None, began: Instant::now() }
+        Self {
+            init: None,
+            data: BTreeMap::new(),
+            end: None,
+            began: Instant::now(),
+        }
     }
 
     fn whole(self) -> Option<Arrived> {
@@ -96,8 +115,13 @@ impl Partial {
             return None;
         }
         let mut block = BytesMut::with_capacity(length);
-        self.data.values().for_each(|data| block.extend_from_slice(data));
-        Some(Arrived { announcement, signature, block: block.freeze() })
+        self.data
+            .values()
+            .for_each(|data| block.extend_from_slice(data));
+        Some(Arrived {
+            announcement,
+            signature,
+            block: block.freeze(),
+        })
     }
 }
-

@@ -45,7 +45,11 @@ pub(super) struct Wait {
         (status = 422, description = "Inadmissible whatever happens; `code` says why"),
         (status = 503, description = "Too many entries wait"),
     ))]
-pub(super) async fn submit(State(api): State<Api>, Query(wait): Query<Wait>, body: Body) -> Result<Response, Problem> {
+pub(super) async fn submit(
+    State(api): State<Api>,
+    Query(wait): Query<Wait>,
+    body: Body,
+) -> Result<Response, Problem> {
     let bytes = read_body(body, ENTRY_LIMIT).await?;
     let shared = api.shared();
     let entry = Entry::parse(&bytes).map_err(|error| Problem::malformed(error.to_string()))?;
@@ -54,7 +58,12 @@ pub(super) async fn submit(State(api): State<Api>, Query(wait): Query<Wait>, bod
         return Ok((StatusCode::OK, receipt).into_response());
     }
     let entry = entry.verify(&shared.chain).map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, "signature", "A signature of the entry does not hold").detail(error.to_string())
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "signature",
+            "A signature of the entry does not hold",
+        )
+        .detail(error.to_string())
     })?;
     if !shared.mempool.contains(&id) {
         match try_out(&api, &entry)? {
@@ -69,7 +78,11 @@ pub(super) async fn submit(State(api): State<Api>, Query(wait): Query<Wait>, bod
         Admission::Added => api.0.gossip.send(entry),
         Admission::Known => {}
         Admission::Full => {
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "mempool-full", "Too many entries wait; try again"));
+            return Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "mempool-full",
+                "Too many entries wait; try again",
+            ));
         }
     }
     // It may have become final between the first look and the wait.
@@ -83,7 +96,11 @@ pub(super) async fn submit(State(api): State<Api>, Query(wait): Query<Wait>, bod
         Ok(Ok(Fate::Refused(why))) => Err(inadmissible(&why)),
         Ok(Err(_)) | Err(_) => {
             shared.feed.tidy(&id);
-            Ok((StatusCode::ACCEPTED, axum::Json(serde_json::json!({ "id": id.to_string() }))).into_response())
+            Ok((
+                StatusCode::ACCEPTED,
+                axum::Json(serde_json::json!({ "id": id.to_string() })),
+            )
+                .into_response())
         }
     }
 }
@@ -94,18 +111,26 @@ pub(super) async fn submit(State(api): State<Api>, Query(wait): Query<Wait>, bod
         (status = 200, description = "Its receipt", content_type = "application/cbor", body = Vec<u8>),
         (status = 404, description = "Not in the log"),
     ))]
-pub(super) async fn receipt(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn receipt(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     find(&api, &identifier(&id)?)?.ok_or_else(Problem::not_found)
 }
 
 fn find(api: &Api, id: &EntryId) -> Result<Option<Response>, Problem> {
     let view = api.shared().store.view().map_err(failed)?;
-    let Some(index) = view.index_of(id).map_err(failed)? else { return Ok(None) };
-    Ok(Some(Cbor(view.receipt(index).map_err(failed)?).into_response()))
+    let Some(index) = view.index_of(id).map_err(failed)? else {
+        return Ok(None);
+    };
+    Ok(Some(
+        Cbor(view.receipt(index).map_err(failed)?).into_response(),
+    ))
 }
 
 fn answer_final(api: &Api, id: &EntryId, status: StatusCode) -> Result<Response, Problem> {
-    let receipt = find(api, id)?.ok_or_else(|| Problem::internal(&format!("final entry {id} is not in the log")))?;
+    let receipt = find(api, id)?
+        .ok_or_else(|| Problem::internal(&format!("final entry {id} is not in the log")))?;
     Ok((status, receipt).into_response())
 }
 
@@ -122,12 +147,16 @@ fn try_out(api: &Api, entry: &VerifiedEntry) -> Result<Result<(), Inadmissible>,
                 Ok(_) => Ok(Ok(())),
                 Err(ExecuteError::Inadmissible(why)) => Ok(Err(why)),
                 Err(ExecuteError::State(error)) => Err(failed(error)),
-                Err(ExecuteError::Damaged(key)) => Err(Problem::internal(&format!("the state under {key:?} is damaged"))),
+                Err(ExecuteError::Damaged(key)) => Err(Problem::internal(&format!(
+                    "the state under {key:?} is damaged"
+                ))),
             }
         }
         Err(ExecuteError::Inadmissible(why)) => Ok(Err(why)),
         Err(ExecuteError::State(error)) => Err(failed(error)),
-        Err(ExecuteError::Damaged(key)) => Err(Problem::internal(&format!("the state under {key:?} is damaged"))),
+        Err(ExecuteError::Damaged(key)) => Err(Problem::internal(&format!(
+            "the state under {key:?} is damaged"
+        ))),
     }
 }
 

@@ -12,14 +12,22 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 /// slow and lost some (read `/v1/headers` and `/v1/log` instead).
 #[utoipa::path(get, path = "/v1/events",
     responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = crate::feed::FinalBlock)))]
-pub(super) async fn stream(State(api): State<Api>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+pub(super) async fn stream(
+    State(api): State<Api>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let events = BroadcastStream::new(api.shared().feed.blocks()).map(|block| {
         Ok(match block {
             Ok(block) => {
-                let data = serde_json::to_string(&*block).expect("strings and numbers are always JSON");
-                Event::default().event("block").id(block.height.to_string()).data(data)
+                let data =
+                    serde_json::to_string(&*block).expect("strings and numbers are always JSON");
+                Event::default()
+                    .event("block")
+                    .id(block.height.to_string())
+                    .data(data)
             }
-            Err(BroadcastStreamRecvError::Lagged(lost)) => Event::default().event("lagged").data(lost.to_string()),
+            Err(BroadcastStreamRecvError::Lagged(lost)) => {
+                Event::default().event("lagged").data(lost.to_string())
+            }
         })
     });
     Sse::new(events).keep_alive(KeepAlive::default())

@@ -21,9 +21,15 @@ const WAIT_MAX_MS: u64 = 30_000;
         (status = 200, description = "CertifiedHeader", content_type = "application/cbor", body = Vec<u8>),
         (status = 404, description = "No such block yet"),
     ))]
-pub(super) async fn one(State(api): State<Api>, Path(height): Path<u64>) -> Result<Response, Problem> {
+pub(super) async fn one(
+    State(api): State<Api>,
+    Path(height): Path<u64>,
+) -> Result<Response, Problem> {
     let view = api.shared().store.view().map_err(failed)?;
-    let certified = view.header(height).map_err(failed)?.ok_or_else(Problem::not_found)?;
+    let certified = view
+        .header(height)
+        .map_err(failed)?
+        .ok_or_else(Problem::not_found)?;
     Ok(Cbor(certified).into_response())
 }
 
@@ -39,12 +45,19 @@ pub(super) struct Range {
 /// Consecutive headers with their certificates.
 #[utoipa::path(get, path = "/v1/headers", params(Range),
     responses((status = 200, description = "Array of CertifiedHeader", content_type = "application/cbor", body = Vec<u8>)))]
-pub(super) async fn list(State(api): State<Api>, Query(range): Query<Range>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    Query(range): Query<Range>,
+) -> Result<Response, Problem> {
     let view = api.shared().store.view().map_err(failed)?;
     let from = range.from.max(1);
     let count = range.limit.unwrap_or(HEADERS_MAX).min(HEADERS_MAX);
     let end = from.saturating_add(count).min(view.tip().height + 1);
-    let headers = (from..end).map(|height| Ok(cbor::encode(&view.certified_header(height).map_err(failed)?)));
+    let headers = (from..end).map(|height| {
+        Ok(cbor::encode(
+            &view.certified_header(height).map_err(failed)?,
+        ))
+    });
     Ok(Encoded(array(&headers.collect::<Result<Vec<_>, Problem>>()?)).into_response())
 }
 
@@ -63,15 +76,24 @@ pub(super) struct After {
         (status = 200, description = "CertifiedHeader", content_type = "application/cbor", body = Vec<u8>),
         (status = 204, description = "None above that height in the time you gave"),
     ))]
-pub(super) async fn newest(State(api): State<Api>, Query(after): Query<After>) -> Result<Response, Problem> {
+pub(super) async fn newest(
+    State(api): State<Api>,
+    Query(after): Query<After>,
+) -> Result<Response, Problem> {
     let above = after.after.unwrap_or(0);
     let wait = Duration::from_millis(after.wait_ms.unwrap_or(WAIT_DEFAULT_MS).min(WAIT_MAX_MS));
     let mut heights = api.shared().feed.heights();
-    if tokio::time::timeout(wait, heights.wait_for(|height| *height > above)).await.is_err() {
+    if tokio::time::timeout(wait, heights.wait_for(|height| *height > above))
+        .await
+        .is_err()
+    {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let view = api.shared().store.view().map_err(failed)?;
-    let certified = view.newest_header().map_err(failed)?.ok_or_else(Problem::not_found)?;
+    let certified = view
+        .newest_header()
+        .map_err(failed)?
+        .ok_or_else(Problem::not_found)?;
     Ok(Cbor(certified).into_response())
 }
 

@@ -31,21 +31,34 @@ impl Range {
 /// Leaves of the log.
 #[utoipa::path(get, path = "/v1/log", params(Range),
     responses((status = 200, description = "Array of LogLeaf", content_type = "application/cbor", body = Vec<u8>)))]
-pub(super) async fn log(State(api): State<Api>, Query(range): Query<Range>) -> Result<Response, Problem> {
+pub(super) async fn log(
+    State(api): State<Api>,
+    Query(range): Query<Range>,
+) -> Result<Response, Problem> {
     let view = api.shared().store.view().map_err(failed)?;
     let from = range.from.unwrap_or(0);
-    let end = from.saturating_add(range.limit()).min(view.tip().frontier.size());
+    let end = from
+        .saturating_add(range.limit())
+        .min(view.tip().frontier.size());
     leaves(&view, from..end)
 }
 
 /// Accesses under a grant, refused ones included, oldest first. With the grant's state proof they are complete.
 #[utoipa::path(get, path = "/v1/grants/{id}/accesses", params(("id" = String, Path, description = "Grant id, hexadecimal"), Range),
     responses((status = 200, description = "Array of LogLeaf", content_type = "application/cbor", body = Vec<u8>)))]
-pub(super) async fn accesses(State(api): State<Api>, Path(id): Path<String>, Query(range): Query<Range>) -> Result<Response, Problem> {
+pub(super) async fn accesses(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(range): Query<Range>,
+) -> Result<Response, Problem> {
     let grant: GrantId = identifier(&id)?;
     let view = api.shared().store.view().map_err(failed)?;
     let limit = usize::try_from(range.limit()).unwrap_or(usize::MAX);
-    leaves(&view, view.accesses(&grant, range.from.unwrap_or(0), limit).map_err(failed)?)
+    leaves(
+        &view,
+        view.accesses(&grant, range.from.unwrap_or(0), limit)
+            .map_err(failed)?,
+    )
 }
 
 fn leaves(view: &View<'_>, indexes: impl IntoIterator<Item = u64>) -> Result<Response, Problem> {
@@ -76,12 +89,22 @@ pub(super) struct Sizes {
         (status = 200, description = "Array of hashes", content_type = "application/cbor", body = Vec<u8>),
         (status = 400, description = "Sizes out of order, or beyond the log"),
     ))]
-pub(super) async fn consistency(State(api): State<Api>, Query(sizes): Query<Sizes>) -> Result<Response, Problem> {
+pub(super) async fn consistency(
+    State(api): State<Api>,
+    Query(sizes): Query<Sizes>,
+) -> Result<Response, Problem> {
     let view = api.shared().store.view().map_err(failed)?;
     let Sizes { from, to } = sizes;
     if from > to || to > view.tip().frontier.size() {
-        return Err(Problem::malformed(format!("from {from} to {to} is not within a log of {}", view.tip().frontier.size())));
+        return Err(Problem::malformed(format!(
+            "from {from} to {to} is not within a log of {}",
+            view.tip().frontier.size()
+        )));
     }
-    let proof = if from == 0 { Vec::new() } else { tegata_consent::log::consistency_proof(&view, from, to).map_err(failed)? };
+    let proof = if from == 0 {
+        Vec::new()
+    } else {
+        tegata_consent::log::consistency_proof(&view, from, to).map_err(failed)?
+    };
     Ok(Cbor(proof).into_response())
 }

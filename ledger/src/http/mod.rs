@@ -66,11 +66,27 @@ pub fn router(api: Api) -> Router {
 /// The API's description.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Tegata ledger node", description = "Submit entries; read receipts, proofs, headers and the log. CBOR is deterministic (RFC 8949 section 4.2.1); errors are problem details (RFC 9457)."),
+    info(
+        title = "Tegata ledger node",
+        description = "Submit entries; read receipts, proofs, headers and the log. CBOR is deterministic (RFC 8949 section 4.2.1); errors are problem details (RFC 9457)."
+    ),
     paths(
-        entries::submit, entries::receipt, history::log, history::consistency, history::accesses, state::organisations,
-        state::organisation, state::grant, headers::list, headers::newest, headers::one, headers::genesis, events::stream,
-        operation::live, operation::ready, operation::metrics
+        entries::submit,
+        entries::receipt,
+        history::log,
+        history::consistency,
+        history::accesses,
+        state::organisations,
+        state::organisation,
+        state::grant,
+        headers::list,
+        headers::newest,
+        headers::one,
+        headers::genesis,
+        events::stream,
+        operation::live,
+        operation::ready,
+        operation::metrics
     ),
     components(schemas(crate::feed::FinalBlock, crate::feed::FinalEntry))
 )]
@@ -81,7 +97,8 @@ fn identifier<T: FromStr>(text: &str) -> Result<T, Problem>
 where
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|error: T::Err| Problem::malformed(error.to_string()))
+    text.parse()
+        .map_err(|error: T::Err| Problem::malformed(error.to_string()))
 }
 
 fn failed(error: StoreError) -> Problem {
@@ -91,7 +108,9 @@ fn failed(error: StoreError) -> Problem {
 /// A CBOR array of items that are encoded already.
 fn array(items: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(9 + items.iter().map(Vec::len).sum::<usize>());
-    minicbor::Encoder::new(&mut bytes).array(items.len() as u64).expect("writing CBOR to memory cannot fail");
+    minicbor::Encoder::new(&mut bytes)
+        .array(items.len() as u64)
+        .expect("writing CBOR to memory cannot fail");
     items.iter().for_each(|item| bytes.extend_from_slice(item));
     bytes
 }

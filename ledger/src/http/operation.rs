@@ -37,9 +37,15 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Ready>, Problem
     let tip = api.shared().store.view().map_err(failed)?.tip().clone();
     let age_ms = now_ms().saturating_sub(tip.time_ms);
     if tip.height == 0 || age_ms > STALE_AFTER_MS {
-        return Err(Problem::stale().with("height", tip.height).with("age_ms", age_ms));
+        return Err(Problem::stale()
+            .with("height", tip.height)
+            .with("age_ms", age_ms));
     }
-    Ok(Json(Ready { height: tip.height, age_ms, mempool: api.shared().mempool.size().0 }))
+    Ok(Json(Ready {
+        height: tip.height,
+        age_ms,
+        mempool: api.shared().mempool.size().0,
+    }))
 }
 
 /// Metrics in Prometheus' text format: the node's own, then the consensus engine's.

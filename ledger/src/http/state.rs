@@ -14,21 +14,30 @@ use utoipa::ToSchema;
 /// What stands for a grant at the newest header: a consent proof, also where there is no such grant.
 #[utoipa::path(get, path = "/v1/state/grants/{id}", params(("id" = String, Path, description = "Grant id, hexadecimal")),
     responses((status = 200, description = "StateProof", content_type = "application/cbor", body = Vec<u8>)))]
-pub(super) async fn grant(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn grant(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     prove(&api, &StateKey::grant(&identifier(&id)?))
 }
 
 /// What stands for an organisation at the newest header, also where there is none.
 #[utoipa::path(get, path = "/v1/state/organisations/{id}", params(("id" = String, Path, description = "Organisation id, hexadecimal")),
     responses((status = 200, description = "StateProof", content_type = "application/cbor", body = Vec<u8>)))]
-pub(super) async fn organisation(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn organisation(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     prove(&api, &StateKey::organisation(&identifier(&id)?))
 }
 
 fn prove(api: &Api, key: &StateKey) -> Result<Response, Problem> {
     let view = api.shared().store.view().map_err(failed)?;
     // Before the first block there is no header to prove anything in.
-    let proof = view.state_proof(key).map_err(failed)?.ok_or_else(Problem::stale)?;
+    let proof = view
+        .state_proof(key)
+        .map_err(failed)?
+        .ok_or_else(Problem::stale)?;
     Ok(Cbor(proof).into_response())
 }
 
@@ -58,21 +67,40 @@ pub(super) struct ListedName {
 
 /// An index of all organisations, for people; it proves nothing.
 #[utoipa::path(get, path = "/v1/state/organisations", responses((status = 200, body = Vec<ListedOrganisation>)))]
-pub(super) async fn organisations(State(api): State<Api>) -> Result<axum::Json<Vec<ListedOrganisation>>, Problem> {
+pub(super) async fn organisations(
+    State(api): State<Api>,
+) -> Result<axum::Json<Vec<ListedOrganisation>>, Problem> {
     let view = api.shared().store.view().map_err(failed)?;
-    let listed = view.organisations().map_err(failed)?.into_iter().map(|state| ListedOrganisation {
-        id: state.id.to_string(),
-        services: services(&state),
-        suspended: state.suspended_at(view.tip().time_ms),
-        roles: state.organisation.roles.iter().map(|role| role_name(*role)).collect(),
-        name: ListedName { ja: state.organisation.name.ja, en: state.organisation.name.en },
-    });
+    let listed = view
+        .organisations()
+        .map_err(failed)?
+        .into_iter()
+        .map(|state| ListedOrganisation {
+            id: state.id.to_string(),
+            services: services(&state),
+            suspended: state.suspended_at(view.tip().time_ms),
+            roles: state
+                .organisation
+                .roles
+                .iter()
+                .map(|role| role_name(*role))
+                .collect(),
+            name: ListedName {
+                ja: state.organisation.name.ja,
+                en: state.organisation.name.en,
+            },
+        });
     Ok(axum::Json(listed.collect()))
 }
 
 fn services(state: &OrganisationState) -> BTreeMap<&'static str, String> {
     let service = |role: &Role| Some((role_name(*role), state.organisation.url(*role)?.to_owned()));
-    state.organisation.roles.iter().filter_map(service).collect()
+    state
+        .organisation
+        .roles
+        .iter()
+        .filter_map(service)
+        .collect()
 }
 
 const fn role_name(role: Role) -> &'static str {

@@ -13,11 +13,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], also where there is no such leaf.
-    pub fn alter_leaf(&self, index: u64, alter: impl FnOnce(&mut LogLeaf)) -> Result<(), StoreError> {
+    pub fn alter_leaf(
+        &self,
+        index: u64,
+        alter: impl FnOnce(&mut LogLeaf),
+    ) -> Result<(), StoreError> {
         let mut leaf = self.view()?.leaf(index)?;
         alter(&mut leaf);
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(LEAVES), index.to_be_bytes(), cbor::encode(&leaf));
+        batch.put_cf(
+            self.family(LEAVES),
+            index.to_be_bytes(),
+            cbor::encode(&leaf),
+        );
         self.write(batch)
     }
 
@@ -25,11 +33,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], also where there is no such block.
-    pub fn alter_header(&self, height: u64, alter: impl FnOnce(&mut CertifiedHeader)) -> Result<(), StoreError> {
+    pub fn alter_header(
+        &self,
+        height: u64,
+        alter: impl FnOnce(&mut CertifiedHeader),
+    ) -> Result<(), StoreError> {
         let mut certified = self.view()?.certified_header(height)?;
         alter(&mut certified);
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(HEADERS), height.to_be_bytes(), cbor::encode(&certified));
+        batch.put_cf(
+            self.family(HEADERS),
+            height.to_be_bytes(),
+            cbor::encode(&certified),
+        );
         self.write(batch)
     }
 }

@@ -24,7 +24,10 @@ pub use view::View;
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
-use rocksdb::{BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch, WriteOptions};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options,
+    WriteBatch, WriteOptions,
+};
 use std::path::{Path, PathBuf};
 use tegata_consent::cbor;
 use tegata_consent::genesis::Genesis;
@@ -42,7 +45,9 @@ const TREE: &str = "tree";
 const IDS: &str = "ids";
 const ACCESSES: &str = "accesses";
 const UNDECIDED: &str = "undecided";
-const FAMILIES: [&str; 9] = [META, HEADERS, LEAVES, NODES, STATE, TREE, IDS, ACCESSES, UNDECIDED];
+const FAMILIES: [&str; 9] = [
+    META, HEADERS, LEAVES, NODES, STATE, TREE, IDS, ACCESSES, UNDECIDED,
+];
 
 const TIP: &[u8] = b"tip";
 const GENESIS: &[u8] = b"genesis";
@@ -163,19 +168,34 @@ impl Store {
     /// [`StoreError::Database`], or [`StoreError::OtherLedger`].
     pub fn open(path: &Path, genesis: &Genesis) -> Result<Self, StoreError> {
         let cache = Cache::new_lru_cache(CACHE_BYTES);
-        let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache)));
-        let database = DB::open_cf_descriptors(&database_options(), path, families)
-            .map_err(|source| StoreError::Database { path: path.to_owned(), source })?;
-        let store = Self { database, path: path.to_owned() };
+        let families =
+            FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache)));
+        let database =
+            DB::open_cf_descriptors(&database_options(), path, families).map_err(|source| {
+                StoreError::Database {
+                    path: path.to_owned(),
+                    source,
+                }
+            })?;
+        let store = Self {
+            database,
+            path: path.to_owned(),
+        };
         let encoded = cbor::encode(genesis);
         match store.get(META, GENESIS)? {
             None => store.begin(genesis, &encoded)?,
             Some(found) if found == encoded => {}
             Some(found) => {
-                let found = cbor::decode::<Genesis>(&found, Genesis::LIMIT)
-                    .map_or_else(|_| "unknown".to_owned(), |genesis| genesis.chain_id().to_string());
+                let found = cbor::decode::<Genesis>(&found, Genesis::LIMIT).map_or_else(
+                    |_| "unknown".to_owned(),
+                    |genesis| genesis.chain_id().to_string(),
+                );
                 let expected = genesis.chain_id().to_string();
-                return Err(StoreError::OtherLedger { path: path.to_owned(), found, expected });
+                return Err(StoreError::OtherLedger {
+                    path: path.to_owned(),
+                    found,
+                    expected,
+                });
             }
         }
         Ok(store)
@@ -196,7 +216,11 @@ impl Store {
     pub fn commit(&self, block: &BlockWrite<'_>) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         let header = &block.certified.header;
-        batch.put_cf(self.family(HEADERS), header.height.to_be_bytes(), cbor::encode(block.certified));
+        batch.put_cf(
+            self.family(HEADERS),
+            header.height.to_be_bytes(),
+            cbor::encode(block.certified),
+        );
         let first = header.log_size - block.leaves.len() as u64;
         let mut buffer = Vec::with_capacity(1024);
         for (index, (id, leaf)) in (first..).zip(block.leaves) {
@@ -206,13 +230,21 @@ impl Store {
             batch.put_cf(self.family(IDS), id.0, index.to_be_bytes());
         }
         for node in block.log_nodes {
-            batch.put_cf(self.family(NODES), log_node_key(node.level, node.index), node.hash.0);
+            batch.put_cf(
+                self.family(NODES),
+                log_node_key(node.level, node.index),
+                node.hash.0,
+            );
         }
         for (key, value) in block.changes {
             batch.put_cf(self.family(STATE), key.as_bytes(), value);
         }
         for (grant, number, index) in block.accesses {
-            batch.put_cf(self.family(ACCESSES), access_key(grant, *number), index.to_be_bytes());
+            batch.put_cf(
+                self.family(ACCESSES),
+                access_key(grant, *number),
+                index.to_be_bytes(),
+            );
         }
         block.tree.write(self.family(TREE), &mut batch);
         for (height, hash) in block.forget {
@@ -229,10 +261,19 @@ impl Store {
     pub fn replace_certificate(&self, certificate: Certificate) -> Result<(), StoreError> {
         let height = certificate.height;
         let header = self.view()?.certified_header(height)?.header;
-        let certified = CertifiedHeader { header, certificate };
+        let certified = CertifiedHeader {
+            header,
+            certificate,
+        };
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(HEADERS), height.to_be_bytes(), cbor::encode(&certified));
-        self.database.write(batch).map_err(|source| self.failed(source))
+        batch.put_cf(
+            self.family(HEADERS),
+            height.to_be_bytes(),
+            cbor::encode(&certified),
+        );
+        self.database
+            .write(batch)
+            .map_err(|source| self.failed(source))
     }
 
     /// Keeps a proposed block. When this returns, it is on disk.
@@ -241,7 +282,11 @@ impl Store {
     /// [`StoreError::Database`].
     pub fn keep_undecided(&self, hash: &Hash, undecided: &Undecided) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(UNDECIDED), undecided_key(undecided.height, hash), cbor::encode(undecided));
+        batch.put_cf(
+            self.family(UNDECIDED),
+            undecided_key(undecided.height, hash),
+            cbor::encode(undecided),
+        );
         self.write(batch)
     }
 
@@ -251,10 +296,19 @@ impl Store {
     /// [`StoreError`].
     pub fn undecided(&self) -> Result<Vec<(Hash, Undecided)>, StoreError> {
         let mut all = Vec::new();
-        for item in self.database.iterator_cf(self.family(UNDECIDED), IteratorMode::Start) {
+        for item in self
+            .database
+            .iterator_cf(self.family(UNDECIDED), IteratorMode::Start)
+        {
             let (key, value) = item.map_err(|source| self.failed(source))?;
-            let damaged = || StoreError::Damaged { part: "undecided block", key: hex::encode(&key) };
-            let hash = key.get(8..).and_then(|hash| Hash::try_from(hash).ok()).ok_or_else(damaged)?;
+            let damaged = || StoreError::Damaged {
+                part: "undecided block",
+                key: hex::encode(&key),
+            };
+            let hash = key
+                .get(8..)
+                .and_then(|hash| Hash::try_from(hash).ok())
+                .ok_or_else(damaged)?;
             all.push((hash, minicbor::decode(&value).map_err(|_| damaged())?));
         }
         Ok(all)
@@ -284,19 +338,28 @@ impl Store {
     fn write(&self, batch: WriteBatch) -> Result<(), StoreError> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.database.write_opt(batch, &options).map_err(|source| self.failed(source))
+        self.database
+            .write_opt(batch, &options)
+            .map_err(|source| self.failed(source))
     }
 
     fn get(&self, family: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.database.get_cf(self.family(family), key).map_err(|source| self.failed(source))
+        self.database
+            .get_cf(self.family(family), key)
+            .map_err(|source| self.failed(source))
     }
 
     fn family(&self, name: &'static str) -> &ColumnFamily {
-        self.database.cf_handle(name).expect("every family of FAMILIES is opened with the store")
+        self.database
+            .cf_handle(name)
+            .expect("every family of FAMILIES is opened with the store")
     }
 
     fn failed(&self, source: rocksdb::Error) -> StoreError {
-        StoreError::Database { path: self.path.clone(), source }
+        StoreError::Database {
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Only the newest version is kept: a place in the tree is one key, and a new node there takes the old one's place in the
 //! same batch as the block. Whoever needs an older version holds a [`super::View`].
 
-use super::{STATE, TREE, StoreError, View};
+use super::{STATE, StoreError, TREE, View};
 use jmt::storage::{LeafNode, NibblePath, Node, NodeKey, TreeReader, TreeUpdateBatch};
 use jmt::{JellyfishMerkleTree, KeyHash, OwnedValue, Version};
 use rocksdb::{ColumnFamily, WriteBatch};
@@ -26,7 +26,8 @@ impl TreeUpdate {
     pub(super) fn write(&self, family: &ColumnFamily, batch: &mut WriteBatch) {
         let Some(update) = &self.0 else { return };
         let nodes = update.node_batch.nodes();
-        let written: std::collections::HashSet<&NibblePath> = nodes.keys().map(NodeKey::nibble_path).collect();
+        let written: std::collections::HashSet<&NibblePath> =
+            nodes.keys().map(NodeKey::nibble_path).collect();
         for stale in &update.stale_node_index_batch {
             if !written.contains(stale.node_key.nibble_path()) {
                 batch.delete_cf(family, place(stale.node_key.nibble_path()));
@@ -47,7 +48,11 @@ impl View<'_> {
     /// [`StoreError`].
     pub fn tree_after(&self, changes: &Changes) -> Result<(Hash, u64, TreeUpdate), StoreError> {
         if changes.is_empty() {
-            return Ok((self.tip().state_root, self.tip().tree_version, TreeUpdate(None)));
+            return Ok((
+                self.tip().state_root,
+                self.tip().tree_version,
+                TreeUpdate(None),
+            ));
         }
         let version = self.tip().tree_version + 1;
         let (root, update) = put(&Reader { view: self }, changes, version)?;
@@ -61,18 +66,36 @@ impl View<'_> {
     pub fn prove(&self, key: &StateKey) -> Result<(Option<Vec<u8>>, TreeProof), StoreError> {
         let reader = Reader { view: self };
         let tree = JellyfishMerkleTree::<_, Sha256>::new(&reader);
-        let (_, proof) = tree.get_with_proof(KeyHash::with::<Sha256>(key.as_bytes()), self.tip().tree_version).map_err(failed)?;
+        let (_, proof) = tree
+            .get_with_proof(
+                KeyHash::with::<Sha256>(key.as_bytes()),
+                self.tip().tree_version,
+            )
+            .map_err(failed)?;
         let bytes = borsh::to_vec(&proof).expect("writing Borsh to memory cannot fail");
-        let proof = borsh::from_slice::<WireProof>(&bytes).map_err(failed)?.into_ours();
+        let proof = borsh::from_slice::<WireProof>(&bytes)
+            .map_err(failed)?
+            .into_ours();
         Ok((self.value(STATE, key.as_bytes())?, proof))
     }
 }
 
-fn put<R: TreeReader>(reader: &R, changes: &Changes, version: Version) -> Result<(Hash, TreeUpdate), StoreError> {
-    let values = changes.iter().map(|(key, value)| (KeyHash::with::<Sha256>(key.as_bytes()), value.clone())).collect();
+fn put<R: TreeReader>(
+    reader: &R,
+    changes: &Changes,
+    version: Version,
+) -> Result<(Hash, TreeUpdate), StoreError> {
+    let values = changes
+        .iter()
+        .map(|(key, value)| (KeyHash::with::<Sha256>(key.as_bytes()), value.clone()))
+        .collect();
     let tree = JellyfishMerkleTree::<_, Sha256>::new(reader);
-    let (roots, update) = tree.batch_put_value_sets(vec![values], None, version).map_err(failed)?;
-    let root = roots.first().ok_or_else(|| StoreError::Tree("no root was computed".to_owned()))?;
+    let (roots, update) = tree
+        .batch_put_value_sets(vec![values], None, version)
+        .map_err(failed)?;
+    let root = roots
+        .first()
+        .ok_or_else(|| StoreError::Tree("no root was computed".to_owned()))?;
     Ok((Hash(root.0), TreeUpdate(Some(update))))
 }
 
@@ -91,9 +114,13 @@ struct Reader<'a, 'b> {
 
 impl TreeReader for Reader<'_, '_> {
     fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
-        let Some(value) = self.view.value(TREE, &place(key.nibble_path()))? else { return Ok(None) };
+        let Some(value) = self.view.value(TREE, &place(key.nibble_path()))? else {
+            return Ok(None);
+        };
         match value.split_first_chunk::<8>() {
-            Some((version, node)) if u64::from_be_bytes(*version) == key.version() => Ok(Some(borsh::from_slice(node)?)),
+            Some((version, node)) if u64::from_be_bytes(*version) == key.version() => {
+                Ok(Some(borsh::from_slice(node)?))
+            }
             _ => Ok(None),
         }
     }
@@ -146,7 +173,10 @@ enum WireNode {
 impl WireProof {
     fn into_ours(self) -> TreeProof {
         TreeProof {
-            leaf: self.leaf.map(|leaf| TreeLeaf { key_hash: Hash(leaf.key_hash), value_hash: Hash(leaf.value_hash) }),
+            leaf: self.leaf.map(|leaf| TreeLeaf {
+                key_hash: Hash(leaf.key_hash),
+                value_hash: Hash(leaf.value_hash),
+            }),
             siblings: self.siblings.iter().map(WireNode::hash).collect(),
         }
     }
@@ -156,8 +186,14 @@ impl WireNode {
     fn hash(&self) -> Hash {
         match self {
             Self::Null => tegata_consent::tree::EMPTY_ROOT,
-            Self::Internal { left, right } => digest(jmt::proof::INTERNAL_DOMAIN_SEPARATOR, left, right),
-            Self::Leaf(leaf) => digest(jmt::proof::LEAF_DOMAIN_SEPARATOR, &leaf.key_hash, &leaf.value_hash),
+            Self::Internal { left, right } => {
+                digest(jmt::proof::INTERNAL_DOMAIN_SEPARATOR, left, right)
+            }
+            Self::Leaf(leaf) => digest(
+                jmt::proof::LEAF_DOMAIN_SEPARATOR,
+                &leaf.key_hash,
+                &leaf.value_hash,
+            ),
         }
     }
 }
@@ -193,9 +229,14 @@ mod tests {
             name: "Test".into(),
             time_ms: 1,
             nonce: Nonce([1; 16]),
-            validators: vec![Validator { key: PublicKey([2; 32]), power: 1 }],
+            validators: vec![Validator {
+                key: PublicKey([2; 32]),
+                power: 1,
+            }],
             operators: vec![PublicKey([3; 32])],
-            parameters: Parameters { sponsor_entries_per_hour: 1 },
+            parameters: Parameters {
+                sponsor_entries_per_hour: 1,
+            },
         }
     }
 
@@ -204,7 +245,12 @@ mod tests {
         let view = store.view().unwrap();
         let (state_root, tree_version, tree) = view.tree_after(changes).unwrap();
         let height = view.tip().height + 1;
-        let tip = Tip { height, state_root, tree_version, ..view.tip().clone() };
+        let tip = Tip {
+            height,
+            state_root,
+            tree_version,
+            ..view.tip().clone()
+        };
         let nothing = Hash([0; 32]);
         let header = Header {
             version: 1,
@@ -219,8 +265,16 @@ mod tests {
             validators: nothing,
             next_validators: nothing,
         };
-        let certificate = Certificate { height, round: 0, header: header.hash(), signatures: vec![] };
-        let certified = CertifiedHeader { header, certificate };
+        let certificate = Certificate {
+            height,
+            round: 0,
+            header: header.hash(),
+            signatures: vec![],
+        };
+        let certified = CertifiedHeader {
+            header,
+            certificate,
+        };
         let write = BlockWrite {
             certified: &certified,
             leaves: &[],
@@ -238,23 +292,43 @@ mod tests {
     fn every_proof_verifies_and_the_root_is_that_of_the_whole_state() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), &genesis()).unwrap();
-        let key = |number: u64| StateKey::grant(&GrantId(Hash(tegata_consent::ids::hash("test", &[&number.to_be_bytes()])).0));
+        let key = |number: u64| {
+            StateKey::grant(&GrantId(
+                Hash(tegata_consent::ids::hash("test", &[&number.to_be_bytes()])).0,
+            ))
+        };
         let mut all = genesis().state();
         for block in 0..30_u64 {
             // New keys and changed ones, few and many, and now and then none.
             let numbers = (0..block % 7 * 9).map(|number| (block / 2 * 40 + number) * 31 % 400);
-            let changes: Changes = numbers.map(|number| (key(number), format!("{block}/{number}").into_bytes())).collect();
+            let changes: Changes = numbers
+                .map(|number| (key(number), format!("{block}/{number}").into_bytes()))
+                .collect();
             write(&store, &changes);
             all.extend(changes);
             let view = store.view().unwrap();
-            assert_eq!(view.tip().state_root, state_root(&all).unwrap(), "block {block}");
+            assert_eq!(
+                view.tip().state_root,
+                state_root(&all).unwrap(),
+                "block {block}"
+            );
             for number in 0..420 {
                 let (key, expected) = (key(number), all.get(&key(number)));
                 let (value, proof) = view.prove(&key).unwrap();
                 assert_eq!(value.as_ref(), expected);
-                proof.verify(&view.tip().state_root, key.as_bytes(), value.as_deref()).unwrap();
-                let other = if expected.is_some() { None } else { Some(b"x".as_slice()) };
-                assert!(proof.verify(&view.tip().state_root, key.as_bytes(), other).is_err());
+                proof
+                    .verify(&view.tip().state_root, key.as_bytes(), value.as_deref())
+                    .unwrap();
+                let other = if expected.is_some() {
+                    None
+                } else {
+                    Some(b"x".as_slice())
+                };
+                assert!(
+                    proof
+                        .verify(&view.tip().state_root, key.as_bytes(), other)
+                        .is_err()
+                );
             }
         }
     }
@@ -268,15 +342,26 @@ mod tests {
         write(&store, &[(key.clone(), b"new".to_vec())].into());
         let (value, proof) = old.prove(&key).unwrap();
         assert_eq!(value, None);
-        proof.verify(&old.tip().state_root, key.as_bytes(), None).unwrap();
-        assert_eq!(store.view().unwrap().prove(&key).unwrap().0, Some(b"new".to_vec()));
+        proof
+            .verify(&old.tip().state_root, key.as_bytes(), None)
+            .unwrap();
+        assert_eq!(
+            store.view().unwrap().prove(&key).unwrap().0,
+            Some(b"new".to_vec())
+        );
     }
 
     #[test]
     fn another_ledgers_store_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         drop(Store::open(folder.path(), &genesis()).unwrap());
-        let other = Genesis { time_ms: 2, ..genesis() };
-        assert!(matches!(Store::open(folder.path(), &other), Err(StoreError::OtherLedger { .. })));
+        let other = Genesis {
+            time_ms: 2,
+            ..genesis()
+        };
+        assert!(matches!(
+            Store::open(folder.path(), &other),
+            Err(StoreError::OtherLedger { .. })
+        ));
     }
 }

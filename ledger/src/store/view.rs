@@ -1,6 +1,9 @@
 //! A consistent view of the newest block.
 
-use super::{ACCESSES, HEADERS, IDS, LEAVES, META, NODES, STATE, Store, StoreError, TIP, Tip, log_node_key, organisation_prefix};
+use super::{
+    ACCESSES, HEADERS, IDS, LEAVES, META, NODES, STATE, Store, StoreError, TIP, Tip, log_node_key,
+    organisation_prefix,
+};
 use rocksdb::{DB, Direction, IteratorMode, SnapshotWithThreadMode};
 use tegata_consent::header::{CertifiedHeader, ValidatorSet};
 use tegata_consent::ids::{EntryId, GrantId, Hash};
@@ -19,10 +22,19 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     pub(super) fn new(store: &'a Store) -> Result<Self, StoreError> {
         let snapshot = store.database.snapshot();
-        let bytes = snapshot.get_pinned_cf(store.family(META), TIP).map_err(|source| store.failed(source))?;
-        let damaged = || StoreError::Damaged { part: "tip", key: String::new() };
+        let bytes = snapshot
+            .get_pinned_cf(store.family(META), TIP)
+            .map_err(|source| store.failed(source))?;
+        let damaged = || StoreError::Damaged {
+            part: "tip",
+            key: String::new(),
+        };
         let tip = minicbor::decode(&bytes.ok_or_else(damaged)?).map_err(|_| damaged())?;
-        Ok(Self { store, snapshot, tip })
+        Ok(Self {
+            store,
+            snapshot,
+            tip,
+        })
     }
 
     /// The newest block.
@@ -36,8 +48,12 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError`].
     pub fn header(&self, height: u64) -> Result<Option<CertifiedHeader>, StoreError> {
-        let Some(bytes) = self.value(HEADERS, &height.to_be_bytes())? else { return Ok(None) };
-        minicbor::decode(&bytes).map(Some).map_err(|_| damaged("header", height))
+        let Some(bytes) = self.value(HEADERS, &height.to_be_bytes())? else {
+            return Ok(None);
+        };
+        minicbor::decode(&bytes)
+            .map(Some)
+            .map_err(|_| damaged("header", height))
     }
 
     /// The header of a block that there is.
@@ -45,7 +61,8 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError`].
     pub fn certified_header(&self, height: u64) -> Result<CertifiedHeader, StoreError> {
-        self.header(height)?.ok_or_else(|| damaged("header", height))
+        self.header(height)?
+            .ok_or_else(|| damaged("header", height))
     }
 
     /// The newest header; absent before the first block.
@@ -53,7 +70,11 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError`].
     pub fn newest_header(&self) -> Result<Option<CertifiedHeader>, StoreError> {
-        if self.tip.height == 0 { Ok(None) } else { self.certified_header(self.tip.height).map(Some) }
+        if self.tip.height == 0 {
+            Ok(None)
+        } else {
+            self.certified_header(self.tip.height).map(Some)
+        }
     }
 
     /// A leaf of the log.
@@ -69,7 +90,8 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError`], also where there is none with this index.
     pub fn leaf_bytes(&self, index: u64) -> Result<Vec<u8>, StoreError> {
-        self.value(LEAVES, &index.to_be_bytes())?.ok_or_else(|| damaged("log leaf", index))
+        self.value(LEAVES, &index.to_be_bytes())?
+            .ok_or_else(|| damaged("log leaf", index))
     }
 
     /// The index of an entry in the log.
@@ -77,7 +99,9 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError`].
     pub fn index_of(&self, id: &EntryId) -> Result<Option<u64>, StoreError> {
-        let Some(bytes) = self.value(IDS, &id.0)? else { return Ok(None) };
+        let Some(bytes) = self.value(IDS, &id.0)? else {
+            return Ok(None);
+        };
         let index = bytes.try_into().map_err(|_| damaged("entry id", id))?;
         Ok(Some(u64::from_be_bytes(index)))
     }
@@ -86,16 +110,28 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn accesses(&self, grant: &GrantId, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+    pub fn accesses(
+        &self,
+        grant: &GrantId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
         let start = super::access_key(grant, from);
         let mut indexes = Vec::new();
         let mode = IteratorMode::From(&start, Direction::Forward);
-        for item in self.snapshot.iterator_cf(self.store.family(ACCESSES), mode).take(limit) {
+        for item in self
+            .snapshot
+            .iterator_cf(self.store.family(ACCESSES), mode)
+            .take(limit)
+        {
             let (key, value) = item.map_err(|source| self.store.failed(source))?;
             if !key.starts_with(&grant.0) {
                 break;
             }
-            let index = value.as_ref().try_into().map_err(|_| damaged("access of grant", grant))?;
+            let index = value
+                .as_ref()
+                .try_into()
+                .map_err(|_| damaged("access of grant", grant))?;
             indexes.push(u64::from_be_bytes(index));
         }
         Ok(indexes)
@@ -114,7 +150,9 @@ impl<'a> View<'a> {
             if !key.starts_with(prefix) {
                 break;
             }
-            all.push(minicbor::decode(&value).map_err(|_| damaged("organisation", hex::encode(&key)))?);
+            all.push(
+                minicbor::decode(&value).map_err(|_| damaged("organisation", hex::encode(&key)))?,
+            );
         }
         Ok(all)
     }
@@ -125,7 +163,10 @@ impl<'a> View<'a> {
     /// [`StoreError`].
     pub fn whole_state(&self) -> Result<tegata_consent::state::Changes, StoreError> {
         let mut all = tegata_consent::state::Changes::new();
-        for item in self.snapshot.iterator_cf(self.store.family(STATE), IteratorMode::Start) {
+        for item in self
+            .snapshot
+            .iterator_cf(self.store.family(STATE), IteratorMode::Start)
+        {
             let (key, value) = item.map_err(|source| self.store.failed(source))?;
             all.insert(super::stored_key(&key), value.into_vec());
         }
@@ -137,7 +178,9 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError`].
     pub fn validators(&self) -> Result<ValidatorSet, StoreError> {
-        let bytes = self.get(&StateKey::validators())?.ok_or_else(|| damaged("state", "validators"))?;
+        let bytes = self
+            .get(&StateKey::validators())?
+            .ok_or_else(|| damaged("state", "validators"))?;
         minicbor::decode(&bytes).map_err(|_| damaged("state", "validators"))
     }
 
@@ -148,7 +191,12 @@ impl<'a> View<'a> {
     pub fn receipt(&self, index: u64) -> Result<Receipt, StoreError> {
         let certified = self.certified_header(self.tip.height)?;
         let path = tegata_consent::log::inclusion_proof(self, index, certified.header.log_size)?;
-        Ok(Receipt { certified, index, leaf: self.leaf(index)?, path })
+        Ok(Receipt {
+            certified,
+            index,
+            leaf: self.leaf(index)?,
+            path,
+        })
     }
 
     /// What stands under a key, proven at the newest header; absent before the first block.
@@ -156,13 +204,26 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError`].
     pub fn state_proof(&self, key: &StateKey) -> Result<Option<StateProof>, StoreError> {
-        let Some(certified) = self.newest_header()? else { return Ok(None) };
+        let Some(certified) = self.newest_header()? else {
+            return Ok(None);
+        };
         let (value, proof) = self.prove(key)?;
-        Ok(Some(StateProof { certified, key: key.as_bytes().to_vec().into(), value: value.map(Into::into), proof }))
+        Ok(Some(StateProof {
+            certified,
+            key: key.as_bytes().to_vec().into(),
+            value: value.map(Into::into),
+            proof,
+        }))
     }
 
-    pub(super) fn value(&self, family: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.snapshot.get_cf(self.store.family(family), key).map_err(|source| self.store.failed(source))
+    pub(super) fn value(
+        &self,
+        family: &'static str,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.snapshot
+            .get_cf(self.store.family(family), key)
+            .map_err(|source| self.store.failed(source))
     }
 }
 
@@ -184,11 +245,16 @@ impl Nodes for View<'_> {
 
     fn node(&self, level: u8, index: u64) -> Result<Hash, StoreError> {
         let bytes = self.value(NODES, &log_node_key(level, index))?;
-        let hash = bytes.as_deref().and_then(|bytes| Hash::try_from(bytes).ok());
+        let hash = bytes
+            .as_deref()
+            .and_then(|bytes| Hash::try_from(bytes).ok());
         hash.ok_or_else(|| damaged("log node", format_args!("{level}/{index}")))
     }
 }
 
 fn damaged(part: &'static str, key: impl std::fmt::Display) -> StoreError {
-    StoreError::Damaged { part, key: key.to_string() }
+    StoreError::Damaged {
+        part,
+        key: key.to_string(),
+    }
 }

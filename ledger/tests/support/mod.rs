@@ -1,9 +1,13 @@
 //! Four nodes as real processes on loopback, and the people who use them.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test uses a part of it, and a failure here fails it"
+)]
 
-pub mod client;
-pub mod people;
+pub(crate) mod client;
+pub(crate) mod people;
 
 use client::Client;
 use ed25519_dalek::SigningKey;
@@ -20,36 +24,49 @@ use tegata_ledger::config::{NodeKeys, init};
 use tegata_service::clock::now_ms;
 
 /// Four nodes.
-pub struct Cluster {
+pub(crate) struct Cluster {
+    pub(crate) genesis: Genesis,
+    pub(crate) chain: ChainId,
+    pub(crate) people: People,
+    pub(crate) nodes: Vec<Node>,
     folder: tempfile::TempDir,
-    pub genesis: Genesis,
-    pub chain: ChainId,
-    pub people: People,
-    pub nodes: Vec<Node>,
 }
 
 /// One of them.
-pub struct Node {
-    pub home: PathBuf,
-    pub ports: [u16; 3],
-    pub client: Client,
+pub(crate) struct Node {
+    pub(crate) home: PathBuf,
+    pub(crate) ports: [u16; 3],
+    pub(crate) client: Client,
     process: Option<Child>,
 }
 
 impl Cluster {
     /// Makes keys, genesis and configurations; starts nothing.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let people = People::new();
-        let homes: Vec<PathBuf> = (0..4).map(|number| folder.path().join(format!("node-{number}"))).collect();
-        let keys: Vec<NodeKeys> = homes.iter().map(|home| init(home, &mut rand::rng()).unwrap()).collect();
+        let homes: Vec<PathBuf> = (0..4)
+            .map(|number| folder.path().join(format!("node-{number}")))
+            .collect();
+        let keys: Vec<NodeKeys> = homes
+            .iter()
+            .map(|home| init(home, &mut rand::rng()).unwrap())
+            .collect();
         let genesis = Genesis {
             name: "Test".to_owned(),
             time_ms: now_ms() - 1_000,
             nonce: Nonce(rand::random()),
-            validators: keys.iter().map(|keys| Validator { key: keys.consensus, power: 1 }).collect(),
+            validators: keys
+                .iter()
+                .map(|keys| Validator {
+                    key: keys.consensus,
+                    power: 1,
+                })
+                .collect(),
             operators: people.operator_keys(),
-            parameters: Parameters { sponsor_entries_per_hour: u32::MAX },
+            parameters: Parameters {
+                sponsor_entries_per_hour: u32::MAX,
+            },
         };
         let genesis_path = folder.path().join("genesis.json");
         tegata_service::genesis::save(&genesis_path, &genesis).unwrap();
@@ -58,13 +75,24 @@ impl Cluster {
             std::fs::write(home.join("node.toml"), configuration(number, &ports, &keys)).unwrap();
         }
         let chain = genesis.chain_id();
-        let node = |(home, ports): (PathBuf, [u16; 3])| Node { home, ports, client: Client::new(ports[2], &genesis), process: None };
+        let node = |(home, ports): (PathBuf, [u16; 3])| Node {
+            home,
+            ports,
+            client: Client::new(ports[2], &genesis),
+            process: None,
+        };
         let nodes = homes.into_iter().zip(ports).map(node).collect();
-        Self { folder, chain, people, nodes, genesis }
+        Self {
+            folder,
+            chain,
+            people,
+            nodes,
+            genesis,
+        }
     }
 
     /// Starts all nodes and waits until a first block is final.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let mut cluster = Self::new();
         (0..4).for_each(|number| cluster.nodes[number].start());
         for node in &cluster.nodes {
@@ -73,20 +101,24 @@ impl Cluster {
         cluster
     }
 
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn client(&self, number: usize) -> &Client {
+    pub(crate) fn client(&self, number: usize) -> &Client {
         &self.nodes[number].client
     }
 }
 
 impl Node {
     /// Starts the process.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         assert!(self.process.is_none(), "it runs already");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.home.join("log")).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.home.join("log"))
+            .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_tegata-node"))
             .arg(self.home.join("node.toml"))
             .env_remove("TEGATA_LOG")
@@ -98,16 +130,19 @@ impl Node {
     }
 
     /// kill -9.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut child = self.process.take().expect("it runs");
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     /// SIGTERM, and waits for the end.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let mut child = self.process.take().expect("it runs");
-        let status = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        let status = Command::new("kill")
+            .arg(child.id().to_string())
+            .status()
+            .unwrap();
         assert!(status.success());
         let deadline = Instant::now() + Duration::from_secs(15);
         while child.try_wait().unwrap().is_none() {
@@ -117,15 +152,17 @@ impl Node {
     }
 
     /// Waits until the process ends by itself.
-    pub fn ended(&mut self) -> bool {
-        self.process.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some())
+    pub(crate) fn ended(&mut self) -> bool {
+        self.process
+            .as_mut()
+            .is_some_and(|child| child.try_wait().unwrap().is_some())
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.home.join("log")).unwrap_or_default()
     }
 
-    pub fn process_id(&self) -> Option<u32> {
+    pub(crate) fn process_id(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)
     }
 }
@@ -139,16 +176,28 @@ impl Drop for Node {
         if std::thread::panicking() {
             let log = self.log();
             let tail = log.len().saturating_sub(3_000);
-            eprintln!("--- {}:\n{}", self.home.display(), log.get(tail..).unwrap_or(&log));
+            eprintln!(
+                "--- {}:\n{}",
+                self.home.display(),
+                log.get(tail..).unwrap_or(&log)
+            );
         }
     }
 }
 
 /// Three ports for each node, all free a moment ago.
 fn free_ports() -> Vec<[u16; 3]> {
-    let listeners: Vec<TcpListener> = (0..12).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
-    ports.chunks(3).map(|chunk| [chunk[0], chunk[1], chunk[2]]).collect()
+    let listeners: Vec<TcpListener> = (0..12)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let ports: Vec<u16> = listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap().port())
+        .collect();
+    ports
+        .chunks(3)
+        .map(|chunk| [chunk[0], chunk[1], chunk[2]])
+        .collect()
 }
 
 fn configuration(number: usize, ports: &[[u16; 3]], keys: &[NodeKeys]) -> String {
@@ -170,6 +219,6 @@ fn configuration(number: usize, ports: &[[u16; 3]], keys: &[NodeKeys]) -> String
 }
 
 /// A fresh key.
-pub fn fresh_key() -> SigningKey {
+pub(crate) fn fresh_key() -> SigningKey {
     SigningKey::from_bytes(&rand::random())
 }
