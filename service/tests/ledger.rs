@@ -26,7 +26,8 @@ fn begin() -> (SharedChain, OrganisationId) {
 
 async fn follow(chain: &SharedChain, urls: &[&str]) -> Ledger {
     let genesis = chain.lock().unwrap().genesis.clone();
-    let ledger = Ledger::start_with(urls.iter().map(|url| (*url).to_owned()).collect(), genesis).unwrap();
+    let ledger =
+        Ledger::start_with(urls.iter().map(|url| (*url).to_owned()).collect(), genesis).unwrap();
     let height = chain.lock().unwrap().headers.len() as u64;
     reaches(&ledger, height).await;
     ledger
@@ -34,8 +35,15 @@ async fn follow(chain: &SharedChain, urls: &[&str]) -> Ledger {
 
 async fn reaches(ledger: &Ledger, height: u64) {
     let mut watch = ledger.watch();
-    let reached = watch.wait_for(|newest| newest.as_ref().is_some_and(|newest| newest.header().height >= height));
-    tokio::time::timeout(Duration::from_secs(12), reached).await.expect("in time").expect("follows");
+    let reached = watch.wait_for(|newest| {
+        newest
+            .as_ref()
+            .is_some_and(|newest| newest.header().height >= height)
+    });
+    tokio::time::timeout(Duration::from_secs(12), reached)
+        .await
+        .expect("in time")
+        .expect("follows");
 }
 
 #[tokio::test]
@@ -43,7 +51,10 @@ async fn a_grant_is_submitted_proven_read_and_revoked() {
     let (chain, clinic) = begin();
     let node = Node::start(&chain).await;
     let ledger = follow(&chain, &[&node.url]).await;
-    let (absent, grant) = (ledger.grant(&grant_id(50)).await.unwrap(), chain.lock().unwrap().grant_entry(50, clinic, HOST));
+    let (absent, grant) = (
+        ledger.grant(&grant_id(50)).await.unwrap(),
+        chain.lock().unwrap().grant_entry(50, clinic, HOST),
+    );
     assert!(absent.1.value.is_none());
 
     let (bytes, receipt) = ledger.submit(&grant.to_bytes()).await.unwrap();
@@ -56,18 +67,33 @@ async fn a_grant_is_submitted_proven_read_and_revoked() {
 
     for _ in 0..5 {
         let access = chain.lock().unwrap().access_entry(grant_id(50), CLINIC);
-        assert_eq!(ledger.submit(&access.to_bytes()).await.unwrap().1.leaf.outcome, Outcome::Applied);
+        assert_eq!(
+            ledger
+                .submit(&access.to_bytes())
+                .await
+                .unwrap()
+                .1
+                .leaf
+                .outcome,
+            Outcome::Applied
+        );
     }
     let revocation = chain.lock().unwrap().revocation_entry(50, HOST);
     let revoked = ledger.submit(&revocation.to_bytes()).await.unwrap().1;
-    assert!(ledger.newest().unwrap().header().height >= revoked.leaf.height, "a receipt's header counts as seen");
+    assert!(
+        ledger.newest().unwrap().header().height >= revoked.leaf.height,
+        "a receipt's header counts as seen"
+    );
     let access = chain.lock().unwrap().access_entry(grant_id(50), CLINIC);
     let refused = ledger.submit(&access.to_bytes()).await.unwrap().1;
     assert_eq!(refused.leaf.outcome, Outcome::Refused(Refusal::Revoked));
 
     let (_, proven) = ledger.grant(&grant_id(50)).await.unwrap();
     let state = proven.value.unwrap();
-    assert_eq!((state.uses, state.accesses, state.revoked_ms), (5, 6, Some(revoked.leaf.time_ms)));
+    assert_eq!(
+        (state.uses, state.accesses, state.revoked_ms),
+        (5, 6, Some(revoked.leaf.time_ms))
+    );
     let accesses = ledger.accesses(&grant_id(50)).await.unwrap();
     let readings = verify_history(&ledger.chain(), &grant_id(50), &state, &accesses).unwrap();
     assert_eq!(readings.len(), 6);
@@ -87,11 +113,26 @@ async fn what_the_ledger_does_not_admit_is_said_with_its_code() {
         other => panic!("{other:?}"),
     }
     nodes[1].behave(Manner::Broken);
-    assert!(matches!(ledger.submit(&revocation.to_bytes()).await, Err(LedgerError::Inadmissible { .. })), "one node is enough then");
-    assert!(matches!(ledger.submit(b"no entry").await, Err(LedgerError::Malformed { .. })));
-    let body = Body::Revocation(Revocation { grant: grant_id(51), sponsor: OrganisationId([0; 32]) });
+    assert!(
+        matches!(
+            ledger.submit(&revocation.to_bytes()).await,
+            Err(LedgerError::Inadmissible { .. })
+        ),
+        "one node is enough then"
+    );
+    assert!(matches!(
+        ledger.submit(b"no entry").await,
+        Err(LedgerError::Malformed { .. })
+    ));
+    let body = Body::Revocation(Revocation {
+        grant: grant_id(51),
+        sponsor: OrganisationId([0; 32]),
+    });
     let other_chain = Entry::sign(&key(51), &tegata_consent::ids::ChainId([1; 32]), 5, body);
-    assert!(matches!(ledger.submit(&other_chain.to_bytes()).await, Err(LedgerError::Malformed { .. })));
+    assert!(matches!(
+        ledger.submit(&other_chain.to_bytes()).await,
+        Err(LedgerError::Malformed { .. })
+    ));
 }
 
 #[tokio::test]
@@ -100,20 +141,42 @@ async fn organisations_are_proven_and_soon_known_anew() {
     let node = Node::start(&chain).await;
     let ledger = follow(&chain, &[&node.url]).await;
     let proven = ledger.organisation(&clinic).await.unwrap();
-    assert_eq!(proven.value.unwrap().organisation.name.en, "Organisation 21");
+    assert_eq!(
+        proven.value.unwrap().organisation.name.en,
+        "Organisation 21"
+    );
     node.behave(Manner::Broken);
-    assert!(ledger.organisation(&clinic).await.is_ok(), "known for this header");
+    assert!(
+        ledger.organisation(&clinic).await.is_ok(),
+        "known for this header"
+    );
     assert!(ledger.organisation(&OrganisationId([9; 32])).await.is_err());
     node.behave(Manner::Honest);
-    assert!(ledger.organisation(&OrganisationId([9; 32])).await.unwrap().value.is_none());
+    assert!(
+        ledger
+            .organisation(&OrganisationId([9; 32]))
+            .await
+            .unwrap()
+            .value
+            .is_none()
+    );
 }
 
 #[tokio::test]
 async fn a_failing_node_is_left_for_the_next() {
     let (chain, _) = begin();
     let nodes = [Node::start(&chain).await, Node::start(&chain).await];
-    let ledger = follow(&chain, &["http://127.0.0.1:1", &nodes[0].url, &nodes[1].url]).await;
-    for manner in [Manner::Broken, Manner::Forged, Manner::Behind, Manner::Silent] {
+    let ledger = follow(
+        &chain,
+        &["http://127.0.0.1:1", &nodes[0].url, &nodes[1].url],
+    )
+    .await;
+    for manner in [
+        Manner::Broken,
+        Manner::Forged,
+        Manner::Behind,
+        Manner::Silent,
+    ] {
         nodes[0].behave(manner);
         nodes[1].behave(Manner::Honest);
         let height = chain.lock().unwrap().block(&[]).unwrap();
@@ -135,7 +198,10 @@ async fn a_lying_or_lagging_node_alone_gives_no_proof() {
     let node = Node::start(&chain).await;
     let ledger = follow(&chain, &[&node.url]).await;
     let newest = ledger.newest().unwrap();
-    for (manner, said) in [(Manner::Forged, "not a validator"), (Manner::Behind, "behind")] {
+    for (manner, said) in [
+        (Manner::Forged, "not a validator"),
+        (Manner::Behind, "behind"),
+    ] {
         node.behave(manner);
         let error = ledger.grant(&grant_id(50)).await.unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
@@ -143,7 +209,11 @@ async fn a_lying_or_lagging_node_alone_gives_no_proof() {
     node.behave(Manner::Forged);
     chain.lock().unwrap().block(&[]).unwrap();
     assert!(ledger.grant(&grant_id(50)).await.is_err());
-    assert_eq!(ledger.newest().unwrap(), newest, "a forged header is never taken over");
+    assert_eq!(
+        ledger.newest().unwrap(),
+        newest,
+        "a forged header is never taken over"
+    );
 }
 
 #[tokio::test]
@@ -156,10 +226,18 @@ async fn an_old_header_is_stale_however_well_certified() {
     }
     let node = Node::start(&stale).await;
     let ledger = follow(&stale, &[&node.url]).await;
-    let Err(LedgerError::Stale { age_ms }) = ledger.newest() else { panic!("stale") };
+    let Err(LedgerError::Stale { age_ms }) = ledger.newest() else {
+        panic!("stale")
+    };
     assert!((15_000..25_000).contains(&age_ms), "{age_ms}");
-    assert!(matches!(ledger.grant(&grant_id(50)).await, Err(LedgerError::Stale { .. })));
-    assert!(matches!(ledger.organisation(&clinic).await, Err(LedgerError::Stale { .. })));
+    assert!(matches!(
+        ledger.grant(&grant_id(50)).await,
+        Err(LedgerError::Stale { .. })
+    ));
+    assert!(matches!(
+        ledger.organisation(&clinic).await,
+        Err(LedgerError::Stale { .. })
+    ));
     stale.lock().unwrap().block(&[]).unwrap();
     reaches(&ledger, 2).await;
     assert!(ledger.newest().is_ok(), "fresh again");
@@ -172,9 +250,16 @@ async fn with_no_node_everything_is_stale_and_submission_ends_in_time() {
     let genesis = chain.lock().unwrap().genesis.clone();
     let ledger = Ledger::start_with(vec!["http://127.0.0.1:1".into()], genesis).unwrap();
     assert!(matches!(ledger.newest(), Err(LedgerError::Stale { .. })));
-    let entry = chain.lock().unwrap().grant_entry(50, clinic, HOST).to_bytes();
+    let entry = chain
+        .lock()
+        .unwrap()
+        .grant_entry(50, clinic, HOST)
+        .to_bytes();
     let started = Instant::now();
-    assert!(matches!(ledger.submit(&entry).await, Err(LedgerError::Stale { .. })));
+    assert!(matches!(
+        ledger.submit(&entry).await,
+        Err(LedgerError::Stale { .. })
+    ));
     assert!(started.elapsed() < Duration::from_secs(14));
 }
 
@@ -188,7 +273,14 @@ async fn the_follower_ends_with_its_last_user_and_urls_are_checked() {
     drop(ledger);
     assert!(watch.changed().await.is_err(), "the follower is gone");
     let genesis = chain.lock().unwrap().genesis.clone();
-    for urls in [vec![], vec!["ftp://localhost".to_owned()], vec!["localhost".to_owned()]] {
-        assert!(matches!(Ledger::start_with(urls, genesis.clone()), Err(LedgerError::Config(_))));
+    for urls in [
+        vec![],
+        vec!["ftp://localhost".to_owned()],
+        vec!["localhost".to_owned()],
+    ] {
+        assert!(matches!(
+            Ledger::start_with(urls, genesis.clone()),
+            Err(LedgerError::Config(_))
+        ));
     }
 }

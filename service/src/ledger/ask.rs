@@ -9,8 +9,6 @@ use tegata_consent::proof::{Receipt, VerifiedReceipt};
 
 /// Longest page of log leaves in bytes.
 pub(super) const PAGE_MAX: usize = 32 * 1024 * 1024;
-/// How long a node may wait for a newer header.
-pub(super) const NEWEST_WAIT_MS: u64 = 7_000;
 /// For reads of proofs.
 const READ: Duration = Duration::from_secs(4);
 /// How long a node may wait for finality before it answers 202.
@@ -88,9 +86,14 @@ impl Nodes {
     }
 
     /// One node's newest header.
-    pub(super) async fn newest(&self, node: usize, path: &str) -> Result<Vec<u8>, LedgerError> {
+    pub(super) async fn newest(
+        &self,
+        node: usize,
+        path: &str,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, LedgerError> {
         let request = self.client.get(format!("{}{path}", self.urls[node]));
-        let response = send(request.timeout(Duration::from_millis(NEWEST_WAIT_MS + 1_000))).await?;
+        let response = send(request.timeout(timeout)).await?;
         match response.status() {
             StatusCode::OK => body(response, CertifiedHeader::LIMIT).await,
             StatusCode::NO_CONTENT => Err(LedgerError::Unreachable {

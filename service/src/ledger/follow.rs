@@ -1,6 +1,5 @@
 //! The header follower: asks one node for the next header as soon as there is one; when it fails, the next node.
 
-use super::ask::NEWEST_WAIT_MS;
 use super::{Core, LedgerError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +9,27 @@ use tegata_consent::header::CertifiedHeader;
 /// Pause after all nodes have failed, doubled up to the most.
 const PAUSE_LEAST: Duration = Duration::from_millis(50);
 const PAUSE_MOST: Duration = Duration::from_secs(2);
+/// How long a node may wait for a newer header: a little more than an idle ledger's 5 s between two blocks.
+const WAIT_MS: u64 = 6_000;
+/// The same, for nodes asked because another failed: the ledger may have gone on meanwhile, and then they answer at once.
+/// So with three of four nodes silent, the fourth is asked before the newest header is 15 s old.
+const WAIT_AFTER_FAILURE_MS: u64 = 1_000;
 
 pub(super) async fn follow(core: Arc<Core>) {
     let (mut failed, mut pause) = (0, PAUSE_LEAST);
     loop {
         let node = core.nodes.preferred();
-        match next(&core, node).await {
+        match next(
+            &core,
+            node,
+            if failed == 0 {
+                WAIT_MS
+            } else {
+                WAIT_AFTER_FAILURE_MS
+            },
+        )
+        .await
+        {
             Ok(()) => (failed, pause) = (0, PAUSE_LEAST),
             Err(error) => {
                 tracing::debug!(node = core.nodes.urls()[node], %error, "header follower goes to another node");
@@ -34,13 +48,16 @@ pub(super) async fn follow(core: Arc<Core>) {
     }
 }
 
-/// Waits for one newer header of a node. An idle ledger makes one every 5 s, so none in 7 s is a failure.
-async fn next(core: &Core, node: usize) -> Result<(), LedgerError> {
+/// Waits for one newer header of a node. None in time is a failure.
+async fn next(core: &Core, node: usize, wait_ms: u64) -> Result<(), LedgerError> {
     let path = format!(
-        "/v1/headers/newest?after={}&wait_ms={NEWEST_WAIT_MS}",
+        "/v1/headers/newest?after={}&wait_ms={wait_ms}",
         core.height()
     );
-    let bytes = core.nodes.newest(node, &path).await?;
+    let bytes = core
+        .nodes
+        .newest(node, &path, Duration::from_millis(wait_ms + 1_000))
+        .await?;
     let certified: CertifiedHeader = cbor::decode(&bytes, CertifiedHeader::LIMIT)
         .map_err(|error| LedgerError::proof("header", &error))?;
     let height = certified.header.height;

@@ -1,7 +1,12 @@
 //! A ledger in memory, for tests only: real entries, real state machine, real certificates by four test keys; no consensus.
 //! Each node shows the same chain over HTTP, and can be told to misbehave.
 
-#![allow(dead_code, clippy::disallowed_methods, reason = "each test binary uses a part; tests may draw randomness")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    reason = "each test binary uses a part; tests may draw randomness"
+)]
 
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -22,11 +27,16 @@ use tegata_consent::cose::public_key;
 use tegata_consent::entry::{Access, Body, Entry, Grant, Revocation, VerifiedEntry};
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::{
-    Certificate, CertifiedHeader, CommitSignature, HEADER_VERSION, Header, Validator, VoteStep, vote_bytes,
+    Certificate, CertifiedHeader, CommitSignature, HEADER_VERSION, Header, Validator, VoteStep,
+    vote_bytes,
 };
-use tegata_consent::ids::{Address, ChainId, EntryId, GrantId, Hash, Nonce, OrganisationId, PublicKey, SealKey};
+use tegata_consent::ids::{
+    Address, ChainId, EntryId, GrantId, Hash, Nonce, OrganisationId, PublicKey, SealKey,
+};
 use tegata_consent::log::{Frontier, LogLeaf, Nodes, consistency_proof, inclusion_proof};
-use tegata_consent::organisation::{Asks, Issues, KeyUse, Name, Organisation, OrganisationKey, Role, organisation_id};
+use tegata_consent::organisation::{
+    Asks, Issues, KeyUse, Name, Organisation, OrganisationKey, Role, organisation_id,
+};
 use tegata_consent::proof::{Receipt, StateProof};
 use tegata_consent::state::{self, Changes, ExecuteError, Parameters, StateKey, StateReader};
 use tegata_consent::tree::{EMPTY_ROOT, TreeLeaf, TreeProof};
@@ -87,11 +97,22 @@ impl Chain {
             name: "Test ledger".into(),
             time_ms: clock::now_ms() - 3_600_000,
             nonce: Nonce(rand::random()),
-            validators: validators.iter().map(|key| Validator { key: public_key(key), power: 1 }).collect(),
+            validators: validators
+                .iter()
+                .map(|key| Validator {
+                    key: public_key(key),
+                    power: 1,
+                })
+                .collect(),
             operators: vec![public_key(&key(9))],
-            parameters: Parameters { sponsor_entries_per_hour: 1000 },
+            parameters: Parameters {
+                sponsor_entries_per_hour: 1000,
+            },
         };
-        let memory = Memory { state: genesis.state(), seen: BTreeSet::new() };
+        let memory = Memory {
+            state: genesis.state(),
+            seen: BTreeSet::new(),
+        };
         Arc::new(Mutex::new(Self {
             id: genesis.chain_id(),
             validators,
@@ -108,15 +129,26 @@ impl Chain {
 
     /// Makes a block of the present time.
     pub fn block(&mut self, entries: &[VerifiedEntry]) -> Result<u64, ExecuteError<Infallible>> {
-        let after = self.headers.last().map_or(self.genesis.time_ms, |last| last.header.time_ms) + 1;
+        let after = self
+            .headers
+            .last()
+            .map_or(self.genesis.time_ms, |last| last.header.time_ms)
+            + 1;
         self.block_at(clock::now_ms().max(after), entries)
     }
 
-    pub fn block_at(&mut self, time_ms: u64, entries: &[VerifiedEntry]) -> Result<u64, ExecuteError<Infallible>> {
+    pub fn block_at(
+        &mut self,
+        time_ms: u64,
+        entries: &[VerifiedEntry],
+    ) -> Result<u64, ExecuteError<Infallible>> {
         let height = self.headers.len() as u64 + 1;
-        let applied = state::apply(&self.memory, height, time_ms, entries).map_err(|(_, error)| error)?;
+        let applied =
+            state::apply(&self.memory, height, time_ms, entries).map_err(|(_, error)| error)?;
         self.memory.state.extend(applied.changes);
-        self.memory.seen.extend(entries.iter().map(VerifiedEntry::id));
+        self.memory
+            .seen
+            .extend(entries.iter().map(VerifiedEntry::id));
         self.append(height, time_ms, applied.leaves);
         Ok(height)
     }
@@ -136,7 +168,10 @@ impl Chain {
             height,
             time_ms,
             proposer: Address::of(&self.genesis.validators[0].key),
-            previous: self.headers.last().map_or(self.genesis.first_previous(), |last| last.header.hash()),
+            previous: self
+                .headers
+                .last()
+                .map_or(self.genesis.first_previous(), |last| last.header.hash()),
             log_size: self.frontier.size(),
             log_root: self.frontier.root(),
             state_root: root(&placed(&self.memory.state), 0),
@@ -175,38 +210,73 @@ impl Chain {
     }
 
     fn receipt(&self, id: &EntryId) -> Option<Receipt> {
-        let is = |leaf: &LogLeaf| Entry::parse(&leaf.entry).is_ok_and(|entry| entry.id(&self.id) == *id);
+        let is =
+            |leaf: &LogLeaf| Entry::parse(&leaf.entry).is_ok_and(|entry| entry.id(&self.id) == *id);
         let index = self.leaves.iter().position(is)? as u64;
         let certified = self.headers.last()?.clone();
         let Ok(path) = inclusion_proof(&self.nodes, index, certified.header.log_size);
-        Some(Receipt { certified, index, leaf: self.leaves[usize::try_from(index).expect("small")].clone(), path })
+        Some(Receipt {
+            certified,
+            index,
+            leaf: self.leaves[usize::try_from(index).expect("small")].clone(),
+            path,
+        })
     }
 
     // People and organisations of the tests.
 
     pub fn register(&mut self, seed: u8, roles: &[Role]) -> OrganisationId {
-        let (sign, seal) = (public_key(&key(seed)), tegata_consent::keys::Secret::new([seed; 32]).seal_key());
+        let (sign, seal) = (
+            public_key(&key(seed)),
+            tegata_consent::keys::Secret::new([seed; 32]).seal_key(),
+        );
         let organisation = Organisation {
-            name: Name { ja: format!("組織{seed}"), en: format!("Organisation {seed}") },
+            name: Name {
+                ja: format!("組織{seed}"),
+                en: format!("Organisation {seed}"),
+            },
             roles: roles.to_vec(),
             services: vec![],
             did: format!("did:web:org{seed}.example"),
             keys: vec![
-                OrganisationKey { key_use: KeyUse::Sign, public: sign.0.to_vec(), from_ms: 0, until_ms: None },
-                OrganisationKey { key_use: KeyUse::Seal, public: seal.0.to_vec(), from_ms: 0, until_ms: None },
+                OrganisationKey {
+                    key_use: KeyUse::Sign,
+                    public: sign.0.to_vec(),
+                    from_ms: 0,
+                    until_ms: None,
+                },
+                OrganisationKey {
+                    key_use: KeyUse::Seal,
+                    public: seal.0.to_vec(),
+                    from_ms: 0,
+                    until_ms: None,
+                },
             ],
             issues: if roles.contains(&Role::Issuer) {
-                vec![Issues { record_type: "vaccination".into(), from_ms: 0, until_ms: None }]
+                vec![Issues {
+                    record_type: "vaccination".into(),
+                    from_ms: 0,
+                    until_ms: None,
+                }]
             } else {
                 vec![]
             },
             asks: if roles.contains(&Role::Verifier) {
-                vec![Asks { purpose: "care".into(), categories: vec!["vaccination".into()], retention_max_days: 365 }]
+                vec![Asks {
+                    purpose: "care".into(),
+                    categories: vec!["vaccination".into()],
+                    retention_max_days: 365,
+                }]
             } else {
                 vec![]
             },
         };
-        let entry = Entry::sign(&key(9), &self.id, self.soon(), Body::OrganisationRegistered(organisation));
+        let entry = Entry::sign(
+            &key(9),
+            &self.id,
+            self.soon(),
+            Body::OrganisationRegistered(organisation),
+        );
         self.block(&[self.verified(entry)]).expect("registered");
         organisation_id(&sign)
     }
@@ -225,7 +295,8 @@ impl Chain {
             commitment: Hash([7; 32]),
             request: None,
         };
-        Entry::sign(&key(grant_seed), &self.id, self.soon(), Body::Grant(grant)).countersign(&key(host_seed), &self.id)
+        Entry::sign(&key(grant_seed), &self.id, self.soon(), Body::Grant(grant))
+            .countersign(&key(host_seed), &self.id)
     }
 
     pub fn access_entry(&self, grant: GrantId, recipient_seed: u8) -> Entry {
@@ -235,12 +306,26 @@ impl Chain {
             commitment: Hash(rand::random()),
             ephemeral: SealKey([3; 32]),
         };
-        Entry::sign(&key(recipient_seed), &self.id, self.soon(), Body::Access(access))
+        Entry::sign(
+            &key(recipient_seed),
+            &self.id,
+            self.soon(),
+            Body::Access(access),
+        )
     }
 
     pub fn revocation_entry(&self, grant_seed: u8, host_seed: u8) -> Entry {
-        let revocation = Revocation { grant: grant_id(grant_seed), sponsor: organisation_id(&public_key(&key(host_seed))) };
-        Entry::sign(&key(grant_seed), &self.id, self.soon(), Body::Revocation(revocation)).countersign(&key(host_seed), &self.id)
+        let revocation = Revocation {
+            grant: grant_id(grant_seed),
+            sponsor: organisation_id(&public_key(&key(host_seed))),
+        };
+        Entry::sign(
+            &key(grant_seed),
+            &self.id,
+            self.soon(),
+            Body::Revocation(revocation),
+        )
+        .countersign(&key(host_seed), &self.id)
     }
 }
 
@@ -252,18 +337,43 @@ pub fn certify(chain: &ChainId, header: Header, signers: &[SigningKey]) -> Certi
     let hash = header.hash();
     let sign = |key: &SigningKey| {
         let address = Address::of(&PublicKey(key.verifying_key().to_bytes()));
-        let message = vote_bytes(chain, VoteStep::Precommit, header.height, 0, Some(&hash), &address);
-        CommitSignature { address, signature: key.sign(&message).to_bytes().into() }
+        let message = vote_bytes(
+            chain,
+            VoteStep::Precommit,
+            header.height,
+            0,
+            Some(&hash),
+            &address,
+        );
+        CommitSignature {
+            address,
+            signature: key.sign(&message).to_bytes().into(),
+        }
     };
     let signatures = signers.iter().map(sign).collect();
-    CertifiedHeader { certificate: Certificate { height: header.height, round: 0, header: hash, signatures }, header }
+    CertifiedHeader {
+        certificate: Certificate {
+            height: header.height,
+            round: 0,
+            header: hash,
+            signatures,
+        },
+        header,
+    }
 }
 
 // The state tree, in the simplest way.
 
 fn placed(state: &Changes) -> Vec<([u8; 32], [u8; 32])> {
-    let leaves: BTreeMap<[u8; 32], [u8; 32]> =
-        state.iter().map(|(key, value)| (Sha256::digest(key.as_bytes()).into(), Sha256::digest(value).into())).collect();
+    let leaves: BTreeMap<[u8; 32], [u8; 32]> = state
+        .iter()
+        .map(|(key, value)| {
+            (
+                Sha256::digest(key.as_bytes()).into(),
+                Sha256::digest(value).into(),
+            )
+        })
+        .collect();
     leaves.into_iter().collect()
 }
 
@@ -272,7 +382,14 @@ fn bit(key: &[u8; 32], depth: usize) -> bool {
 }
 
 fn digest(tag: &[u8], left: &[u8; 32], right: &[u8; 32]) -> Hash {
-    Hash(Sha256::new().chain_update(tag).chain_update(left).chain_update(right).finalize().into())
+    Hash(
+        Sha256::new()
+            .chain_update(tag)
+            .chain_update(left)
+            .chain_update(right)
+            .finalize()
+            .into(),
+    )
 }
 
 fn root(leaves: &[([u8; 32], [u8; 32])], depth: usize) -> Hash {
@@ -280,8 +397,13 @@ fn root(leaves: &[([u8; 32], [u8; 32])], depth: usize) -> Hash {
         [] => EMPTY_ROOT,
         [(key, value)] => digest(b"JMT::LeafNode", key, value),
         _ => {
-            let (left, right) = leaves.split_at(leaves.partition_point(|(key, _)| !bit(key, depth)));
-            digest(b"JMT::IntrnalNode", &root(left, depth + 1).0, &root(right, depth + 1).0)
+            let (left, right) =
+                leaves.split_at(leaves.partition_point(|(key, _)| !bit(key, depth)));
+            digest(
+                b"JMT::IntrnalNode",
+                &root(left, depth + 1).0,
+                &root(right, depth + 1).0,
+            )
         }
     }
 }
@@ -291,12 +413,19 @@ fn prove(mut leaves: &[([u8; 32], [u8; 32])], key: &[u8; 32]) -> TreeProof {
     while leaves.len() > 1 {
         let depth = siblings.len();
         let (left, right) = leaves.split_at(leaves.partition_point(|(key, _)| !bit(key, depth)));
-        let (mine, other) = if bit(key, depth) { (right, left) } else { (left, right) };
+        let (mine, other) = if bit(key, depth) {
+            (right, left)
+        } else {
+            (left, right)
+        };
         siblings.push(root(other, depth + 1));
         leaves = mine;
     }
     siblings.reverse();
-    let leaf = leaves.first().map(|(key, value)| TreeLeaf { key_hash: Hash(*key), value_hash: Hash(*value) });
+    let leaf = leaves.first().map(|(key, value)| TreeLeaf {
+        key_hash: Hash(*key),
+        value_hash: Hash(*value),
+    });
     TreeProof { leaf, siblings }
 }
 
@@ -315,7 +444,13 @@ pub enum Manner {
     Behind,
 }
 
-const MANNERS: [Manner; 5] = [Manner::Honest, Manner::Silent, Manner::Broken, Manner::Forged, Manner::Behind];
+const MANNERS: [Manner; 5] = [
+    Manner::Honest,
+    Manner::Silent,
+    Manner::Broken,
+    Manner::Forged,
+    Manner::Behind,
+];
 
 #[derive(Clone)]
 pub struct Node {
@@ -326,9 +461,15 @@ pub struct Node {
 
 impl Node {
     pub async fn start(chain: &SharedChain) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let node = Self { chain: Arc::clone(chain), manner: Arc::default(), url };
+        let node = Self {
+            chain: Arc::clone(chain),
+            manner: Arc::default(),
+            url,
+        };
         let router = router(node.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         node
@@ -345,7 +486,11 @@ impl Node {
     /// The height this node shows.
     fn shown(&self, chain: &Chain) -> u64 {
         let newest = chain.headers.len() as u64;
-        if self.manner() == Manner::Behind { newest - 1 } else { newest }
+        if self.manner() == Manner::Behind {
+            newest - 1
+        } else {
+            newest
+        }
     }
 
     fn header(&self, chain: &Chain, height: u64) -> CertifiedHeader {
@@ -371,7 +516,10 @@ fn encoded<T: minicbor::Encode<()>>(value: &T) -> Response {
 }
 
 fn number(query: &HashMap<String, String>, name: &str, default: u64) -> u64 {
-    query.get(name).and_then(|text| text.parse().ok()).unwrap_or(default)
+    query
+        .get(name)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 type Questions = Query<HashMap<String, String>>;
@@ -386,24 +534,36 @@ fn router(node: Node) -> Router {
         .route("/v1/headers", get(headers))
         .route("/v1/log", get(log))
         .route("/v1/log/consistency", get(consistency))
-        .route("/v1/state/grants/{id}", get(|State(node): State<Node>, Path(id): Path<String>| async move {
-            node.proof(&StateKey::grant(&id.parse().expect("an id")))
-        }))
-        .route("/v1/state/organisations/{id}", get(|State(node): State<Node>, Path(id): Path<String>| async move {
-            node.proof(&StateKey::organisation(&id.parse().expect("an id")))
-        }))
+        .route(
+            "/v1/state/grants/{id}",
+            get(
+                |State(node): State<Node>, Path(id): Path<String>| async move {
+                    node.proof(&StateKey::grant(&id.parse().expect("an id")))
+                },
+            ),
+        )
+        .route(
+            "/v1/state/organisations/{id}",
+            get(
+                |State(node): State<Node>, Path(id): Path<String>| async move {
+                    node.proof(&StateKey::organisation(&id.parse().expect("an id")))
+                },
+            ),
+        )
         .route("/v1/grants/{id}/accesses", get(accesses))
         .with_state(node)
-        .layer(axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
-            let manner = manners.manner();
-            async move {
-                match manner {
-                    Manner::Silent => std::future::pending().await,
-                    Manner::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-                    _ => next.run(request).await,
+        .layer(axum::middleware::from_fn(
+            move |request: axum::extract::Request, next: axum::middleware::Next| {
+                let manner = manners.manner();
+                async move {
+                    match manner {
+                        Manner::Silent => std::future::pending().await,
+                        Manner::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+                        _ => next.run(request).await,
+                    }
                 }
-            }
-        }))
+            },
+        ))
 }
 
 async fn submit(State(node): State<Node>, body: Bytes) -> Response {
@@ -427,7 +587,12 @@ async fn submit(State(node): State<Node>, body: Bytes) -> Response {
 }
 
 async fn receipt(State(node): State<Node>, Path(id): Path<String>) -> Response {
-    match node.chain.lock().expect("not poisoned").receipt(&id.parse().expect("an id")) {
+    match node
+        .chain
+        .lock()
+        .expect("not poisoned")
+        .receipt(&id.parse().expect("an id"))
+    {
         Some(receipt) => encoded(&receipt),
         None => StatusCode::NOT_FOUND.into_response(),
     }
@@ -437,21 +602,37 @@ async fn newest(State(node): State<Node>, Query(query): Questions) -> Response {
     let after = number(&query, "after", 0);
     let mut height = node.chain.lock().expect("not poisoned").height.subscribe();
     let wait = Duration::from_millis(number(&query, "wait_ms", 0));
-    let arrived = tokio::time::timeout(wait, height.wait_for(|height| *height > after)).await.is_ok();
+    let arrived = tokio::time::timeout(wait, height.wait_for(|height| *height > after))
+        .await
+        .is_ok();
     let chain = node.chain.lock().expect("not poisoned");
     let shown = node.shown(&chain);
-    if !arrived || shown <= after { StatusCode::NO_CONTENT.into_response() } else { encoded(&node.header(&chain, shown)) }
+    if !arrived || shown <= after {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        encoded(&node.header(&chain, shown))
+    }
 }
 
 async fn header(State(node): State<Node>, Path(height): Path<u64>) -> Response {
     let chain = node.chain.lock().expect("not poisoned");
-    if height == 0 || height > node.shown(&chain) { StatusCode::NOT_FOUND.into_response() } else { encoded(&node.header(&chain, height)) }
+    if height == 0 || height > node.shown(&chain) {
+        StatusCode::NOT_FOUND.into_response()
+    } else {
+        encoded(&node.header(&chain, height))
+    }
 }
 
 async fn headers(State(node): State<Node>, Query(query): Questions) -> Response {
     let chain = node.chain.lock().expect("not poisoned");
-    let (from, limit) = (number(&query, "from", 1).max(1), number(&query, "limit", 3).min(3));
-    let found: Vec<_> = (from..=node.shown(&chain)).take(usize::try_from(limit).expect("small")).map(|height| node.header(&chain, height)).collect();
+    let (from, limit) = (
+        number(&query, "from", 1).max(1),
+        number(&query, "limit", 3).min(3),
+    );
+    let found: Vec<_> = (from..=node.shown(&chain))
+        .take(usize::try_from(limit).expect("small"))
+        .map(|height| node.header(&chain, height))
+        .collect();
     encoded(&found)
 }
 
@@ -464,17 +645,34 @@ async fn log(State(node): State<Node>, Query(query): Questions) -> Response {
 
 async fn consistency(State(node): State<Node>, Query(query): Questions) -> Response {
     let chain = node.chain.lock().expect("not poisoned");
-    let Ok(path) = consistency_proof(&chain.nodes, number(&query, "from", 1), number(&query, "to", 1));
+    let Ok(path) = consistency_proof(
+        &chain.nodes,
+        number(&query, "from", 1),
+        number(&query, "to", 1),
+    );
     encoded(&path)
 }
 
-async fn accesses(State(node): State<Node>, Path(id): Path<String>, Query(query): Questions) -> Response {
+async fn accesses(
+    State(node): State<Node>,
+    Path(id): Path<String>,
+    Query(query): Questions,
+) -> Response {
     let grant: GrantId = id.parse().expect("an id");
     let under = |leaf: &&LogLeaf| {
-        Entry::parse(&leaf.entry).is_ok_and(|entry| matches!(entry.body(), Body::Access(access) if access.grant == grant))
+        Entry::parse(&leaf.entry).is_ok_and(
+            |entry| matches!(entry.body(), Body::Access(access) if access.grant == grant),
+        )
     };
     let from = usize::try_from(number(&query, "from", 0)).expect("small");
     let chain = node.chain.lock().expect("not poisoned");
-    let found: Vec<LogLeaf> = chain.leaves.iter().filter(under).skip(from).take(2).cloned().collect();
+    let found: Vec<LogLeaf> = chain
+        .leaves
+        .iter()
+        .filter(under)
+        .skip(from)
+        .take(2)
+        .cloned()
+        .collect();
     encoded(&found)
 }
