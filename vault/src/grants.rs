@@ -22,7 +22,7 @@ const TICKET_LIMIT: usize = 64 * 1024;
 /// Between two looks at what is not final yet.
 const PENDING_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause while the ledger does not answer.
-const PENDING_PAUSE_MAX: Duration = Duration::from_secs(60);
+const PENDING_PAUSE_MAX: Duration = Duration::from_secs(20);
 
 /// Why a grant or revocation is not carried.
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,8 @@ use tegata_service::ledger::{Ledger, LedgerError};
 
 /// An encoded receipt, and what it proves.
 pub(crate) type Proof = (Vec<u8>, VerifiedReceipt);
+/// An encoded consent proof, and what it proves.
+pub(crate) type ConsentProof = (Vec<u8>, Proven<GrantState>);
 
 /// The ledger, seen through certified headers only. Every answer is proven in a header at least as new as the one that
 /// [`Self::newest`] gave before the call.
@@ -27,10 +29,7 @@ pub(crate) trait ConsentLedger: Send + Sync + 'static {
     /// The receipt of an entry, if it is in the log.
     fn receipt<'a>(&'a self, id: &'a EntryId) -> BoxFuture<'a, Result<Option<Proof>, LedgerError>>;
     /// The consent proof of a grant, encoded and read.
-    fn grant<'a>(
-        &'a self,
-        id: &'a GrantId,
-    ) -> BoxFuture<'a, Result<(Vec<u8>, Proven<GrantState>), LedgerError>>;
+    fn grant<'a>(&'a self, id: &'a GrantId) -> BoxFuture<'a, Result<ConsentProof, LedgerError>>;
     /// An organisation as registered.
     fn organisation<'a>(
         &'a self,
@@ -56,10 +55,7 @@ impl ConsentLedger for Ledger {
     fn receipt<'a>(&'a self, id: &'a EntryId) -> BoxFuture<'a, Result<Option<Proof>, LedgerError>> {
         Box::pin(self.receipt(id))
     }
-    fn grant<'a>(
-        &'a self,
-        id: &'a GrantId,
-    ) -> BoxFuture<'a, Result<(Vec<u8>, Proven<GrantState>), LedgerError>> {
+    fn grant<'a>(&'a self, id: &'a GrantId) -> BoxFuture<'a, Result<ConsentProof, LedgerError>> {
         Box::pin(self.grant(id))
     }
     fn organisation<'a>(

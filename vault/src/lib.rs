@@ -19,7 +19,8 @@
 //! Architecture invariant: a drawer's receipts form one chain. The host signs no two receipts with the same sequence, and
 //! drops no record; there is no call that deletes one.
 //!
-//! Architecture invariant: no log line and no metric names a vault, drawer, record, grant or person.
+//! Architecture invariant: no log line and no metric names a vault, drawer, record, grant or person. The one exception is the
+//! key of a damaged row, which the operator needs.
 
 mod config;
 mod deposits;

@@ -21,7 +21,9 @@ use tegata_service::ledger::LedgerError;
 use tegata_service::signature::{Signer, send_signed};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_secs(20);
+/// While the ledger does not answer. That is no recipient's doing, so the pause does not grow.
+const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 /// The longest sleep without a bell.
 const IDLE: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -134,10 +136,12 @@ impl Carrier {
     }
 
     fn pause(&mut self, recipient: OrganisationId, error: &NotTaken) {
-        let length = self
-            .pauses
-            .get(&recipient)
-            .map_or(FIRST_PAUSE, |pause| (pause.length * 2).min(PAUSE_MAX));
+        let before = self.pauses.get(&recipient).map(|pause| pause.length);
+        let length = match (error, before) {
+            (NotTaken::Ledger(_), _) => LEDGER_PAUSE,
+            (_, None) => FIRST_PAUSE,
+            (_, Some(before)) => (before * 2).min(PAUSE_MAX),
+        };
         tracing::warn!(%recipient, %error, pause_ms = length.as_secs_f64() * 1000.0, "an inbox does not take what waits for it");
         metrics::counter!("tegata_vault_deliveries_total", "outcome" => "failed").increment(1);
         self.pauses.insert(

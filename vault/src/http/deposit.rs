@@ -76,14 +76,18 @@ async fn receive(
             Ok::<_, Failed>(deposits::read(sealed, &drawer, &host.chain, &host.limits)?)
         })
         .await?;
-    host.ledger.newest()?;
+    let newest = host.ledger.newest()?;
     let depositor = host
         .ledger
         .organisation(&read.verified.deposit.depositor)
-        .await?
-        .value;
+        .await?;
+    // A clock here that lags behind the validators' must not bring back what ended.
+    let least_ms = newest
+        .header()
+        .time_ms
+        .max(depositor.header.header().time_ms);
     let appended = host
-        .block(move |host| accept(host, &read, depositor.as_ref()))
+        .block(move |host| accept(host, &read, depositor.value.as_ref(), least_ms))
         .await?;
     match appended {
         Appended::New(receipt) => {
@@ -101,6 +105,7 @@ fn accept(
     host: &Host,
     read: &deposits::ReadDeposit,
     depositor: Option<&OrganisationState>,
+    least_ms: u64,
 ) -> Result<Appended, Failed> {
     let deposit = &read.verified.deposit;
     if let Some(kept) = host.store.kept(&deposit.drawer, &deposit.record)? {
@@ -114,7 +119,7 @@ fn accept(
         .store
         .drawer(&deposit.drawer)?
         .ok_or(DepositRefused::NoDrawer(deposit.drawer))?;
-    let now_ms = host.now_ms();
+    let now_ms = host.now_ms().max(least_ms);
     let around = Surroundings {
         chain: &host.chain,
         host: &host.id,

@@ -4,6 +4,7 @@ use super::fetch::drawer;
 use super::{World, key, organisation};
 use crate::fsck::fsck;
 use crate::grants::{finish_all, grant};
+use crate::ledger::ConsentLedger;
 use axum::http::Method;
 use tegata_consent::cbor;
 use tegata_consent::cose::Signed;
@@ -12,7 +13,6 @@ use tegata_consent::ids::{DrawerId, Salt};
 use tegata_consent::order::{GrantSubmission, Order};
 use tegata_consent::proof::Receipt;
 use tegata_consent::scope::Scope;
-use crate::ledger::ConsentLedger;
 
 fn one() -> Scope {
     Scope::of_drawers(vec![drawer(1)])
@@ -22,7 +22,9 @@ fn one() -> Scope {
 async fn listed(world: &World) -> Vec<String> {
     let answer = world.owner(Method::GET, "/grants", vec![]).await;
     let json: Vec<serde_json::Value> = serde_json::from_slice(&answer.body).unwrap();
-    json.iter().map(|grant| grant["grant"].as_str().unwrap().to_owned()).collect()
+    json.iter()
+        .map(|grant| grant["grant"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -32,12 +34,27 @@ async fn a_grant_is_final_before_its_order_counts() {
     let answer = world.submit(&submission).await;
     assert_eq!(answer.status, 201);
     let receipt = Receipt::parse(&answer.body).unwrap();
-    let entry = Entry::parse(&receipt.leaf.entry).unwrap().verify(&world.chain).unwrap();
-    assert_eq!(entry.entry().countersigners(), [tegata_consent::cose::public_key(&key("host"))]);
+    let entry = Entry::parse(&receipt.leaf.entry)
+        .unwrap()
+        .verify(&world.chain)
+        .unwrap();
+    assert_eq!(
+        entry.entry().countersigners(),
+        [tegata_consent::cose::public_key(&key("host"))]
+    );
     let again = world.submit(&submission).await;
     assert_eq!((again.status, again.body), (200, answer.body));
     assert_eq!(listed(&world).await, [world.grant_id(1).to_string()]);
-    assert_eq!(world.host.store.order(&world.grant_id(1)).unwrap().unwrap().scope, one());
+    assert_eq!(
+        world
+            .host
+            .store
+            .order(&world.grant_id(1))
+            .unwrap()
+            .unwrap()
+            .scope,
+        one()
+    );
     assert!(fsck(&world.folder).unwrap().is_sound());
 }
 
@@ -50,8 +67,18 @@ fn with(world: &World, alter: impl FnOnce(&mut Grant)) -> GrantSubmission {
 }
 
 const REFUSED: &[(&str, Alter, u16, &str)] = &[
-    ("another sponsor", |w| with(w, |g| g.sponsor = organisation("lab")), 422, "entry-sponsor"),
-    ("another commitment than the order's", |w| with(w, |g| g.commitment = one().commitment(&Salt([5; 32]))), 422, "order"),
+    (
+        "another sponsor",
+        |w| with(w, |g| g.sponsor = organisation("lab")),
+        422,
+        "entry-sponsor",
+    ),
+    (
+        "another commitment than the order's",
+        |w| with(w, |g| g.commitment = one().commitment(&Salt([5; 32]))),
+        422,
+        "order",
+    ),
     (
         "another vault's drawer",
         |w| {
@@ -61,13 +88,23 @@ const REFUSED: &[(&str, Alter, u16, &str)] = &[
         403,
         "order-drawer",
     ),
-    ("a category that the grant does not name", |w| with(w, |g| g.categories = vec!["laboratory".into()]), 422, "order-category"),
+    (
+        "a category that the grant does not name",
+        |w| with(w, |g| g.categories = vec!["laboratory".into()]),
+        422,
+        "order-category",
+    ),
     (
         "countersigned already",
         |w| {
             let good = with(w, |_| {});
-            let entry = Entry::parse(&good.entry).unwrap().countersign(&key("lab"), &w.chain);
-            GrantSubmission { entry: entry.to_bytes().into(), ..good }
+            let entry = Entry::parse(&good.entry)
+                .unwrap()
+                .countersign(&key("lab"), &w.chain);
+            GrantSubmission {
+                entry: entry.to_bytes().into(),
+                ..good
+            }
         },
         422,
         "entry-countersigned",
@@ -82,13 +119,37 @@ const REFUSED: &[(&str, Alter, u16, &str)] = &[
         422,
         "entry",
     ),
-    ("a revocation", |w| GrantSubmission { entry: w.revocation(1).into(), ..with(w, |_| {}) }, 422, "entry-kind"),
-    ("no ticket", |w| GrantSubmission { ticket: vec![1].into(), ..with(w, |_| {}) }, 422, "ticket"),
+    (
+        "a revocation",
+        |w| GrantSubmission {
+            entry: w.revocation(1).into(),
+            ..with(w, |_| {})
+        },
+        422,
+        "entry-kind",
+    ),
+    (
+        "no ticket",
+        |w| GrantSubmission {
+            ticket: vec![1].into(),
+            ..with(w, |_| {})
+        },
+        422,
+        "ticket",
+    ),
     (
         "an order by another key",
         |w| {
-            let order = Order { grant: w.grant_id(1), host: organisation("host"), salt: Salt([4; 32]), scope: one() };
-            GrantSubmission { order: order.sign(&key("thief"), &w.chain).to_bytes().into(), ..with(w, |_| {}) }
+            let order = Order {
+                grant: w.grant_id(1),
+                host: organisation("host"),
+                salt: Salt([4; 32]),
+                scope: one(),
+            };
+            GrantSubmission {
+                order: order.sign(&key("thief"), &w.chain).to_bytes().into(),
+                ..with(w, |_| {})
+            }
         },
         422,
         "order",
@@ -96,15 +157,38 @@ const REFUSED: &[(&str, Alter, u16, &str)] = &[
     (
         "an order for another host",
         |w| {
-            let order = Order { grant: w.grant_id(1), host: organisation("lab"), salt: Salt([4; 32]), scope: one() };
-            GrantSubmission { order: order.sign(&w.grant_key(1), &w.chain).to_bytes().into(), ..with(w, |_| {}) }
+            let order = Order {
+                grant: w.grant_id(1),
+                host: organisation("lab"),
+                salt: Salt([4; 32]),
+                scope: one(),
+            };
+            GrantSubmission {
+                order: order.sign(&w.grant_key(1), &w.chain).to_bytes().into(),
+                ..with(w, |_| {})
+            }
         },
         422,
         "order",
     ),
-    ("a purpose that the recipient is not accredited for", |w| with(w, |g| g.purpose = "payout".into()), 409, "inadmissible"),
-    ("an end before its start", |w| with(w, |g| g.until_ms = g.from_ms), 409, "inadmissible"),
-    ("the host itself as recipient", |w| with(w, |g| g.recipient = organisation("host")), 409, "inadmissible"),
+    (
+        "a purpose that the recipient is not accredited for",
+        |w| with(w, |g| g.purpose = "payout".into()),
+        409,
+        "inadmissible",
+    ),
+    (
+        "an end before its start",
+        |w| with(w, |g| g.until_ms = g.from_ms),
+        409,
+        "inadmissible",
+    ),
+    (
+        "the host itself as recipient",
+        |w| with(w, |g| g.recipient = organisation("host")),
+        409,
+        "inadmissible",
+    ),
 ];
 
 #[tokio::test]
@@ -112,9 +196,21 @@ async fn every_other_grant_is_refused_and_nothing_of_it_stays() {
     for (name, alter, status, code) in REFUSED {
         let world = World::new().opened().await;
         let answer = world.submit(&alter(&world)).await;
-        assert_eq!(answer.what(), (*status, (*code).to_owned()), "{name}: {}", String::from_utf8_lossy(&answer.body));
-        assert!(listed(&world).await.is_empty() && world.host.store.pending().unwrap().is_empty(), "{name}");
-        assert_eq!(world.host.store.next_recipient(None).unwrap(), None, "{name}: nothing is carried");
+        assert_eq!(
+            answer.what(),
+            (*status, (*code).to_owned()),
+            "{name}: {}",
+            String::from_utf8_lossy(&answer.body)
+        );
+        assert!(
+            listed(&world).await.is_empty() && world.host.store.pending().unwrap().is_empty(),
+            "{name}"
+        );
+        assert_eq!(
+            world.host.store.next_recipient(None).unwrap(),
+            None,
+            "{name}: nothing is carried"
+        );
         world.grant(1, &one()).await;
     }
 }
@@ -124,7 +220,10 @@ async fn a_grants_key_is_used_once_and_for_one_vault() {
     let world = World::new().opened().await;
     world.grant(1, &one()).await;
     let other = with(&world, |grant| grant.retention_days = 1);
-    assert_eq!(world.submit(&other).await.what(), (409, "grant-exists".into()));
+    assert_eq!(
+        world.submit(&other).await.what(),
+        (409, "grant-exists".into())
+    );
     // Another vault's owner cannot take the grant over, and its drawers are not open to it.
     let submission = with(&world, |_| {});
     let thief = tegata_consent::ids::VaultId(tegata_consent::cose::public_key(&key("thief")).0);
@@ -137,7 +236,10 @@ async fn an_answer_that_is_lost_is_found_by_sending_again() {
     let world = World::new().opened().await;
     let submission = with(&world, |_| {});
     world.ledger.swallow(1);
-    assert_eq!(world.submit(&submission).await.what(), (503, "not-final".into()));
+    assert_eq!(
+        world.submit(&submission).await.what(),
+        (503, "not-final".into())
+    );
     assert!(listed(&world).await.is_empty());
     let again = world.submit(&submission).await;
     assert_eq!(again.status, 201);
@@ -149,21 +251,38 @@ async fn what_a_crash_left_unfinished_is_finished_after_a_restart() {
     let mut world = World::new().opened().await;
     // Noted, and the ledger never heard of it.
     world.ledger.silence(true);
-    assert_eq!(world.submit(&world.submission(1, world.grant_body(&one()), &one())).await.status, 503);
+    assert_eq!(
+        world
+            .submit(&world.submission(1, world.grant_body(&one()), &one()))
+            .await
+            .status,
+        503
+    );
     // Final on the ledger, and the host does not know.
     world.ledger.silence(false);
     world.ledger.swallow(1);
-    assert_eq!(world.submit(&world.submission(2, world.grant_body(&one()), &one())).await.status, 503);
+    assert_eq!(
+        world
+            .submit(&world.submission(2, world.grant_body(&one()), &one()))
+            .await
+            .status,
+        503
+    );
     // Noted, and too late by the time the ledger hears of it.
     world.ledger.silence(true);
     let mut late = world.submission(3, world.grant_body(&one()), &one());
     let body = Body::Grant(world.grant_body(&one()));
-    late.entry = Entry::sign(&world.grant_key(3), &world.chain, world.now_ms() + 1, body).to_bytes().into();
+    late.entry = Entry::sign(&world.grant_key(3), &world.chain, world.now_ms() + 1, body)
+        .to_bytes()
+        .into();
     assert_eq!(world.submit(&late).await.status, 503);
     assert_eq!(world.host.store.pending().unwrap().len(), 3);
 
     world.restart();
-    assert!(finish_all(&world.host).await.is_err(), "the ledger is still silent");
+    assert!(
+        finish_all(&world.host).await.is_err(),
+        "the ledger is still silent"
+    );
     assert_eq!(world.host.store.pending().unwrap().len(), 3);
     world.ledger.silence(false);
     world.pass(1_000);
@@ -172,10 +291,30 @@ async fn what_a_crash_left_unfinished_is_finished_after_a_restart() {
     let mut expected = [world.grant_id(1), world.grant_id(2)].map(|grant| grant.to_string());
     expected.sort();
     assert_eq!(listed(&world).await, expected);
-    assert!(world.host.store.submission(&world.grant_id(3)).unwrap().is_none(), "dropped");
-    assert_eq!(world.host.store.messages(&organisation("clinic"), 100).unwrap().len(), 2, "a ticket each");
+    assert!(
+        world
+            .host
+            .store
+            .submission(&world.grant_id(3))
+            .unwrap()
+            .is_none(),
+        "dropped"
+    );
+    assert_eq!(
+        world
+            .host
+            .store
+            .messages(&organisation("clinic"), 100)
+            .unwrap()
+            .len(),
+        2,
+        "a ticket each"
+    );
     let report = fsck(&world.folder).unwrap();
-    assert_eq!((report.faults, report.orders, report.outbox), (vec![], 2, 2));
+    assert_eq!(
+        (report.faults, report.orders, report.outbox),
+        (vec![], 2, 2)
+    );
 }
 
 #[tokio::test]
@@ -190,24 +329,73 @@ async fn a_revocation_is_carried_once_and_can_be_asked_for_again() {
     let (_, proven) = world.ledger.grant(&grant).await.unwrap();
     assert!(proven.value.unwrap().revoked_ms.is_some());
     world.put(1, 1, b"sealed").await;
-    let pings = world.host.store.messages(&organisation("clinic"), 100).unwrap();
-    assert!(pings.iter().all(|message| message.kind == crate::rows::MessageKind::Ticket), "no ping under a revoked grant");
+    let pings = world
+        .host
+        .store
+        .messages(&organisation("clinic"), 100)
+        .unwrap();
+    assert!(
+        pings
+            .iter()
+            .all(|message| message.kind == crate::rows::MessageKind::Ticket),
+        "no ping under a revoked grant"
+    );
 }
 
 #[tokio::test]
 async fn other_revocations_are_refused() {
     let world = World::new().opened().await;
     let grant = world.grant(1, &one()).await;
-    assert_eq!(world.owner(Method::POST, "/revocations", vec![1, 2]).await.what(), (422, "entry".into()));
-    assert_eq!(world.revoke(2).await.what(), (409, "inadmissible".into()), "no such grant");
+    assert_eq!(
+        world
+            .owner(Method::POST, "/revocations", vec![1, 2])
+            .await
+            .what(),
+        (422, "entry".into())
+    );
+    assert_eq!(
+        world.revoke(2).await.what(),
+        (409, "inadmissible".into()),
+        "no such grant"
+    );
     let submission = cbor::encode(&with(&world, |_| {}));
-    assert_eq!(world.owner(Method::POST, "/revocations", submission).await.what(), (422, "entry".into()));
-    let thief = Body::Revocation(tegata_consent::entry::Revocation { grant, sponsor: organisation("host") });
+    assert_eq!(
+        world
+            .owner(Method::POST, "/revocations", submission)
+            .await
+            .what(),
+        (422, "entry".into())
+    );
+    let thief = Body::Revocation(tegata_consent::entry::Revocation {
+        grant,
+        sponsor: organisation("host"),
+    });
     let thief = Entry::sign(&key("thief"), &world.chain, world.now_ms() + 60_000, thief).to_bytes();
-    assert_eq!(world.owner(Method::POST, "/revocations", thief).await.what(), (422, "entry".into()));
-    let other = Body::Revocation(tegata_consent::entry::Revocation { grant, sponsor: organisation("lab") });
-    let other = Entry::sign(&world.grant_key(1), &world.chain, world.now_ms() + 60_000, other).to_bytes();
-    assert_eq!(world.owner(Method::POST, "/revocations", other).await.what(), (422, "entry-sponsor".into()));
+    assert_eq!(
+        world
+            .owner(Method::POST, "/revocations", thief)
+            .await
+            .what(),
+        (422, "entry".into())
+    );
+    let other = Body::Revocation(tegata_consent::entry::Revocation {
+        grant,
+        sponsor: organisation("lab"),
+    });
+    let other = Entry::sign(
+        &world.grant_key(1),
+        &world.chain,
+        world.now_ms() + 60_000,
+        other,
+    )
+    .to_bytes();
+    assert_eq!(
+        world
+            .owner(Method::POST, "/revocations", other)
+            .await
+            .what(),
+        (422, "entry-sponsor".into())
+    );
     assert!(world.host.store.pending().unwrap().is_empty());
     assert_eq!(world.revoke(1).await.status, 201);
 }

@@ -2,7 +2,7 @@
 //! it has not is consensus: it has one validator, and makes a block when it is told to.
 
 use super::key;
-use crate::ledger::{ConsentLedger, Proof};
+use crate::ledger::{ConsentLedger, ConsentProof, Proof};
 use futures::future::{BoxFuture, ready};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,13 +14,16 @@ use tegata_consent::cose::public_key;
 use tegata_consent::entry::{Body, Entry, VerifiedEntry};
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::{
-    Certificate, CertifiedHeader, CommitSignature, FinalHeader, HEADER_VERSION, Header, Validator, VoteStep, vote_bytes,
+    Certificate, CertifiedHeader, CommitSignature, FinalHeader, HEADER_VERSION, Header, Validator,
+    VoteStep, vote_bytes,
 };
 use tegata_consent::ids::{Address, ChainId, EntryId, GrantId, Hash, Nonce, OrganisationId};
 use tegata_consent::log::{Frontier, LogLeaf, Nodes, inclusion_proof};
 use tegata_consent::organisation::OrganisationState;
 use tegata_consent::proof::{Proven, Receipt, StateProof};
-use tegata_consent::state::{Changes, ExecuteError, GrantState, Parameters, StateKey, StateReader, apply};
+use tegata_consent::state::{
+    Changes, ExecuteError, Parameters, StateKey, StateReader, apply,
+};
 use tegata_consent::tree::{EMPTY_ROOT, TreeLeaf, TreeProof};
 use tegata_service::ledger::{LedgerError, STALE_MS};
 
@@ -66,9 +69,14 @@ impl TestLedger {
             name: "test".into(),
             time_ms: now_ms.load(Ordering::SeqCst) - 60_000,
             nonce: Nonce([1; 16]),
-            validators: vec![Validator { key: public_key(&key("validator")), power: 1 }],
+            validators: vec![Validator {
+                key: public_key(&key("validator")),
+                power: 1,
+            }],
             operators: vec![public_key(&key("operator"))],
-            parameters: Parameters { sponsor_entries_per_hour: 50 },
+            parameters: Parameters {
+                sponsor_entries_per_hour: 50,
+            },
         };
         let inner = Inner {
             state: genesis.state(),
@@ -80,7 +88,11 @@ impl TestLedger {
             swallow: 0,
             silent: false,
         };
-        Self { genesis, now_ms, inner: Mutex::new(inner) }
+        Self {
+            genesis,
+            now_ms,
+            inner: Mutex::new(inner),
+        }
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
@@ -99,7 +111,12 @@ impl TestLedger {
 
     /// An operator's entry.
     pub(crate) fn registry(&self, body: Body) {
-        let entry = Entry::sign(&key("operator"), &self.chain(), self.now_ms() + 60_000, body);
+        let entry = Entry::sign(
+            &key("operator"),
+            &self.chain(),
+            self.now_ms() + 60_000,
+            body,
+        );
         self.block(&[entry.verify(&self.chain()).unwrap()]).unwrap();
     }
 
@@ -116,14 +133,18 @@ impl TestLedger {
         let (chain, validators) = (self.chain(), self.genesis.validator_set());
         let before = inner.newest.clone();
         let height = before.as_ref().map_or(0, |header| header.header().height) + 1;
-        let least_ms = before.as_ref().map_or(0, |header| header.header().time_ms + 1);
+        let least_ms = before
+            .as_ref()
+            .map_or(0, |header| header.header().time_ms + 1);
         let time_ms = self.now_ms().max(least_ms);
-        let applied = apply(&*inner, height, time_ms, entries).map_err(|(_, error)| match error {
-            ExecuteError::Inadmissible(error) => {
-                LedgerError::Inadmissible { code: error.code().into(), detail: error.to_string() }
-            }
-            other => panic!("{other}"),
-        })?;
+        let applied =
+            apply(&*inner, height, time_ms, entries).map_err(|(_, error)| match error {
+                ExecuteError::Inadmissible(error) => LedgerError::Inadmissible {
+                    code: error.code().into(),
+                    detail: error.to_string(),
+                },
+                other => panic!("{other}"),
+            })?;
         inner.state.extend(applied.changes);
         for (entry, leaf) in entries.iter().zip(applied.leaves) {
             for node in inner.frontier.append(leaf.hash()) {
@@ -146,16 +167,39 @@ impl TestLedger {
             next_validators: validators.hash(),
         };
         let (hash, address) = (header.hash(), Address::of(&public_key(&key("validator"))));
-        let vote = vote_bytes(&chain, VoteStep::Precommit, height, 0, Some(&hash), &address);
-        let signature = ed25519_dalek::Signer::sign(&key("validator"), &vote).to_bytes().into();
+        let vote = vote_bytes(
+            &chain,
+            VoteStep::Precommit,
+            height,
+            0,
+            Some(&hash),
+            &address,
+        );
+        let signature = ed25519_dalek::Signer::sign(&key("validator"), &vote)
+            .to_bytes()
+            .into();
         let signatures = vec![CommitSignature { address, signature }];
-        let certified = CertifiedHeader { header, certificate: Certificate { height, round: 0, header: hash, signatures } };
+        let certified = CertifiedHeader {
+            header,
+            certificate: Certificate {
+                height,
+                round: 0,
+                header: hash,
+                signatures,
+            },
+        };
         inner.newest = Some(certified.verify(&chain, &validators).unwrap());
         Ok(())
     }
 
     fn answers(&self) -> Result<(), LedgerError> {
-        if self.inner.lock().unwrap().silent { Err(LedgerError::Unreachable { detail: "silent".into() }) } else { Ok(()) }
+        if self.inner.lock().unwrap().silent {
+            Err(LedgerError::Unreachable {
+                detail: "silent".into(),
+            })
+        } else {
+            Ok(())
+        }
     }
 
     fn find(&self, id: &EntryId) -> Option<Proof> {
@@ -163,19 +207,37 @@ impl TestLedger {
         let index = inner.leaves.iter().position(|(entry, _)| entry == id)?;
         let Ok(path) = inclusion_proof(&*inner, index as u64, inner.frontier.size());
         let certified = inner.newest.as_ref()?.certified().clone();
-        let receipt = Receipt { certified, index: index as u64, leaf: inner.leaves[index].1.clone(), path };
+        let receipt = Receipt {
+            certified,
+            index: index as u64,
+            leaf: inner.leaves[index].1.clone(),
+            path,
+        };
         let bytes = cbor::encode(&receipt);
-        Some((bytes, receipt.verify(&self.chain(), &self.genesis.validator_set()).unwrap()))
+        Some((
+            bytes,
+            receipt
+                .verify(&self.chain(), &self.genesis.validator_set())
+                .unwrap(),
+        ))
     }
 
     fn proof(&self, key: &StateKey) -> StateProof {
         let inner = self.inner.lock().unwrap();
         let place: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-        let mut proof = TreeProof { leaf: None, siblings: Vec::new() };
+        let mut proof = TreeProof {
+            leaf: None,
+            siblings: Vec::new(),
+        };
         prove(&places(&inner.state), &place, 0, &mut proof);
         let value = inner.state.get(key).map(|value| value.clone().into());
         let certified = inner.newest.as_ref().unwrap().certified().clone();
-        StateProof { certified, key: key.as_bytes().to_vec().into(), value, proof }
+        StateProof {
+            certified,
+            key: key.as_bytes().to_vec().into(),
+            value,
+            proof,
+        }
     }
 }
 
@@ -186,13 +248,21 @@ impl ConsentLedger for TestLedger {
     fn newest(&self) -> Result<FinalHeader, LedgerError> {
         let newest = self.inner.lock().unwrap().newest.clone().unwrap();
         let age_ms = self.now_ms().saturating_sub(newest.header().time_ms);
-        if age_ms < STALE_MS { Ok(newest) } else { Err(LedgerError::Stale { age_ms }) }
+        if age_ms < STALE_MS {
+            Ok(newest)
+        } else {
+            Err(LedgerError::Stale { age_ms })
+        }
     }
     fn submit<'a>(&'a self, entry: &'a [u8]) -> BoxFuture<'a, Result<Proof, LedgerError>> {
         let submit = || {
             self.answers()?;
-            let malformed = |error: tegata_consent::entry::EntryError| LedgerError::Malformed { detail: error.to_string() };
-            let verified = Entry::parse(entry).and_then(|entry| entry.verify(&self.chain())).map_err(malformed)?;
+            let malformed = |error: tegata_consent::entry::EntryError| LedgerError::Malformed {
+                detail: error.to_string(),
+            };
+            let verified = Entry::parse(entry)
+                .and_then(|entry| entry.verify(&self.chain()))
+                .map_err(malformed)?;
             let id = verified.id();
             if let Some(found) = self.find(&id) {
                 return Ok(found);
@@ -211,28 +281,49 @@ impl ConsentLedger for TestLedger {
     fn receipt<'a>(&'a self, id: &'a EntryId) -> BoxFuture<'a, Result<Option<Proof>, LedgerError>> {
         Box::pin(ready(self.answers().map(|()| self.find(id))))
     }
-    fn grant<'a>(&'a self, id: &'a GrantId) -> BoxFuture<'a, Result<(Vec<u8>, Proven<GrantState>), LedgerError>> {
+    fn grant<'a>(&'a self, id: &'a GrantId) -> BoxFuture<'a, Result<ConsentProof, LedgerError>> {
         let ask = || {
             self.answers()?;
             self.newest()?;
             let proof = self.proof(&StateKey::grant(id));
             let bytes = cbor::encode(&proof);
-            Ok((bytes, proof.verify_grant(&self.chain(), &self.genesis.validator_set(), id).unwrap()))
+            Ok((
+                bytes,
+                proof
+                    .verify_grant(&self.chain(), &self.genesis.validator_set(), id)
+                    .unwrap(),
+            ))
         };
         Box::pin(ready(ask()))
     }
-    fn organisation<'a>(&'a self, id: &'a OrganisationId) -> BoxFuture<'a, Result<Proven<OrganisationState>, LedgerError>> {
+    fn organisation<'a>(
+        &'a self,
+        id: &'a OrganisationId,
+    ) -> BoxFuture<'a, Result<Proven<OrganisationState>, LedgerError>> {
         let ask = || {
             self.answers()?;
             self.newest()?;
             let proof = self.proof(&StateKey::organisation(id));
-            Ok(proof.verify_organisation(&self.chain(), &self.genesis.validator_set(), id).unwrap())
+            Ok(proof
+                .verify_organisation(&self.chain(), &self.genesis.validator_set(), id)
+                .unwrap())
         };
         Box::pin(ready(ask()))
     }
-    fn accesses<'a>(&'a self, grant: &'a GrantId) -> BoxFuture<'a, Result<Vec<LogLeaf>, LedgerError>> {
+    fn accesses<'a>(
+        &'a self,
+        grant: &'a GrantId,
+    ) -> BoxFuture<'a, Result<Vec<LogLeaf>, LedgerError>> {
         let under = |leaf: &LogLeaf| matches!(Entry::parse(&leaf.entry).unwrap().body(), Body::Access(access) if access.grant == *grant);
-        let leaves = self.inner.lock().unwrap().leaves.iter().map(|(_, leaf)| leaf.clone()).filter(under).collect();
+        let leaves = self
+            .inner
+            .lock()
+            .unwrap()
+            .leaves
+            .iter()
+            .map(|(_, leaf)| leaf.clone())
+            .filter(under)
+            .collect();
         Box::pin(ready(Ok(leaves)))
     }
 }
@@ -242,12 +333,24 @@ impl ConsentLedger for TestLedger {
 type Places = BTreeMap<[u8; 32], [u8; 32]>;
 
 fn places(state: &Changes) -> Places {
-    state.iter().map(|(key, value)| (Sha256::digest(key.as_bytes()).into(), Sha256::digest(value).into())).collect()
+    state
+        .iter()
+        .map(|(key, value)| {
+            (
+                Sha256::digest(key.as_bytes()).into(),
+                Sha256::digest(value).into(),
+            )
+        })
+        .collect()
 }
 
 fn half(places: &Places, depth: usize, bit: u8) -> Places {
     let at = |place: &[u8; 32]| place[depth / 8] >> (7 - depth % 8) & 1;
-    places.iter().filter(|(place, _)| at(place) == bit).map(|(place, value)| (*place, *value)).collect()
+    places
+        .iter()
+        .filter(|(place, _)| at(place) == bit)
+        .map(|(place, value)| (*place, *value))
+        .collect()
 }
 
 fn digest(tag: &[u8], left: &[u8; 32], right: &[u8; 32]) -> Hash {
@@ -273,12 +376,17 @@ fn prove(places: &Places, place: &[u8; 32], depth: usize, proof: &mut TreeProof)
         0 => {}
         1 => {
             let (key, value) = places.first_key_value().unwrap();
-            proof.leaf = Some(TreeLeaf { key_hash: Hash(*key), value_hash: Hash(*value) });
+            proof.leaf = Some(TreeLeaf {
+                key_hash: Hash(*key),
+                value_hash: Hash(*value),
+            });
         }
         _ => {
             let bit = place[depth / 8] >> (7 - depth % 8) & 1;
             prove(&half(places, depth, bit), place, depth + 1, proof);
-            proof.siblings.push(tree(&half(places, depth, 1 - bit), depth + 1));
+            proof
+                .siblings
+                .push(tree(&half(places, depth, 1 - bit), depth + 1));
         }
     }
 }

@@ -32,33 +32,60 @@ impl Inbox {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let verifier = Mutex::new(Some(Verifier::new(&url)));
-        let inbox =
-            Arc::new(Self { url, refuse: Mutex::new(0), taken: Mutex::default(), verifier, bell: tokio::sync::Notify::new() });
-        let router = Router::new().route("/v1/inbox", post(take)).with_state(Arc::clone(&inbox));
+        let inbox = Arc::new(Self {
+            url,
+            refuse: Mutex::new(0),
+            taken: Mutex::default(),
+            verifier,
+            bell: tokio::sync::Notify::new(),
+        });
+        let router = Router::new()
+            .route("/v1/inbox", post(take))
+            .with_state(Arc::clone(&inbox));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let clinic = registration("clinic", vec![Role::Issuer, Role::Verifier], &inbox.url);
-        let change = OrganisationChange { id: organisation("clinic"), sequence: 1, organisation: clinic };
+        let change = OrganisationChange {
+            id: organisation("clinic"),
+            sequence: 1,
+            organisation: clinic,
+        };
         world.ledger.registry(Body::OrganisationChanged(change));
         inbox
     }
 
     fn taken(&self) -> Vec<(String, String)> {
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        self.taken.lock().unwrap().iter().map(|json| (text(&json["kind"]), text(&json["grant"]))).collect()
+        self.taken
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|json| (text(&json["kind"]), text(&json["grant"])))
+            .collect()
     }
 }
 
 async fn take(State(inbox): State<Arc<Inbox>>, request: Request) -> StatusCode {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1_000_000).await.unwrap();
-    let signed_by = inbox.verifier.lock().unwrap().as_ref().unwrap().verify(&parts, &body).unwrap();
+    let signed_by = inbox
+        .verifier
+        .lock()
+        .unwrap()
+        .as_ref()
+        .unwrap()
+        .verify(&parts, &body)
+        .unwrap();
     assert!(matches!(signed_by, KeyId::Organisation(id, _) if id == organisation("host")));
     let mut refuse = inbox.refuse.lock().unwrap();
     if *refuse > 0 {
         *refuse -= 1;
         return StatusCode::SERVICE_UNAVAILABLE;
     }
-    inbox.taken.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
+    inbox
+        .taken
+        .lock()
+        .unwrap()
+        .push(serde_json::from_slice(&body).unwrap());
     inbox.bell.notify_one();
     StatusCode::NO_CONTENT
 }
@@ -68,23 +95,38 @@ fn carrier(world: &World) -> Carrier {
 }
 
 fn kinds(world: &World) -> Vec<(MessageKind, usize)> {
-    let messages = world.host.store.messages(&organisation("clinic"), 1000).unwrap();
-    messages.iter().map(|message| (message.kind, message.rows.len())).collect()
+    let messages = world
+        .host
+        .store
+        .messages(&organisation("clinic"), 1000)
+        .unwrap();
+    messages
+        .iter()
+        .map(|message| (message.kind, message.rows.len()))
+        .collect()
 }
 
 #[tokio::test]
 async fn a_ticket_is_delivered_and_then_one_ping_for_many_deposits() {
     let world = World::new().opened().await;
     let inbox = Inbox::of_clinic(&world).await;
-    let scope = Scope { records: None, from_ms: Some(2_000), ..Scope::of_drawers(vec![drawer(1)]) };
+    let scope = Scope {
+        records: None,
+        from_ms: Some(2_000),
+        ..Scope::of_drawers(vec![drawer(1)])
+    };
     let submission = world.submission(1, world.grant_body(&scope), &scope);
     assert_eq!(world.submit(&submission).await.status, 201);
     let grant = world.grant_id(1).to_string();
     let mut carrier = carrier(&world);
     carrier.round().await.unwrap();
     assert_eq!(inbox.taken(), [("ticket".into(), grant.clone())]);
-    let ticket = inbox.taken.lock().unwrap()[0]["ticket"].as_str().unwrap().to_owned();
-    let ticket = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, ticket).unwrap();
+    let ticket = inbox.taken.lock().unwrap()[0]["ticket"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let ticket =
+        base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, ticket).unwrap();
     assert_eq!(ticket, submission.ticket.to_vec());
     let listed = world.owner(Method::GET, "/grants", vec![]).await;
     let listed: serde_json::Value = serde_json::from_slice(&listed.body).unwrap();
@@ -108,10 +150,21 @@ async fn the_carrier_runs_by_itself_when_the_bell_rings() {
     let inbox = Inbox::of_clinic(&world).await;
     let running = tokio::spawn(carrier(&world).run());
     world.grant(1, &Scope::of_drawers(vec![drawer(1)])).await;
-    tokio::time::timeout(Duration::from_secs(20), inbox.bell.notified()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), inbox.bell.notified())
+        .await
+        .unwrap();
     world.put(1, 1, b"sealed").await;
-    tokio::time::timeout(Duration::from_secs(20), inbox.bell.notified()).await.unwrap();
-    assert_eq!(inbox.taken().iter().map(|taken| taken.0.as_str()).collect::<Vec<_>>(), ["ticket", "ping"]);
+    tokio::time::timeout(Duration::from_secs(20), inbox.bell.notified())
+        .await
+        .unwrap();
+    assert_eq!(
+        inbox
+            .taken()
+            .iter()
+            .map(|taken| taken.0.as_str())
+            .collect::<Vec<_>>(),
+        ["ticket", "ping"]
+    );
     running.abort();
 }
 
@@ -125,10 +178,17 @@ async fn an_inbox_that_refuses_is_asked_again_with_growing_pauses() {
     let first = carrier.round().await.unwrap();
     assert!(first <= Duration::from_millis(250), "{first:?}");
     carrier.round().await.unwrap();
-    assert_eq!(*inbox.refuse.lock().unwrap(), 1, "not asked during the pause");
+    assert_eq!(
+        *inbox.refuse.lock().unwrap(),
+        1,
+        "not asked during the pause"
+    );
     tokio::time::sleep(first).await;
     let second = carrier.round().await.unwrap();
-    assert!(second > Duration::from_millis(250) && second <= Duration::from_millis(500), "{second:?}");
+    assert!(
+        second > Duration::from_millis(250) && second <= Duration::from_millis(500),
+        "{second:?}"
+    );
     tokio::time::sleep(second).await;
     carrier.round().await.unwrap();
     assert_eq!(inbox.taken().len(), 1);
@@ -142,10 +202,20 @@ async fn what_waits_survives_a_restart() {
     world.put(1, 1, b"sealed").await;
     carrier(&world).round().await.unwrap(); // nobody listens at the registered address
     world.restart();
-    assert_eq!(kinds(&world), [(MessageKind::Ticket, 1), (MessageKind::Ping, 1)]);
+    assert_eq!(
+        kinds(&world),
+        [(MessageKind::Ticket, 1), (MessageKind::Ping, 1)]
+    );
     let inbox = Inbox::of_clinic(&world).await;
     carrier(&world).round().await.unwrap();
-    assert_eq!(inbox.taken().iter().map(|taken| taken.0.as_str()).collect::<Vec<_>>(), ["ticket", "ping"]);
+    assert_eq!(
+        inbox
+            .taken()
+            .iter()
+            .map(|taken| taken.0.as_str())
+            .collect::<Vec<_>>(),
+        ["ticket", "ping"]
+    );
 }
 
 #[tokio::test]
@@ -153,10 +223,19 @@ async fn a_ping_that_comes_while_another_is_delivered_is_not_lost() {
     let world = World::new().opened().await;
     world.grant(1, &Scope::of_drawers(vec![drawer(1)])).await;
     world.put(1, 1, b"sealed").await;
-    let before = world.host.store.messages(&organisation("clinic"), 1000).unwrap().pop().unwrap();
+    let before = world
+        .host
+        .store
+        .messages(&organisation("clinic"), 1000)
+        .unwrap()
+        .pop()
+        .unwrap();
     world.put(1, 2, b"sealed").await;
     world.host.store.settle(&before, Some(1)).unwrap();
-    assert_eq!(kinds(&world), [(MessageKind::Ticket, 1), (MessageKind::Ping, 1)]);
+    assert_eq!(
+        kinds(&world),
+        [(MessageKind::Ticket, 1), (MessageKind::Ping, 1)]
+    );
 }
 
 #[tokio::test]
@@ -180,11 +259,24 @@ async fn nothing_is_carried_under_a_grant_that_ended() {
 async fn served_requests_are_forgotten_when_their_signatures_are() {
     let world = World::new().opened().await;
     let grant = world.grant(1, &Scope::of_drawers(vec![drawer(1)])).await;
-    let opening = crate::rows::OpeningRow { salt: tegata_consent::ids::Salt([1; 32]), scope: Scope::of_drawers(vec![drawer(1)]) };
+    let opening = crate::rows::OpeningRow {
+        salt: tegata_consent::ids::Salt([1; 32]),
+        scope: Scope::of_drawers(vec![drawer(1)]),
+    };
     let access = tegata_consent::ids::EntryId([1; 32]);
     let serve = |request: u8, now_ms| {
         let records: [(crate::rows::Position, RecordId); 0] = [];
-        world.host.store.hand_out(&Hash([request; 32]), (&grant, &access), &opening, &records, now_ms).unwrap()
+        world
+            .host
+            .store
+            .hand_out(
+                &Hash([request; 32]),
+                (&grant, &access),
+                &opening,
+                &records,
+                now_ms,
+            )
+            .unwrap()
     };
     assert!(serve(1, 1_000) && !serve(1, 1_001) && serve(2, 2_000));
     assert_eq!(world.host.store.forget_served(1_500).unwrap(), 1);
