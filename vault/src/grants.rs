@@ -256,6 +256,13 @@ pub(crate) async fn revocation(
             new: false,
         });
     }
+    let before = host.store.revocation(&id)?;
+    if let Some(before) = before.filter(|before| before.id != verified.id())
+        && let Some((receipt, _)) = host.ledger.receipt(&before.id).await?
+    {
+        let receipt = keep_revocation(host, id, receipt).await?;
+        return Ok(Carried { receipt, new: true });
+    }
     let entry = entry
         .clone()
         .countersign(&host.keys.sign, &host.chain)
@@ -265,7 +272,7 @@ pub(crate) async fn revocation(
         id: verified.id(),
         entry: entry.into(),
     };
-    // A newer revocation replaces one that is still on its way: both say the same, and the newer one lives longer.
+    // A newer revocation replaces one that has not arrived: both say the same, and the newer one lives longer.
     host.block(move |host| host.store.begin_revocation(&id, &row))
         .await?;
     let receipt = finish_revocation(host, id).await?;
@@ -277,17 +284,7 @@ async fn finish_revocation(host: &Arc<Host>, id: GrantId) -> Result<Vec<u8>, Gra
     let damaged = || StoreError::Damaged(format!("revocation of {id}"));
     let row = host.store.revocation(&id)?.ok_or_else(damaged)?;
     match submit(host, &row.entry, &row.id).await {
-        Ok((receipt, _)) => {
-            let done = host
-                .block(move |host| {
-                    host.store
-                        .finish_revocation(&id, &receipt)
-                        .map(|()| receipt)
-                })
-                .await?;
-            metrics::counter!("tegata_vault_revocations_total").increment(1);
-            Ok(done)
-        }
+        Ok((receipt, _)) => Ok(keep_revocation(host, id, receipt).await?),
         Err(error) => {
             if is_final_refusal(&error) {
                 host.block(move |host| host.store.drop_revocation(&id))
@@ -296,6 +293,20 @@ async fn finish_revocation(host: &Arc<Host>, id: GrantId) -> Result<Vec<u8>, Gra
             Err(error.into())
         }
     }
+}
+
+async fn keep_revocation(
+    host: &Arc<Host>,
+    id: GrantId,
+    receipt: Vec<u8>,
+) -> Result<Vec<u8>, StoreError> {
+    let keep = move |host: &Host| {
+        let kept = host.store.finish_revocation(&id, &receipt);
+        kept.map(|()| receipt)
+    };
+    let receipt = host.block(keep).await?;
+    metrics::counter!("tegata_vault_revocations_total").increment(1);
+    Ok(receipt)
 }
 
 /// Submits an entry. One that the ledger does not admit may be in the log from an earlier attempt: then that counts.

@@ -399,3 +399,32 @@ async fn other_revocations_are_refused() {
     assert!(world.host.store.pending().unwrap().is_empty());
     assert_eq!(world.revoke(1).await.status, 201);
 }
+
+#[tokio::test]
+async fn a_revocation_whose_answer_was_lost_is_not_lost() {
+    let mut world = World::new().opened().await;
+    world.grant(1, &one()).await;
+    world.ledger.swallow(1);
+    assert_eq!(world.revoke(1).await.what(), (503, "not-final".into()));
+    world.restart();
+    world.pass(5);
+    let answer = world.revoke(1).await; // a new entry; the one before is final
+    assert_eq!(answer.status, 201);
+    assert!(world.host.store.pending().unwrap().is_empty());
+    assert_eq!(world.revoke(1).await.body, answer.body);
+    // The same without a wallet that asks again.
+    world.grant(2, &one()).await;
+    world.ledger.swallow(1);
+    assert_eq!(world.revoke(2).await.status, 503);
+    world.restart();
+    finish_all(&world.host).await.unwrap();
+    assert!(
+        world
+            .host
+            .store
+            .revoked(&world.grant_id(2))
+            .unwrap()
+            .is_some()
+    );
+    assert!(fsck(&world.folder).unwrap().is_sound());
+}

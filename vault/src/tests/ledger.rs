@@ -21,9 +21,7 @@ use tegata_consent::ids::{Address, ChainId, EntryId, GrantId, Hash, Nonce, Organ
 use tegata_consent::log::{Frontier, LogLeaf, Nodes, inclusion_proof};
 use tegata_consent::organisation::OrganisationState;
 use tegata_consent::proof::{Proven, Receipt, StateProof};
-use tegata_consent::state::{
-    Changes, ExecuteError, Parameters, StateKey, StateReader, apply,
-};
+use tegata_consent::state::{Changes, ExecuteError, Parameters, StateKey, StateReader, apply};
 use tegata_consent::tree::{EMPTY_ROOT, TreeLeaf, TreeProof};
 use tegata_service::ledger::{LedgerError, STALE_MS};
 

@@ -7,6 +7,7 @@ mod grants;
 mod ledger;
 mod outbox;
 mod owner;
+mod running;
 
 use crate::config::Limits;
 use crate::host::Host;
