@@ -4,7 +4,9 @@ use crate::import::CsvConfig;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use tegata_service::auth::BearerTokens;
-use tegata_service::config::{ConfigError, HttpConfig, LedgerConfig, TelemetryConfig, load, resolve};
+use tegata_service::config::{
+    ConfigError, HttpConfig, LedgerConfig, TelemetryConfig, load, resolve,
+};
 
 /// With which of its keys an issuer signs credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -89,7 +91,12 @@ pub struct DepositConfig {
 
 impl Default for DepositConfig {
     fn default() -> Self {
-        Self { concurrency: 32, timeout_ms: 15_000, pause_ms: 1_000, pause_max_ms: 300_000 }
+        Self {
+            concurrency: 32,
+            timeout_ms: 15_000,
+            pause_ms: 1_000,
+            pause_max_ms: 300_000,
+        }
     }
 }
 
@@ -105,7 +112,10 @@ pub struct StatusListConfig {
 
 impl Default for StatusListConfig {
     fn default() -> Self {
-        Self { ttl_s: 60, lifetime_s: 3600 }
+        Self {
+            ttl_s: 60,
+            lifetime_s: 3600,
+        }
     }
 }
 
@@ -165,11 +175,26 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let config = IssuerConfig::load(&path).unwrap();
         assert_eq!(config.data, folder.path().join("data"));
-        assert_eq!(config.watched_folder.unwrap().path, folder.path().join("in"));
-        assert_eq!((config.alg, config.pairing_ttl_s, config.deposits.concurrency), (CredentialAlgorithm::Es256, 900, 32));
+        assert_eq!(
+            config.watched_folder.unwrap().path,
+            folder.path().join("in")
+        );
+        assert_eq!(
+            (
+                config.alg,
+                config.pairing_ttl_s,
+                config.deposits.concurrency
+            ),
+            (CredentialAlgorithm::Es256, 900, 32)
+        );
         std::fs::write(&path, text.replace("ES256", "none")).unwrap();
         assert!(IssuerConfig::load(&path).is_err());
         std::fs::write(&path, format!("admin = true\n{text}")).unwrap();
-        assert!(IssuerConfig::load(&path).unwrap_err().to_string().contains("admin"));
+        assert!(
+            IssuerConfig::load(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("admin")
+        );
     }
 }

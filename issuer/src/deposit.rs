@@ -22,7 +22,10 @@ const MISSING_DRAWER_ATTEMPTS: u32 = 12;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Answer {
     /// The host took it; its receipt's signature holds.
-    Taken { bytes: Vec<u8>, receipt: DepositReceipt },
+    Taken {
+        bytes: Vec<u8>,
+        receipt: DepositReceipt,
+    },
     /// The host will not take it, whenever it is sent.
     Refused(String),
     /// Not now. `host_down`: nothing else will get through to this host either.
@@ -31,12 +34,20 @@ pub(crate) enum Answer {
 
 impl Answer {
     fn later(reason: &str, host_down: bool) -> Self {
-        Self::Later { reason: reason.to_owned(), host_down }
+        Self::Later {
+            reason: reason.to_owned(),
+            host_down,
+        }
     }
 }
 
 /// Sends a sealed record to its host.
-pub(crate) async fn send(issuer: &Issuer, record: &Record, sealing: &Sealing, sealed: Bytes) -> Answer {
+pub(crate) async fn send(
+    issuer: &Issuer,
+    record: &Record,
+    sealing: &Sealing,
+    sealed: Bytes,
+) -> Answer {
     let host = match issuer.registry.organisation(&sealing.host).await {
         Ok(Some(host)) => host,
         Ok(None) => return Answer::Refused("host-unknown".to_owned()),
@@ -48,14 +59,24 @@ pub(crate) async fn send(issuer: &Issuer, record: &Record, sealing: &Sealing, se
     if host.suspended_at(now_ms()) {
         return Answer::later("host-suspended", true);
     }
-    let Some(url) = host.organisation.url(Role::Host) else { return Answer::later("host-without-url", true) };
+    let Some(url) = host.organisation.url(Role::Host) else {
+        return Answer::later("host-without-url", true);
+    };
     let url = format!("{url}/v1/drawers/{}/records", sealing.drawer);
-    let request = issuer.http.post(url).header(CONTENT_TYPE, "application/cbor").body(sealed);
+    let request = issuer
+        .http
+        .post(url)
+        .header(CONTENT_TYPE, "application/cbor")
+        .body(sealed);
     let response = match request.send().await {
         Ok(response) => response,
         Err(error) => {
             // The error names the URL, and with it the drawer; only its kind is told.
-            let kind = if error.is_timeout() { "host-timeout" } else { "host-unreachable" };
+            let kind = if error.is_timeout() {
+                "host-timeout"
+            } else {
+                "host-unreachable"
+            };
             return Answer::later(kind, true);
         }
     };
@@ -71,7 +92,10 @@ pub(crate) async fn send(issuer: &Issuer, record: &Record, sealing: &Sealing, se
     }
     if status == StatusCode::CREATED || status == StatusCode::OK {
         return match check_receipt(issuer, &host, sealing, &body) {
-            Ok(receipt) => Answer::Taken { bytes: body, receipt },
+            Ok(receipt) => Answer::Taken {
+                bytes: body,
+                receipt,
+            },
             Err(reason) => {
                 metrics::counter!("tegata_issuer_bad_receipts_total").increment(1);
                 tracing::warn!(host = %sealing.host, reason, "a host's receipt does not hold");
@@ -80,11 +104,19 @@ pub(crate) async fn send(issuer: &Issuer, record: &Record, sealing: &Sealing, se
         };
     }
     let reason = reason(status, &body);
-    let passes = status.is_server_error() || [408, 425, 429].contains(&status.as_u16());
+    // Whether we are suspended is known better by the ledger than by this answer; signing asks it again.
+    let about_us = status == StatusCode::FORBIDDEN && reason.starts_with("host-403-depositor");
+    let passes = status.is_server_error() || about_us || [408, 425, 429].contains(&status.as_u16());
     if passes {
-        Answer::Later { reason, host_down: status.is_server_error() || status.as_u16() == 429 }
+        Answer::Later {
+            reason,
+            host_down: status.is_server_error() || status.as_u16() == 429,
+        }
     } else if status == StatusCode::NOT_FOUND && record.attempts < MISSING_DRAWER_ATTEMPTS {
-        Answer::Later { reason, host_down: false }
+        Answer::Later {
+            reason,
+            host_down: false,
+        }
     } else {
         Answer::Refused(reason)
     }
@@ -97,33 +129,54 @@ fn check_receipt(
     sealing: &Sealing,
     bytes: &[u8],
 ) -> Result<DepositReceipt, &'static str> {
-    let (receipt, signer) = DepositReceipt::open(bytes, &issuer.chain).map_err(|_| "receipt-signature")?;
+    let (receipt, signer) =
+        DepositReceipt::open(bytes, &issuer.chain).map_err(|_| "receipt-signature")?;
     if !host.signs_with(&signer, now_ms()) {
         return Err("receipt-signer");
     }
-    if receipt.host != sealing.host || receipt.drawer != sealing.drawer || receipt.deposit != sealing.deposit {
+    if receipt.host != sealing.host
+        || receipt.drawer != sealing.drawer
+        || receipt.deposit != sealing.deposit
+    {
         return Err("receipt-of-another-deposit");
     }
     Ok(receipt)
 }
 
 /// Checks a receipt against all that are known of its drawer, and remembers it.
-pub(crate) fn check_chain(change: &mut Change<'_>, receipt: &DepositReceipt, bytes: &[u8]) -> Result<bool, StoreError> {
+pub(crate) fn check_chain(
+    change: &mut Change<'_>,
+    receipt: &DepositReceipt,
+    bytes: &[u8],
+) -> Result<bool, StoreError> {
     let head = receipt_head(bytes);
     let (drawer, sequence) = (&receipt.drawer, receipt.sequence);
-    let Some(before) = sequence.checked_sub(1) else { return Ok(false) };
-    let same = change.known_receipt(drawer, sequence)?.is_none_or(|known| known.head == head);
+    let Some(before) = sequence.checked_sub(1) else {
+        return Ok(false);
+    };
+    let same = change
+        .known_receipt(drawer, sequence)?
+        .is_none_or(|known| known.head == head);
     let follows = match change.known_receipt(drawer, before)? {
         Some(known) => known.head == receipt.previous,
         None => before > 0 || receipt.previous == tegata_consent::deposit::EMPTY_HEAD,
     };
     let led = match sequence.checked_add(1) {
-        Some(after) => change.known_receipt(drawer, after)?.is_none_or(|known| known.previous == head),
+        Some(after) => change
+            .known_receipt(drawer, after)?
+            .is_none_or(|known| known.previous == head),
         None => false,
     };
     let holds = same && follows && led;
     if holds {
-        change.put_known_receipt(drawer, sequence, &KnownReceipt { previous: receipt.previous, head });
+        change.put_known_receipt(
+            drawer,
+            sequence,
+            &KnownReceipt {
+                previous: receipt.previous,
+                head,
+            },
+        );
     }
     Ok(holds)
 }
@@ -135,9 +188,16 @@ fn reason(status: StatusCode, body: &[u8]) -> String {
         code: String,
     }
     let problem: Option<Problem> = serde_json::from_slice(body).ok();
-    let plain = |code: &str| code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let plain = |code: &str| {
+        code.len() <= 64
+            && code
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+    };
     match problem {
-        Some(problem) if plain(&problem.code) => format!("host-{}-{}", status.as_u16(), problem.code),
+        Some(problem) if plain(&problem.code) => {
+            format!("host-{}-{}", status.as_u16(), problem.code)
+        }
         _ => format!("host-{}", status.as_u16()),
     }
 }
@@ -177,11 +237,20 @@ mod tests {
             holds
         };
         assert!(!check(&receipt(0, EMPTY_HEAD, 1)), "counts from 1");
-        assert!(!check(&receipt(1, Hash([9; 32]), 1)), "the first follows on nothing");
+        assert!(
+            !check(&receipt(1, Hash([9; 32]), 1)),
+            "the first follows on nothing"
+        );
         assert!(check(&third));
         assert!(check(&first));
-        assert!(!check(&receipt(2, Hash([9; 32]), 2)), "does not follow on the first");
-        assert!(!check(&receipt(2, first.2, 9)), "the third names another second");
+        assert!(
+            !check(&receipt(2, Hash([9; 32]), 2)),
+            "does not follow on the first"
+        );
+        assert!(
+            !check(&receipt(2, first.2, 9)),
+            "the third names another second"
+        );
         assert!(check(&second));
         assert!(check(&second), "again");
         assert!(!check(&receipt(3, second.2, 9)), "another third");
@@ -191,7 +260,10 @@ mod tests {
     #[test]
     fn reasons_are_short_words() {
         let reason = |body: &str| reason(StatusCode::CONFLICT, body.as_bytes());
-        assert_eq!(reason(r#"{"code":"record-taken","detail":"x"}"#), "host-409-record-taken");
+        assert_eq!(
+            reason(r#"{"code":"record-taken","detail":"x"}"#),
+            "host-409-record-taken"
+        );
         assert_eq!(reason(r#"{"code":"Sakura <b>"}"#), "host-409");
         assert_eq!(reason("oops"), "host-409");
     }

@@ -3,8 +3,8 @@
 //! **Whose record it is.** The organisation's own number for the person is `patient.identifier.value` (of an `Observation`
 //! `subject.identifier.value`), where the reference has an identifier; else what follows `Patient/` in its `reference`.
 
-use crate::intake::{Accepted, Incoming, IntakeError, accept, correct};
 use crate::import::dates;
+use crate::intake::{Accepted, Incoming, IntakeError, accept, correct};
 use crate::issuer::{Issuer, blocking, random_id};
 use crate::model::Record;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -20,6 +20,9 @@ pub(crate) const MEDIA_TYPE: &str = "application/fhir+json";
 /// Largest resource in bytes.
 pub(crate) const RESOURCE_MAX_BYTES: usize = MAX_RESOURCE_BYTES;
 
+/// How far ahead of the clock a record's date may lie: one day, for time zones and dates without a time.
+const DATE_AHEAD_MAX_MS: u64 = 24 * 3_600_000;
+
 /// A refusal: a status with an `OperationOutcome`.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -29,32 +32,53 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     /// `code` is of <http://hl7.org/fhir/issue-type>, `expression` a FHIRPath where one element is at fault.
-    pub(crate) fn new(status: StatusCode, code: &str, diagnostics: impl Into<String>, expression: Option<&str>) -> Self {
-        let mut issue = json!({ "severity": "error", "code": code, "diagnostics": diagnostics.into() });
+    pub(crate) fn new(
+        status: StatusCode,
+        code: &str,
+        diagnostics: impl Into<String>,
+        expression: Option<&str>,
+    ) -> Self {
+        let mut issue =
+            json!({ "severity": "error", "code": code, "diagnostics": diagnostics.into() });
         if let Some(expression) = expression {
             issue["expression"] = json!([expression]);
         }
-        Self { status, outcome: json!({ "resourceType": "OperationOutcome", "issue": [issue] }) }
+        Self {
+            status,
+            outcome: json!({ "resourceType": "OperationOutcome", "issue": [issue] }),
+        }
     }
 
     fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "internal error");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "exception", "something went wrong here; the operator's log says what", None)
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "exception",
+            "something went wrong here; the operator's log says what",
+            None,
+        )
     }
 }
 
 impl From<OperationOutcome> for Refusal {
     fn from(outcome: OperationOutcome) -> Self {
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, outcome: outcome.to_json() }
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            outcome: outcome.to_json(),
+        }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status, self.outcome.to_string()).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -68,18 +92,33 @@ struct Understood {
 }
 
 /// Reads a resource; `wanted` is the resource type of the endpoint.
-fn understand(issuer: &Issuer, body: &[u8], wanted: Option<&'static str>, system: &str) -> Result<Understood, Refusal> {
+fn understand(
+    issuer: &Issuer,
+    body: &[u8],
+    wanted: Option<&'static str>,
+    system: &str,
+) -> Result<Understood, Refusal> {
     let resource: Value = serde_json::from_slice(body).map_err(|error| {
         // The error of serde_json could repeat the text; only its place is told.
         let place = format!("not JSON: line {}, column {}", error.line(), error.column());
-        Refusal::new(StatusCode::BAD_REQUEST, "structure", place, Some("Resource"))
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "structure",
+            place,
+            Some("Resource"),
+        )
     })?;
     let found = resource["resourceType"].as_str();
     if let (Some(wanted), Some(found)) = (wanted, found)
         && wanted != found
     {
         let text = format!("this endpoint takes {wanted}");
-        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "not-supported", text, Some("Resource.resourceType")));
+        return Err(Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "not-supported",
+            text,
+            Some("Resource.resourceType"),
+        ));
     }
     let mapped = from_fhir(&resource)?;
     let (resource_type, element) = match found {
@@ -88,45 +127,98 @@ fn understand(issuer: &Issuer, body: &[u8], wanted: Option<&'static str>, system
     };
     let subject = subject_of(issuer, &mapped.patient, element)?;
     let refused = |expression: &str, text: String| {
-        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "value", text, Some(expression))
+        Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "value",
+            text,
+            Some(expression),
+        )
     };
-    let date = dates::parse(&mapped.date).map_err(|error| refused(resource_type, error.to_string()))?;
+    let date =
+        dates::parse(&mapped.date).map_err(|error| refused(resource_type, error.to_string()))?;
     let record_type = mapped.record_type.id();
     let (date_ms, source_id) = (dates::date_ms(date), mapped.source_id);
-    let incoming = Incoming::new(&subject, mapped.record_type, system, source_id, date_ms, mapped.claims);
+    if date_ms > now_ms() + DATE_AHEAD_MAX_MS {
+        return Err(refused(
+            resource_type,
+            "the record's date is in the future".to_owned(),
+        ));
+    }
+    let incoming = Incoming::new(
+        &subject,
+        mapped.record_type,
+        system,
+        source_id,
+        date_ms,
+        mapped.claims,
+    );
     let incoming = incoming.map_err(|error| match error {
         IntakeError::Subject => refused(element, error.to_string()),
         _ => refused(&format!("{resource_type}.identifier"), error.to_string()),
     })?;
-    Ok(Understood { incoming, resource_type, record_type })
+    Ok(Understood {
+        incoming,
+        resource_type,
+        record_type,
+    })
 }
 
-fn subject_of(issuer: &Issuer, patient: &PatientReference, element: &str) -> Result<String, Refusal> {
+fn subject_of(
+    issuer: &Issuer,
+    patient: &PatientReference,
+    element: &str,
+) -> Result<String, Refusal> {
     let refused = |text: &str, below: &str| {
-        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "value", text, Some(&format!("{element}{below}")))
+        Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "value",
+            text,
+            Some(&format!("{element}{below}")),
+        )
     };
     if let Some(value) = &patient.identifier_value {
         let known = issuer.config.patient_system.as_ref();
         if known.is_some_and(|known| patient.identifier_system.as_ref() != Some(known)) {
-            return Err(refused("the identifier is of another system than this organisation's own", ".identifier.system"));
+            return Err(refused(
+                "the identifier is of another system than this organisation's own",
+                ".identifier.system",
+            ));
         }
         return Ok(value.clone());
     }
     let reference = patient.reference.as_deref().unwrap_or_default();
-    let id = reference.rsplit_once("Patient/").map(|(_, id)| id.split('/').next().unwrap_or_default());
+    let id = reference
+        .rsplit_once("Patient/")
+        .map(|(_, id)| id.split('/').next().unwrap_or_default());
     match id.filter(|id| !id.is_empty()) {
         Some(id) => Ok(id.to_owned()),
-        None => Err(refused("an identifier with the organisation's own number, or Patient/{number}, is needed", ".reference")),
+        None => Err(refused(
+            "an identifier with the organisation's own number, or Patient/{number}, is needed",
+            ".reference",
+        )),
     }
 }
 
 /// Refuses at the door what this organisation may not issue. Where the registry gives no answer the record is taken: it is
 /// asked again before signing.
-async fn check_accredited(issuer: &Issuer, record_type: &str, resource_type: &'static str) -> Result<(), Refusal> {
+async fn check_accredited(
+    issuer: &Issuer,
+    record_type: &str,
+    resource_type: &'static str,
+) -> Result<(), Refusal> {
     match issuer.own().await {
-        Ok(own) if !own.as_ref().is_some_and(|own| own.may_issue(record_type, now_ms())) => {
+        Ok(own)
+            if !own
+                .as_ref()
+                .is_some_and(|own| own.may_issue(record_type, now_ms())) =>
+        {
             let text = format!("this organisation is not accredited now to issue {record_type}");
-            Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "forbidden", text, Some(resource_type)))
+            Err(Refusal::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "forbidden",
+                text,
+                Some(resource_type),
+            ))
         }
         _ => Ok(()),
     }
@@ -163,14 +255,24 @@ pub(crate) async fn post_correction(
     let resource_type = understood.resource_type;
     let taken = blocking(issuer, move |issuer| {
         let mut change = issuer.store.change();
-        let accepted = correct(&mut change, &wrong, understood.incoming, random_id(), now_ms())?;
+        let accepted = correct(
+            &mut change,
+            &wrong,
+            understood.incoming,
+            random_id(),
+            now_ms(),
+        )?;
         change.commit()?;
         Ok(accepted)
     });
     finish(issuer, taken.await, resource_type)
 }
 
-fn finish(issuer: &Issuer, taken: Result<Accepted, IntakeError>, resource_type: &'static str) -> Result<(Record, bool), Refusal> {
+fn finish(
+    issuer: &Issuer,
+    taken: Result<Accepted, IntakeError>,
+    resource_type: &'static str,
+) -> Result<(Record, bool), Refusal> {
     match taken {
         Ok(Accepted::New(record)) => {
             metrics::counter!("tegata_issuer_accepted_total", "record_type" => record.record_type.clone()).increment(1);
@@ -183,11 +285,26 @@ fn finish(issuer: &Issuer, taken: Result<Accepted, IntakeError>, resource_type: 
             Ok((record, false))
         }
         Err(IntakeError::Store(error)) => Err(Refusal::internal(&error)),
-        Err(error @ IntakeError::NoSuchRecord) => Err(Refusal::new(StatusCode::NOT_FOUND, "not-found", error.to_string(), None)),
+        Err(error @ IntakeError::NoSuchRecord) => Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            error.to_string(),
+            None,
+        )),
         Err(error @ IntakeError::NotTheSame) => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            Err(Refusal::new(status, "business-rule", error.to_string(), Some(resource_type)))
+            Err(Refusal::new(
+                status,
+                "business-rule",
+                error.to_string(),
+                Some(resource_type),
+            ))
         }
-        Err(error) => Err(Refusal::new(StatusCode::CONFLICT, "conflict", error.to_string(), Some(resource_type))),
+        Err(error) => Err(Refusal::new(
+            StatusCode::CONFLICT,
+            "conflict",
+            error.to_string(),
+            Some(resource_type),
+        )),
     }
 }

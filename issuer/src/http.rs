@@ -27,7 +27,10 @@ pub(crate) type Shared = State<Arc<Issuer>>;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Tegata issuer", description = "Takes records in, signs, seals and deposits them, publishes what is revoked."),
+    info(
+        title = "Tegata issuer",
+        description = "Takes records in, signs, seals and deposits them, publishes what is revoked."
+    ),
     paths(
         post_immunization,
         post_observation,
@@ -56,7 +59,10 @@ pub(crate) fn router(issuer: Arc<Issuer>, readiness: Readiness) -> Router {
         .route("/v1/records/{id}/correction", post(records::correct))
         .route("/v1/pairings", post(pairings::begin))
         .route("/v1/pairings/answers", post(pairings::answer))
-        .route("/v1/imports", post(imports::begin).layer(DefaultBodyLimit::disable()))
+        .route(
+            "/v1/imports",
+            post(imports::begin).layer(DefaultBodyLimit::disable()),
+        )
         .route("/v1/imports/{id}", get(imports::one))
         .route("/v1/imports/{id}/failed.csv", get(imports::failed_rows))
         .route("/v1/status-lists/{number}", get(status_list_token))
@@ -69,7 +75,11 @@ pub(crate) fn router(issuer: Arc<Issuer>, readiness: Readiness) -> Router {
     (status = 201, description = "taken; `Location` names the record"), (status = 200, description = "was here already"),
     (status = 409, description = "is here with other content (OperationOutcome)"), (status = 422, description = "OperationOutcome")
 ))]
-async fn post_immunization(State(issuer): Shared, headers: HeaderMap, body: axum::body::Body) -> Result<Response, Refusal> {
+async fn post_immunization(
+    State(issuer): Shared,
+    headers: HeaderMap,
+    body: axum::body::Body,
+) -> Result<Response, Refusal> {
     post_resource(&issuer, &headers, body, "Immunization").await
 }
 
@@ -78,7 +88,11 @@ async fn post_immunization(State(issuer): Shared, headers: HeaderMap, body: axum
     (status = 201, description = "taken; `Location` names the record"), (status = 200, description = "was here already"),
     (status = 409, description = "is here with other content (OperationOutcome)"), (status = 422, description = "OperationOutcome")
 ))]
-async fn post_observation(State(issuer): Shared, headers: HeaderMap, body: axum::body::Body) -> Result<Response, Refusal> {
+async fn post_observation(
+    State(issuer): Shared,
+    headers: HeaderMap,
+    body: axum::body::Body,
+) -> Result<Response, Refusal> {
     post_resource(&issuer, &headers, body, "Observation").await
 }
 
@@ -99,15 +113,32 @@ async fn resource_body(
     headers: &HeaderMap,
     body: axum::body::Body,
 ) -> Result<(String, bytes::Bytes), Refusal> {
-    let refused = |problem: Problem, code: &str| Refusal::new(problem.status(), code, problem.to_string(), None);
-    let system = issuer.config.tokens.check(headers).map_err(|problem| refused(problem, "login"))?.to_owned();
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let refused = |problem: Problem, code: &str| {
+        Refusal::new(problem.status(), code, problem.to_string(), None)
+    };
+    let system = issuer
+        .config
+        .tokens
+        .check(headers)
+        .map_err(|problem| refused(problem, "login"))?
+        .to_owned();
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
     if ![fhir::MEDIA_TYPE, "application/json"].contains(&media_type.to_ascii_lowercase().as_str()) {
         let text = "application/fhir+json is wanted";
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-supported", text, None));
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not-supported",
+            text,
+            None,
+        ));
     }
-    let body = read_body(body, fhir::RESOURCE_MAX_BYTES).await.map_err(|problem| refused(problem, "too-costly"))?;
+    let body = read_body(body, fhir::RESOURCE_MAX_BYTES)
+        .await
+        .map_err(|problem| refused(problem, "too-costly"))?;
     Ok((system, body))
 }
 
@@ -115,15 +146,28 @@ async fn resource_body(
 #[utoipa::path(get, path = "/v1/status-lists/{number}", params(("number" = u32, Path)), responses(
     (status = 200, description = "`application/statuslist+jwt`"), (status = 404, description = "no such list")
 ))]
-async fn status_list_token(State(issuer): Shared, Path(number): Path<String>) -> Result<Response, Problem> {
+async fn status_list_token(
+    State(issuer): Shared,
+    Path(number): Path<String>,
+) -> Result<Response, Problem> {
     let number: u32 = number.parse().map_err(|_| Problem::not_found())?;
-    let token = blocking(&issuer, move |issuer| issuer.statuses.token(issuer, number, now_s())).await;
+    let token = blocking(&issuer, move |issuer| {
+        issuer.statuses.token(issuer, number, now_s())
+    })
+    .await;
     let token = token.map_err(|error| match error {
         PublishError::NoSuchList(_) => Problem::not_found(),
         other => Problem::internal(&other),
     })?;
     let age = format!("max-age={}", issuer.config.status_list.ttl_s);
-    Ok(([(header::CONTENT_TYPE, status_list::MEDIA_TYPE.to_owned()), (header::CACHE_CONTROL, age)], token).into_response())
+    Ok((
+        [
+            (header::CONTENT_TYPE, status_list::MEDIA_TYPE.to_owned()),
+            (header::CACHE_CONTROL, age),
+        ],
+        token,
+    )
+        .into_response())
 }
 
 /// The name of the system that asks.

@@ -29,7 +29,9 @@ pub(crate) struct Incoming {
 /// Why a record is not taken in.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IntakeError {
-    #[error("the number of the person is empty, longer than {SUBJECT_MAX} characters, or has control characters")]
+    #[error(
+        "the number of the person is empty, longer than {SUBJECT_MAX} characters, or has control characters"
+    )]
     Subject,
     #[error("the id of the source record is longer than {SOURCE_ID_MAX} characters")]
     SourceId,
@@ -73,23 +75,20 @@ impl Incoming {
             return Err(IntakeError::SourceId);
         }
         let (subject, system) = (subject.to_owned(), system.to_owned());
-        Ok(Self { subject, record_type, system, source_id, digest, date_ms, claims })
-    }
-
-    pub(crate) fn system(&self) -> &str {
-        &self.system
-    }
-
-    pub(crate) fn source_id(&self) -> &str {
-        &self.source_id
-    }
-
-    pub(crate) const fn digest(&self) -> Hash {
-        self.digest
+        Ok(Self {
+            subject,
+            record_type,
+            system,
+            source_id,
+            digest,
+            date_ms,
+            claims,
+        })
     }
 
     fn into_record(self, id: RecordId, now_ms: u64) -> Record {
-        let claims = serde_json::to_vec(&self.claims).expect("a JSON value with string keys serialises");
+        let claims =
+            serde_json::to_vec(&self.claims).expect("a JSON value with string keys serialises");
         Record {
             id,
             subject: self.subject,
@@ -117,12 +116,22 @@ impl Incoming {
 
 /// Checks an organisation's number for a person.
 pub(crate) fn check_subject(subject: &str) -> Result<(), IntakeError> {
-    let fits = (1..=SUBJECT_MAX).contains(&subject.chars().count()) && !subject.chars().any(char::is_control);
-    if fits && subject.trim() == subject { Ok(()) } else { Err(IntakeError::Subject) }
+    let fits = (1..=SUBJECT_MAX).contains(&subject.chars().count())
+        && !subject.chars().any(char::is_control);
+    if fits && subject.trim() == subject {
+        Ok(())
+    } else {
+        Err(IntakeError::Subject)
+    }
 }
 
 /// Takes a record in. A record that was refused is tried again when it comes again.
-pub(crate) fn accept(change: &mut Change<'_>, incoming: Incoming, id: RecordId, now_ms: u64) -> Result<Accepted, IntakeError> {
+pub(crate) fn accept(
+    change: &mut Change<'_>,
+    incoming: Incoming,
+    id: RecordId,
+    now_ms: u64,
+) -> Result<Accepted, IntakeError> {
     if let Some(mut known) = change.source(&incoming.system, &incoming.source_id)? {
         if known.digest != incoming.digest {
             return Err(IntakeError::Changed(known.id));
@@ -143,7 +152,12 @@ pub(crate) fn accept(change: &mut Change<'_>, incoming: Incoming, id: RecordId, 
 
 /// Takes a record back: sets its bit in the status list where it has one, and never sends it where it was not sent.
 /// Taking back twice is taking back once.
-pub(crate) fn revoke(change: &mut Change<'_>, id: &RecordId, reason: &str, now_ms: u64) -> Result<Record, IntakeError> {
+pub(crate) fn revoke(
+    change: &mut Change<'_>,
+    id: &RecordId,
+    reason: &str,
+    now_ms: u64,
+) -> Result<Record, IntakeError> {
     let mut record = change.record(id)?.ok_or(IntakeError::NoSuchRecord)?;
     if matches!(record.status, Status::Revoked | Status::Corrected) {
         return Ok(record);
@@ -174,7 +188,10 @@ pub(crate) fn correct(
     if wrong.subject != incoming.subject || wrong.record_type != incoming.record_type.id() {
         return Err(IntakeError::NotTheSame);
     }
-    if change.source(&incoming.system, &incoming.source_id)?.is_some_and(|known| known.id != wrong.id) {
+    if change
+        .source(&incoming.system, &incoming.source_id)?
+        .is_some_and(|known| known.id != wrong.id)
+    {
         return Err(IntakeError::SourceTaken);
     }
     let mut record = incoming.into_record(id, now_ms);
@@ -199,7 +216,13 @@ fn queue_or_wait(change: &Change<'_>, record: &mut Record) -> Result<(), StoreEr
     Ok(())
 }
 
-fn take_back(change: &mut Change<'_>, record: &mut Record, status: Status, reason: &str, now_ms: u64) -> Result<(), StoreError> {
+fn take_back(
+    change: &mut Change<'_>,
+    record: &mut Record,
+    status: Status,
+    reason: &str,
+    now_ms: u64,
+) -> Result<(), StoreError> {
     if let Some(place) = record.place {
         change.revoke_place(place);
     }
@@ -207,7 +230,10 @@ fn take_back(change: &mut Change<'_>, record: &mut Record, status: Status, reaso
     record.status = status;
     record.claims = None;
     record.reason = None;
-    record.revocation = Some(Revocation { at_ms: now_ms, reason: reason.to_owned() });
+    record.revocation = Some(Revocation {
+        at_ms: now_ms,
+        reason: reason.to_owned(),
+    });
     change.put_record(record)
 }
 
@@ -222,10 +248,21 @@ mod tests {
         let claims = json!({ "vaccine_code": "mr", "date": "2025-04-01", "lot_number": lot });
         let vaccination = catalogue().by_id("vaccination").unwrap();
         vaccination.validate(&claims).unwrap();
-        Incoming::new("0001", vaccination, "emr", Some(source.to_owned()), 0, claims).unwrap()
+        Incoming::new(
+            "0001",
+            vaccination,
+            "emr",
+            Some(source.to_owned()),
+            0,
+            claims,
+        )
+        .unwrap()
     }
 
-    fn run<T>(store: &Store, work: impl FnOnce(&mut Change<'_>) -> Result<T, IntakeError>) -> Result<T, IntakeError> {
+    fn run<T>(
+        store: &Store,
+        work: impl FnOnce(&mut Change<'_>) -> Result<T, IntakeError>,
+    ) -> Result<T, IntakeError> {
         let mut change = store.change();
         let done = work(&mut change)?;
         change.commit()?;
@@ -236,17 +273,32 @@ mod tests {
     fn the_same_source_record_is_one_record() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let take = |source, lot, id| run(&store, |change| accept(change, incoming(source, lot), RecordId([id; 16]), 5));
-        let Accepted::New(first) = take("a", "L1", 1).unwrap() else { panic!("not new") };
-        assert_eq!((first.status, first.reason.as_deref()), (Status::Waiting, Some("no-vault")));
+        let take = |source, lot, id| {
+            run(&store, |change| {
+                accept(change, incoming(source, lot), RecordId([id; 16]), 5)
+            })
+        };
+        let Accepted::New(first) = take("a", "L1", 1).unwrap() else {
+            panic!("not new")
+        };
+        assert_eq!(
+            (first.status, first.reason.as_deref()),
+            (Status::Waiting, Some("no-vault"))
+        );
         assert_eq!(take("a", "L1", 2).unwrap(), Accepted::Same(first.clone()));
         assert!(matches!(take("a", "L2", 3), Err(IntakeError::Changed(id)) if id == first.id));
         assert!(matches!(take("b", "L1", 4), Ok(Accepted::New(_))));
         assert_eq!(store.by_subject("0001", None, 10).unwrap().len(), 2);
         // Twice in one change is once, too.
         run(&store, |change| {
-            assert!(matches!(accept(change, incoming("c", "L1"), RecordId([5; 16]), 5)?, Accepted::New(_)));
-            assert!(matches!(accept(change, incoming("c", "L1"), RecordId([6; 16]), 5)?, Accepted::Same(_)));
+            assert!(matches!(
+                accept(change, incoming("c", "L1"), RecordId([5; 16]), 5)?,
+                Accepted::New(_)
+            ));
+            assert!(matches!(
+                accept(change, incoming("c", "L1"), RecordId([6; 16]), 5)?,
+                Accepted::Same(_)
+            ));
             Ok(())
         })
         .unwrap();
@@ -255,9 +307,19 @@ mod tests {
     #[test]
     fn without_a_source_id_the_content_is_the_id() {
         let vaccination = catalogue().by_id("vaccination").unwrap();
-        let make = |subject| Incoming::new(subject, vaccination, "emr", None, 0, json!({ "date": "2025" })).unwrap();
-        assert_eq!(make("1").source_id(), make("1").source_id());
-        assert_ne!(make("1").source_id(), make("2").source_id());
+        let make = |subject| {
+            Incoming::new(
+                subject,
+                vaccination,
+                "emr",
+                None,
+                0,
+                json!({ "date": "2025" }),
+            )
+            .unwrap()
+        };
+        assert_eq!(make("1").source_id, make("1").source_id);
+        assert_ne!(make("1").source_id, make("2").source_id);
         for subject in ["", " 1", "1\n", &"1".repeat(101)] {
             let made = Incoming::new(subject, vaccination, "emr", None, 0, json!({}));
             assert!(matches!(made, Err(IntakeError::Subject)), "{subject:?}");
@@ -269,7 +331,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let wrong = RecordId([1; 16]);
-        run(&store, |change| accept(change, incoming("a", "L1"), wrong, 5)).unwrap();
+        run(&store, |change| {
+            accept(change, incoming("a", "L1"), wrong, 5)
+        })
+        .unwrap();
         let place = store.reserve_place(|| 7);
         run(&store, |change| {
             let mut record = change.record(&wrong)?.unwrap();
@@ -279,17 +344,31 @@ mod tests {
             Ok(change.put_record(&record)?)
         })
         .unwrap();
-        let fix = |lot, id| run(&store, |change| correct(change, &wrong, incoming("a", lot), RecordId([id; 16]), 9));
-        let Accepted::New(right) = fix("L2", 2).unwrap() else { panic!("not new") };
+        let fix = |lot, id| {
+            run(&store, |change| {
+                correct(change, &wrong, incoming("a", lot), RecordId([id; 16]), 9)
+            })
+        };
+        let Accepted::New(right) = fix("L2", 2).unwrap() else {
+            panic!("not new")
+        };
         assert_eq!(right.replaces, Some(wrong));
         assert_eq!(fix("L2", 3).unwrap(), Accepted::Same(right.clone()));
         assert!(matches!(fix("L3", 4), Err(IntakeError::TakenBack)));
         assert_eq!(store.revoked(1).unwrap().0, [7]);
         let old = store.record(&wrong).unwrap().unwrap();
-        assert_eq!((old.status, old.replaced_by, old.claims), (Status::Corrected, Some(right.id), None));
+        assert_eq!(
+            (old.status, old.replaced_by, old.claims),
+            (Status::Corrected, Some(right.id), None)
+        );
         // The source record is the right one from now on.
-        assert_eq!(store.source("emr", "a").unwrap().unwrap().id, right.id);
-        let again = run(&store, |change| accept(change, incoming("a", "L1"), RecordId([5; 16]), 5));
+        assert_eq!(
+            store.change().source("emr", "a").unwrap().unwrap().id,
+            right.id
+        );
+        let again = run(&store, |change| {
+            accept(change, incoming("a", "L1"), RecordId([5; 16]), 5)
+        });
         assert!(matches!(again, Err(IntakeError::Changed(id)) if id == right.id));
     }
 
@@ -298,20 +377,37 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let wrong = RecordId([1; 16]);
-        run(&store, |change| accept(change, incoming("a", "L1"), wrong, 5)).unwrap();
+        run(&store, |change| {
+            accept(change, incoming("a", "L1"), wrong, 5)
+        })
+        .unwrap();
         let vaccination = catalogue().by_id("vaccination").unwrap();
-        let other = Incoming::new("0002", vaccination, "emr", Some("a".into()), 0, json!({})).unwrap();
-        let made = run(&store, |change| correct(change, &wrong, other, RecordId([2; 16]), 9));
+        let other =
+            Incoming::new("0002", vaccination, "emr", Some("a".into()), 0, json!({})).unwrap();
+        let made = run(&store, |change| {
+            correct(change, &wrong, other, RecordId([2; 16]), 9)
+        });
         assert!(matches!(made, Err(IntakeError::NotTheSame)));
-        run(&store, |change| accept(change, incoming("b", "L1"), RecordId([3; 16]), 5)).unwrap();
-        let taken = run(&store, |change| correct(change, &wrong, incoming("b", "L2"), RecordId([2; 16]), 9));
+        run(&store, |change| {
+            accept(change, incoming("b", "L1"), RecordId([3; 16]), 5)
+        })
+        .unwrap();
+        let taken = run(&store, |change| {
+            correct(change, &wrong, incoming("b", "L2"), RecordId([2; 16]), 9)
+        });
         assert!(matches!(taken, Err(IntakeError::SourceTaken)));
         // Nothing was sealed, so nothing in a vault is replaced, and no bit is set.
-        let made = run(&store, |change| correct(change, &wrong, incoming("a", "L2"), RecordId([2; 16]), 9)).unwrap();
+        let made = run(&store, |change| {
+            correct(change, &wrong, incoming("a", "L2"), RecordId([2; 16]), 9)
+        })
+        .unwrap();
         assert!(matches!(made, Accepted::New(record) if record.replaces.is_none()));
         assert!(store.revoked(1).unwrap().0.is_empty());
         let revoked = run(&store, |change| revoke(change, &wrong, "x", 10)).unwrap();
         assert_eq!(revoked.status, Status::Corrected);
-        assert!(matches!(run(&store, |change| revoke(change, &RecordId([9; 16]), "x", 10)), Err(IntakeError::NoSuchRecord)));
+        assert!(matches!(
+            run(&store, |change| revoke(change, &RecordId([9; 16]), "x", 10)),
+            Err(IntakeError::NoSuchRecord)
+        ));
     }
 }

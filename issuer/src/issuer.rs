@@ -38,7 +38,10 @@ pub(crate) struct Issuer {
 }
 
 impl Issuer {
-    pub(crate) fn open(config: IssuerConfig, registry: Arc<dyn Registry>) -> Result<Arc<Self>, IssuerError> {
+    pub(crate) fn open(
+        config: IssuerConfig,
+        registry: Arc<dyn Registry>,
+    ) -> Result<Arc<Self>, IssuerError> {
         let keys = load_organisation_keys(&config.keys)?;
         let (algorithm, secret) = match config.alg {
             CredentialAlgorithm::EdDsa => (Algorithm::EdDsa, &keys.credential_eddsa),
@@ -82,15 +85,27 @@ impl Issuer {
 
     /// Brings the gauges up to date.
     pub(crate) fn show_counts(&self) {
-        for word in ["waiting", "queued", "deposited", "revoked", "corrected", "refused"] {
-            let count: u64 = Status::with_word(word).map(|status| self.store.count(status)).sum();
+        for word in [
+            "waiting",
+            "queued",
+            "deposited",
+            "revoked",
+            "corrected",
+            "refused",
+        ] {
+            let count: u64 = Status::with_word(word)
+                .map(|status| self.store.count(status))
+                .sum();
             metrics::gauge!("tegata_issuer_records", "status" => word).set(count as f64);
         }
     }
 
     /// Where a status list is published; credentials name it.
     pub(crate) fn status_list_uri(&self, list: u32) -> String {
-        format!("{}/v1/status-lists/{list}", self.config.http.public_url.trim_end_matches('/'))
+        format!(
+            "{}/v1/status-lists/{list}",
+            self.config.http.public_url.trim_end_matches('/')
+        )
     }
 
     /// Where uploaded files and files of failed rows lie.
@@ -121,5 +136,8 @@ fn make_private_folder(path: &std::path::Path) -> Result<(), IssuerError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|error| IssuerError::Folder { path: path.to_owned(), error })
+    builder.create(path).map_err(|error| IssuerError::Folder {
+        path: path.to_owned(),
+        error,
+    })
 }

@@ -33,6 +33,8 @@ pub mod registry;
 mod signing;
 mod status;
 mod store;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use config::IssuerConfig;
@@ -98,9 +100,20 @@ pub async fn run(config: IssuerConfig) -> Result<(), IssuerError> {
     let ledger = Ledger::start(config.ledger.clone())?;
     let readiness = Readiness::of_ledger(&ledger);
     let listen = config.http.listen;
-    let listener = TcpListener::bind(listen)
-        .map_err(|error| IssuerError::Serve(std::io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))))?;
-    run_on(listener, config, Arc::new(ledger), readiness, shutdown_signal()).await
+    let listener = TcpListener::bind(listen).map_err(|error| {
+        IssuerError::Serve(std::io::Error::new(
+            error.kind(),
+            format!("cannot listen on {listen}: {error}"),
+        ))
+    })?;
+    run_on(
+        listener,
+        config,
+        Arc::new(ledger),
+        readiness,
+        shutdown_signal(),
+    )
+    .await
 }
 
 /// As [`run`], on a listener that is open already, with another registry and another end.
@@ -126,8 +139,12 @@ pub async fn run_on(
     tasks.spawn(import::run::run(Arc::clone(&issuer), stop.clone()));
     if let Some(folder) = watched {
         let path = folder.path.clone();
-        let adopted = issuer::blocking(&issuer, move |issuer| import::folder::adopt(issuer, &path)).await;
-        adopted.map_err(|error| IssuerError::Folder { path: folder.path.clone(), error })?;
+        let adopted =
+            issuer::blocking(&issuer, move |issuer| import::folder::adopt(issuer, &path)).await;
+        adopted.map_err(|error| IssuerError::Folder {
+            path: folder.path.clone(),
+            error,
+        })?;
         tasks.spawn(import::folder::run(Arc::clone(&issuer), folder, stop));
     }
     let router = http::router(issuer, readiness);

@@ -36,8 +36,15 @@ pub enum Status {
 
 impl Status {
     /// All, in the order of [`Status::index`].
-    pub const ALL: [Self; 7] =
-        [Self::Waiting, Self::Queued, Self::Sealed, Self::Deposited, Self::Revoked, Self::Corrected, Self::Refused];
+    pub const ALL: [Self; 7] = [
+        Self::Waiting,
+        Self::Queued,
+        Self::Sealed,
+        Self::Deposited,
+        Self::Revoked,
+        Self::Corrected,
+        Self::Refused,
+    ];
 
     /// Its place in [`Status::ALL`].
     #[must_use]
@@ -60,7 +67,9 @@ impl Status {
 
     /// The statuses with that word.
     pub fn with_word(word: &str) -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(move |status| status.word() == word)
+        Self::ALL
+            .into_iter()
+            .filter(move |status| status.word() == word)
     }
 
     /// Whether there is work to do.
@@ -252,7 +261,17 @@ impl ImportState {
 }
 
 /// Something wrong with one cell, one row, or a whole file. Repeats no cell.
-#[derive(Encode, Decode, Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(
+    Encode,
+    Decode,
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    utoipa::ToSchema,
+)]
 #[cbor(map)]
 pub struct Failure {
     /// Line of the file, the header being line 1.
@@ -343,8 +362,13 @@ pub fn content_digest(subject: &str, record_type: &str, claims: &serde_json::Val
     let length = |text: &str| (text.len() as u64).to_be_bytes();
     let mut canonical = String::new();
     write_sorted(claims, &mut canonical);
-    let parts: [&[u8]; 5] =
-        [&length(subject), subject.as_bytes(), &length(record_type), record_type.as_bytes(), canonical.as_bytes()];
+    let parts: [&[u8]; 5] = [
+        &length(subject),
+        subject.as_bytes(),
+        &length(record_type),
+        record_type.as_bytes(),
+        canonical.as_bytes(),
+    ];
     Hash(hash("tegata/v1/issuer/content", &[&parts.concat()]))
 }
 
@@ -390,7 +414,10 @@ mod tests {
         for (index, status) in Status::ALL.into_iter().enumerate() {
             assert_eq!(status.index(), index);
         }
-        assert_eq!(Status::with_word("queued").collect::<Vec<_>>(), [Status::Queued, Status::Sealed]);
+        assert_eq!(
+            Status::with_word("queued").collect::<Vec<_>>(),
+            [Status::Queued, Status::Sealed]
+        );
     }
 
     #[test]
@@ -398,9 +425,23 @@ mod tests {
         let parse = |text: &str| serde_json::from_str(text).unwrap();
         let claims = parse(r#"{"b":[1,{"y":"\n","x":2}],"a":1.5}"#);
         let digest = content_digest("7", "vaccination", &claims);
-        assert_eq!(digest, content_digest("7", "vaccination", &parse(r#" {"a":1.5, "b":[1,{"x":2,"y":"\n"}]}"#)));
+        assert_eq!(
+            digest,
+            content_digest(
+                "7",
+                "vaccination",
+                &parse(r#" {"a":1.5, "b":[1,{"x":2,"y":"\n"}]}"#)
+            )
+        );
         assert_ne!(digest, content_digest("8", "vaccination", &claims));
         assert_ne!(digest, content_digest("7", "vaccinatio", &claims));
-        assert_ne!(digest, content_digest("7", "vaccination", &parse(r#"{"b":[1,{"x":2,"y":"\n"}],"a":1.25}"#)));
+        assert_ne!(
+            digest,
+            content_digest(
+                "7",
+                "vaccination",
+                &parse(r#"{"b":[1,{"x":2,"y":"\n"}],"a":1.25}"#)
+            )
+        );
     }
 }

@@ -42,7 +42,11 @@ pub(crate) fn new_code(rng: &mut impl Rng) -> String {
 /// A code as somebody typed it, without hyphens: case does not matter, I and L are 1, O is 0.
 pub(crate) fn plain_code(typed: &str) -> Option<String> {
     let mut code = String::with_capacity(CODE_LENGTH);
-    for typed in typed.chars().filter(|typed| !typed.is_whitespace() && *typed != '-').take(CODE_LENGTH + 1) {
+    for typed in typed
+        .chars()
+        .filter(|typed| !typed.is_whitespace() && *typed != '-')
+        .take(CODE_LENGTH + 1)
+    {
         let meant = match typed.to_ascii_uppercase() {
             'I' | 'L' => '1',
             'O' => '0',
@@ -64,20 +68,39 @@ pub(crate) struct Begun {
 }
 
 /// Gives out a code for a person. The code itself is not kept, only its hashes.
-pub(crate) async fn begin(issuer: &Arc<Issuer>, subject: String, system: String, now_ms: u64) -> Result<Begun, StoreError> {
+pub(crate) async fn begin(
+    issuer: &Arc<Issuer>,
+    subject: String,
+    system: String,
+    now_ms: u64,
+) -> Result<Begun, StoreError> {
     let code = new_code(&mut rand::rng());
     let expires_ms = now_ms + issuer.config.pairing_ttl_s * 1000;
-    let link = format!("{}/#/pair?issuer={}&code={code}", issuer.config.wallet_url.trim_end_matches('/'), issuer.id);
+    let link = format!(
+        "{}/#/pair?issuer={}&code={code}",
+        issuer.config.wallet_url.trim_end_matches('/'),
+        issuer.id
+    );
     let key = pairing_hash(&issuer.id, &code.replace('-', ""));
     let grouped = pairing_hash(&issuer.id, &code);
-    let pairing = Pairing { subject, system, expires_ms, answered: None, grouped };
+    let pairing = Pairing {
+        subject,
+        system,
+        expires_ms,
+        answered: None,
+        grouped,
+    };
     blocking(issuer, move |issuer| {
         let mut change = issuer.store.change();
         change.put_pairing(&key, &pairing);
         change.commit()
     })
     .await?;
-    Ok(Begun { code, link, expires_ms })
+    Ok(Begun {
+        code,
+        link,
+        expires_ms,
+    })
 }
 
 /// Why an answer is refused.
@@ -119,14 +142,24 @@ pub(crate) struct Paired {
 
 /// Takes a wallet's answer: checks the invitation, uses the code up, replaces the person's invitation, and queues what
 /// waited for it, all in one synced write. The same answer again is the same pairing.
-pub(crate) async fn answer(issuer: &Arc<Issuer>, code: &str, bytes: Vec<u8>, now_ms: u64) -> Result<Paired, AnswerError> {
+pub(crate) async fn answer(
+    issuer: &Arc<Issuer>,
+    code: &str,
+    bytes: Vec<u8>,
+    now_ms: u64,
+) -> Result<Paired, AnswerError> {
     let code = plain_code(code).ok_or(AnswerError::UnknownCode)?;
     let key = pairing_hash(&issuer.id, &code);
-    let pairing = blocking(issuer, move |issuer| issuer.store.pairing(&key)).await?.ok_or(AnswerError::UnknownCode)?;
+    let pairing = blocking(issuer, move |issuer| issuer.store.pairing(&key))
+        .await?
+        .ok_or(AnswerError::UnknownCode)?;
     let invited = Invitation::verify(&bytes, &issuer.chain, &issuer.id);
     match (&pairing.answered, &invited) {
         (Some(known), Ok(invited)) if *known == invited.digest => {
-            return Ok(Paired { record_types: invited.invitation.record_types.clone(), released: 0 });
+            return Ok(Paired {
+                record_types: invited.invitation.record_types.clone(),
+                released: 0,
+            });
         }
         (Some(_), _) => return Err(AnswerError::Used),
         (None, _) if now_ms >= pairing.expires_ms => return Err(AnswerError::Expired),
@@ -140,14 +173,23 @@ pub(crate) async fn answer(issuer: &Arc<Issuer>, code: &str, bytes: Vec<u8>, now
     check_against_registry(issuer, &invited, now_ms).await?;
     let checked = invited.clone();
     blocking(issuer, move |issuer| check_keys(issuer, &checked)).await?;
-    blocking(issuer, move |issuer| store_answer(issuer, &key, &invited, bytes, now_ms)).await
+    blocking(issuer, move |issuer| {
+        store_answer(issuer, &key, &invited, bytes, now_ms)
+    })
+    .await
 }
 
 /// What the registry must say of an invitation, now and again whenever something goes out under it.
-pub(crate) async fn check_against_registry(issuer: &Issuer, invited: &VerifiedInvitation, now_ms: u64) -> Result<(), AnswerError> {
+pub(crate) async fn check_against_registry(
+    issuer: &Issuer,
+    invited: &VerifiedInvitation,
+    now_ms: u64,
+) -> Result<(), AnswerError> {
     let host = invited.invitation.host;
     let state = issuer.registry.organisation(&host).await?;
-    let state = state.filter(|state| state.has_role(Role::Host)).ok_or(AnswerError::UnknownHost(host))?;
+    let state = state
+        .filter(|state| state.has_role(Role::Host))
+        .ok_or(AnswerError::UnknownHost(host))?;
     if state.organisation.url(Role::Host).is_none() {
         return Err(AnswerError::UnknownHost(host));
     }
@@ -157,8 +199,12 @@ pub(crate) async fn check_against_registry(issuer: &Issuer, invited: &VerifiedIn
     let own = issuer.own().await?;
     for record_type in &invited.invitation.record_types {
         let known = catalogue().by_id(record_type);
-        let may = own.as_ref().is_some_and(|own| own.may_issue(record_type, now_ms));
-        let known = known.filter(|_| may).ok_or_else(|| AnswerError::NotAccredited(record_type.clone()))?;
+        let may = own
+            .as_ref()
+            .is_some_and(|own| own.may_issue(record_type, now_ms));
+        let known = known
+            .filter(|_| may)
+            .ok_or_else(|| AnswerError::NotAccredited(record_type.clone()))?;
         if invited.drawer(known.category().code()).is_none() {
             return Err(AnswerError::NoDrawer(record_type.clone()));
         }
@@ -168,12 +214,15 @@ pub(crate) async fn check_against_registry(issuer: &Issuer, invited: &VerifiedIn
 
 /// Tries every key once, so that no record gets stuck on one later.
 fn check_keys(issuer: &Issuer, invited: &VerifiedInvitation) -> Result<(), AnswerError> {
-    PublicKey::from_bytes(Algorithm::EdDsa, &invited.invitation.holder.0).map_err(|_| AnswerError::HolderKey)?;
+    PublicKey::from_bytes(Algorithm::EdDsa, &invited.invitation.holder.0)
+        .map_err(|_| AnswerError::HolderKey)?;
     for drawer in &invited.invitation.drawers {
         let label = LockLabel::new(issuer.chain, drawer.id, crate::issuer::random_id(), 0);
         let trial = Secret::new(rand::random());
-        Lock::make(&trial, &drawer.reader_key, &label, &mut rand::rng()).map_err(|_| AnswerError::DrawerKey)?;
-        Lock::make(&trial, &drawer.drawer_key, &label, &mut rand::rng()).map_err(|_| AnswerError::DrawerKey)?;
+        Lock::make(&trial, &drawer.reader_key, &label, &mut rand::rng())
+            .map_err(|_| AnswerError::DrawerKey)?;
+        Lock::make(&trial, &drawer.drawer_key, &label, &mut rand::rng())
+            .map_err(|_| AnswerError::DrawerKey)?;
     }
     Ok(())
 }
@@ -192,7 +241,13 @@ fn store_answer(
         _ => pairing.answered = Some(invited.digest),
     }
     change.put_pairing(key, &pairing);
-    change.put_invited(&pairing.subject, &Invited { invitation: bytes.into(), accepted_ms: now_ms });
+    change.put_invited(
+        &pairing.subject,
+        &Invited {
+            invitation: bytes.into(),
+            accepted_ms: now_ms,
+        },
+    );
     let mut released = 0;
     for mut record in change.by_subject(&pairing.subject)? {
         if record.status == Status::Waiting {
@@ -206,7 +261,10 @@ fn store_answer(
     issuer.show_counts();
     issuer.queue_wake.notify_one();
     metrics::counter!("tegata_issuer_pairings_total").increment(1);
-    Ok(Paired { record_types: invited.invitation.record_types.clone(), released })
+    Ok(Paired {
+        record_types: invited.invitation.record_types.clone(),
+        released,
+    })
 }
 
 impl AnswerError {
@@ -217,7 +275,9 @@ impl AnswerError {
             Self::Expired => "pairing-expired",
             Self::Used => "pairing-used",
             Self::Invitation(error) => match error {
-                InvitationError::Cose(CoseError::Signature(_) | CoseError::Key(_)) => "invitation-signature",
+                InvitationError::Cose(CoseError::Signature(_) | CoseError::Key(_)) => {
+                    "invitation-signature"
+                }
                 InvitationError::Cose(_) => "invitation-malformed",
                 InvitationError::OtherDepositor(_) => "other-depositor",
                 InvitationError::OtherHost(_) => "other-host",
@@ -282,7 +342,9 @@ impl Attempts {
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => (std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)).into(),
+        IpAddr::V6(address) => {
+            (std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)).into()
+        }
     }
 }
 
@@ -296,8 +358,17 @@ mod tests {
         assert_eq!(code.len(), 19);
         assert_ne!(code, new_code(&mut rand::rng()));
         assert_eq!(plain_code(&code).unwrap(), code.replace('-', ""));
-        assert_eq!(plain_code(" 7kq2 xm4d-oriv lb3t ").unwrap(), "7KQ2XM4D0R1V1B3T");
-        for wrong in ["", "7KQ2-XM4D-0R9V-HB3", "7KQ2-XM4D-0R9V-HB3TT", "7KQ2-XM4D-0R9V-HB3U", "７KQ2-XM4D-0R9V-HB3T"] {
+        assert_eq!(
+            plain_code(" 7kq2 xm4d-oriv lb3t ").unwrap(),
+            "7KQ2XM4D0R1V1B3T"
+        );
+        for wrong in [
+            "",
+            "7KQ2-XM4D-0R9V-HB3",
+            "7KQ2-XM4D-0R9V-HB3TT",
+            "7KQ2-XM4D-0R9V-HB3U",
+            "７KQ2-XM4D-0R9V-HB3T",
+        ] {
             assert_eq!(plain_code(wrong), None, "{wrong}");
         }
     }
@@ -305,13 +376,17 @@ mod tests {
     #[test]
     fn ten_wrong_codes_a_minute() {
         let attempts = Attempts::default();
-        let [one, other]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
+        let [one, other]: [IpAddr; 2] =
+            ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
         for _ in 0..10 {
             assert_eq!(attempts.check(one, 1_000), Ok(()));
             attempts.wrong(one, 1_000);
         }
         assert_eq!(attempts.check(one, 11_000), Err(50));
-        assert_eq!(attempts.check("::ffff:192.0.2.1".parse().unwrap(), 11_000), Err(50));
+        assert_eq!(
+            attempts.check("::ffff:192.0.2.1".parse().unwrap(), 11_000),
+            Err(50)
+        );
         assert_eq!(attempts.check(other, 11_000), Ok(()));
         assert_eq!(attempts.check(one, 61_000), Ok(()));
         attempts.wrong(one, 61_000);

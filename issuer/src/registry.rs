@@ -11,7 +11,10 @@ pub trait Registry: Send + Sync {
     fn chain(&self) -> ChainId;
 
     /// An organisation as it stands now; `None` where it is not registered.
-    fn organisation<'a>(&'a self, id: &'a OrganisationId) -> BoxFuture<'a, Result<Option<OrganisationState>, LedgerError>>;
+    fn organisation<'a>(
+        &'a self,
+        id: &'a OrganisationId,
+    ) -> BoxFuture<'a, Result<Option<OrganisationState>, LedgerError>>;
 }
 
 impl Registry for Ledger {
@@ -19,7 +22,10 @@ impl Registry for Ledger {
         Self::chain(self)
     }
 
-    fn organisation<'a>(&'a self, id: &'a OrganisationId) -> BoxFuture<'a, Result<Option<OrganisationState>, LedgerError>> {
+    fn organisation<'a>(
+        &'a self,
+        id: &'a OrganisationId,
+    ) -> BoxFuture<'a, Result<Option<OrganisationState>, LedgerError>> {
         async move { Ok(Self::organisation(self, id).await?.value) }.boxed()
     }
 }

@@ -81,7 +81,12 @@ impl Signer<'_> {
         let record_type = catalogue().by_id(&record.record_type).ok_or_else(unknown)?;
         let drawer = invited
             .drawer(record_type.category().code())
-            .filter(|_| invited.invitation.record_types.contains(&record.record_type))
+            .filter(|_| {
+                invited
+                    .invitation
+                    .record_types
+                    .contains(&record.record_type)
+            })
             .ok_or_else(|| SignError::NotInvited(record.record_type.clone()))?;
         let claims: Value = record
             .claims
@@ -90,13 +95,21 @@ impl Signer<'_> {
             .ok_or(SignError::NoClaims)?;
         record_type.validate(&claims).map_err(SignError::Claims)?;
 
-        let holder = PublicKey::from_bytes(Algorithm::EdDsa, &invited.invitation.holder.0).map_err(|_| SignError::HolderKey)?;
-        let disclosable: Vec<Path> = record_type.disclosable(&claims).into_iter().map(Path::new).collect();
+        let holder = PublicKey::from_bytes(Algorithm::EdDsa, &invited.invitation.holder.0)
+            .map_err(|_| SignError::HolderKey)?;
+        let disclosable: Vec<Path> = record_type
+            .disclosable(&claims)
+            .into_iter()
+            .map(Path::new)
+            .collect();
         let issuance = Issuance {
             vct_integrity: Some(record_type.integrity()),
             disclosable: &disclosable,
             holder: Some(&holder),
-            status: Some(StatusReference { uri: status_list_uri, index: u64::from(place.index) }),
+            status: Some(StatusReference {
+                uri: status_list_uri,
+                index: u64::from(place.index),
+            }),
             ..Issuance::new(self.did, record_type.vct(), now_s, &claims)
         };
         let credential = Zeroizing::new(issue(&issuance, self.credential_key, rng)?);
@@ -108,7 +121,11 @@ impl Signer<'_> {
             date_ms: record.date_ms,
             depositor: self.depositor,
             record_type: record.record_type.clone(),
-            parts: vec![Part { media_type: MEDIA_TYPE.to_owned(), length: 0, name: None }],
+            parts: vec![Part {
+                media_type: MEDIA_TYPE.to_owned(),
+                length: 0,
+                name: None,
+            }],
             replaces: record.replaces,
         };
         let plaintext = Zeroizing::new(frame(manifest, &[credential.as_bytes()])?);

@@ -5,7 +5,9 @@ use crate::store::{STATUS_LIST_SIZE, StoreError};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use tegata_credential::status_list::{Status, StatusList, StatusListError, StatusListIssuance, sign};
+use tegata_credential::status_list::{
+    Status, StatusList, StatusListError, StatusListIssuance, sign,
+};
 
 /// Why a list is not published.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +34,12 @@ pub(crate) struct StatusLists(Mutex<HashMap<u32, Signed>>);
 
 impl StatusLists {
     /// The signed list with a number.
-    pub(crate) fn token(&self, issuer: &Issuer, number: u32, now_s: i64) -> Result<Bytes, PublishError> {
+    pub(crate) fn token(
+        &self,
+        issuer: &Issuer,
+        number: u32,
+        now_s: i64,
+    ) -> Result<Bytes, PublishError> {
         if number == 0 || number > issuer.store.open_list() {
             return Err(PublishError::NoSuchList(number));
         }
@@ -44,9 +51,13 @@ impl StatusLists {
             return Ok(known.token.clone());
         }
         let (revoked, version) = issuer.store.revoked(number)?;
-        let entries = revoked.into_iter().map(|index| (u64::from(index), Status::Invalid));
+        let entries = revoked
+            .into_iter()
+            .map(|index| (u64::from(index), Status::Invalid));
         let list = StatusList::from_entries(1, u64::from(STATUS_LIST_SIZE), entries)?;
-        let lifetime_s = i64::try_from(issuer.config.status_list.lifetime_s).unwrap_or(i64::MAX / 2).max(2);
+        let lifetime_s = i64::try_from(issuer.config.status_list.lifetime_s)
+            .unwrap_or(i64::MAX / 2)
+            .max(2);
         let uri = issuer.status_list_uri(number);
         let issuance = StatusListIssuance {
             uri: &uri,
@@ -57,7 +68,14 @@ impl StatusLists {
         };
         let token = Bytes::from(sign(&list, &issuance, &issuer.credential_key));
         metrics::counter!("tegata_issuer_status_lists_signed_total").increment(1);
-        signed.insert(number, Signed { token: token.clone(), version, renew_s: now_s + lifetime_s / 2 });
+        signed.insert(
+            number,
+            Signed {
+                token: token.clone(),
+                version,
+                renew_s: now_s + lifetime_s / 2,
+            },
+        );
         Ok(token)
     }
 }

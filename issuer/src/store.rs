@@ -3,9 +3,12 @@
 //! Every change goes through a [`Change`]: one writer at a time, one synced write batch. What [`Change::commit`] returned
 //! from is on disk; of what it did not, nothing is.
 
-use crate::model::{KnownReceipt, Import, Invited, Pairing, Record, Status, StatusPlace};
+use crate::model::{Import, Invited, KnownReceipt, Pairing, Record, Status, StatusPlace};
 use minicbor::Decode;
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Direction, IteratorMode, Options,
+    WriteBatch, WriteOptions,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -103,7 +106,11 @@ struct OpenList {
 
 impl OpenList {
     fn new(number: u32) -> Self {
-        Self { number, taken: vec![0; STATUS_LIST_SIZE as usize / 64], count: 0 }
+        Self {
+            number,
+            taken: vec![0; STATUS_LIST_SIZE as usize / 64],
+            count: 0,
+        }
     }
 
     /// Takes a place; `false` where it is taken.
@@ -134,7 +141,10 @@ impl Store {
     /// [`StoreError`].
     pub(crate) fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
-        let database = |error| StoreError::Database { path: path.clone(), error };
+        let database = |error| StoreError::Database {
+            path: path.clone(),
+            error,
+        };
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
@@ -161,7 +171,12 @@ impl Store {
                 change.commit()?;
             }
             Some(found) if found == b"1" => {}
-            Some(found) => return Err(StoreError::Format { path, found: String::from_utf8_lossy(&found).into_owned() }),
+            Some(found) => {
+                return Err(StoreError::Format {
+                    path,
+                    found: String::from_utf8_lossy(&found).into_owned(),
+                });
+            }
         }
         store.load_counts()?;
         store.load_open_list()?;
@@ -172,7 +187,13 @@ impl Store {
     pub(crate) fn change(&self) -> Change<'_> {
         // A panic while a change was being made wrote nothing: the next one may go on.
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        Change { store: self, _writer: writer, changes: BTreeMap::new(), deltas: [0; Status::ALL.len()], revokes: false }
+        Change {
+            store: self,
+            _writer: writer,
+            changes: BTreeMap::new(),
+            deltas: [0; Status::ALL.len()],
+            revokes: false,
+        }
     }
 
     /// A record.
@@ -207,7 +228,10 @@ impl Store {
         skip: impl Fn(&RecordId) -> bool,
     ) -> Result<(Vec<Record>, Option<u64>), StoreError> {
         let mut found = Vec::new();
-        for item in self.db.iterator_cf(self.family(Table::Queue), IteratorMode::Start) {
+        for item in self
+            .db
+            .iterator_cf(self.family(Table::Queue), IteratorMode::Start)
+        {
             let (key, _) = item.map_err(|error| self.error(error))?;
             let (due_ms, id) = queue_entry(&key)?;
             if due_ms > now_ms {
@@ -228,18 +252,38 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) fn by_status(&self, status: Status, after: Option<&Record>, limit: usize) -> Result<Vec<Record>, StoreError> {
+    pub(crate) fn by_status(
+        &self,
+        status: Status,
+        after: Option<&Record>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
         let prefix = [status.index() as u8];
-        self.listed(Table::ByStatus, &prefix, after.map(|record| status_key(status, record)), limit)
+        self.listed(
+            Table::ByStatus,
+            &prefix,
+            after.map(|record| status_key(status, record)),
+            limit,
+        )
     }
 
     /// Records of one person, oldest first, after `after`.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) fn by_subject(&self, subject: &str, after: Option<&Record>, limit: usize) -> Result<Vec<Record>, StoreError> {
+    pub(crate) fn by_subject(
+        &self,
+        subject: &str,
+        after: Option<&Record>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
         let prefix = subject_hash(subject);
-        self.listed(Table::BySubject, &prefix, after.map(|record| subject_key(&prefix, record)), limit)
+        self.listed(
+            Table::BySubject,
+            &prefix,
+            after.map(|record| subject_key(&prefix, record)),
+            limit,
+        )
     }
 
     /// A pairing, by [`tegata_consent::invitation::pairing_hash`] of its code without hyphens. The key is a hash of a code
@@ -266,7 +310,13 @@ impl Store {
     pub(crate) fn revoked(&self, list: u32) -> Result<(Vec<u32>, u64), StoreError> {
         let version = self.revocations();
         let places = self.keys(Table::RevokedPlaces, &list.to_be_bytes())?;
-        Ok((places.iter().map(|key| place_of(key).map(|place| place.index)).collect::<Result<_, _>>()?, version))
+        Ok((
+            places
+                .iter()
+                .map(|key| place_of(key).map(|place| place.index))
+                .collect::<Result<_, _>>()?,
+            version,
+        ))
     }
 
     /// The number of [`Self::revoked`].
@@ -276,7 +326,10 @@ impl Store {
 
     /// Number of the status list that is being filled; all below it are full.
     pub(crate) fn open_list(&self) -> u32 {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).number
+        self.writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .number
     }
 
     /// Reserves a free place in a status list until the process ends; [`Change::put_place`] keeps it. `random` gives
@@ -289,7 +342,10 @@ impl Store {
         loop {
             let index = random() % STATUS_LIST_SIZE;
             if open.take(index) {
-                return StatusPlace { list: open.number, index };
+                return StatusPlace {
+                    list: open.number,
+                    index,
+                };
             }
         }
     }
@@ -308,24 +364,26 @@ impl Store {
     /// [`StoreError`].
     pub(crate) fn imports(&self) -> Result<Vec<Import>, StoreError> {
         let keys = self.keys(Table::Imports, &[])?;
-        let imports = keys.iter().map(|key| self.value(Table::Imports, key)?.ok_or(StoreError::Damaged("imports")));
+        let imports = keys.iter().map(|key| {
+            self.value(Table::Imports, key)?
+                .ok_or(StoreError::Damaged("imports"))
+        });
         imports.collect()
     }
 
-    /// A record that came from a source record.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn source(&self, system: &str, source_id: &str) -> Result<Option<Record>, StoreError> {
-        let Some(id) = self.get(Table::Sources, &source_key(system, source_id))? else { return Ok(None) };
-        let id = RecordId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("sources"))?;
-        self.record(&id)
-    }
-
-    fn listed(&self, table: Table, prefix: &[u8], after: Option<Vec<u8>>, limit: usize) -> Result<Vec<Record>, StoreError> {
+    fn listed(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
         let from = after.as_deref().unwrap_or(prefix);
         let mut found = Vec::new();
-        for item in self.db.iterator_cf(self.family(table), IteratorMode::From(from, Direction::Forward)) {
+        for item in self.db.iterator_cf(
+            self.family(table),
+            IteratorMode::From(from, Direction::Forward),
+        ) {
             let (key, _) = item.map_err(|error| self.error(error))?;
             if !key.starts_with(prefix) || found.len() == limit {
                 break;
@@ -333,23 +391,38 @@ impl Store {
             if Some(&*key) == after.as_deref() {
                 continue;
             }
-            let id = key.last_chunk::<16>().ok_or(StoreError::Damaged(table.name()))?;
-            found.push(self.record(&RecordId(*id))?.ok_or(StoreError::Damaged(table.name()))?);
+            let id = key
+                .last_chunk::<16>()
+                .ok_or(StoreError::Damaged(table.name()))?;
+            found.push(
+                self.record(&RecordId(*id))?
+                    .ok_or(StoreError::Damaged(table.name()))?,
+            );
         }
         Ok(found)
     }
 
     fn load_counts(&self) -> Result<(), StoreError> {
-        for item in self.db.iterator_cf(self.family(Table::ByStatus), IteratorMode::Start) {
+        for item in self
+            .db
+            .iterator_cf(self.family(Table::ByStatus), IteratorMode::Start)
+        {
             let (key, _) = item.map_err(|error| self.error(error))?;
-            let count = key.first().and_then(|status| self.counts.get(usize::from(*status)));
-            count.ok_or(StoreError::Damaged("by_status"))?.fetch_add(1, Ordering::Relaxed);
+            let count = key
+                .first()
+                .and_then(|status| self.counts.get(usize::from(*status)));
+            count
+                .ok_or(StoreError::Damaged("by_status"))?
+                .fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
 
     fn load_open_list(&self) -> Result<(), StoreError> {
-        let newest = self.db.iterator_cf(self.family(Table::Places), IteratorMode::End).next();
+        let newest = self
+            .db
+            .iterator_cf(self.family(Table::Places), IteratorMode::End)
+            .next();
         let Some(newest) = newest else { return Ok(()) };
         let (key, _) = newest.map_err(|error| self.error(error))?;
         let mut open = OpenList::new(place_of(&key)?.list);
@@ -362,7 +435,10 @@ impl Store {
 
     fn keys(&self, table: Table, prefix: &[u8]) -> Result<Vec<Box<[u8]>>, StoreError> {
         let mut keys = Vec::new();
-        for item in self.db.iterator_cf(self.family(table), IteratorMode::From(prefix, Direction::Forward)) {
+        for item in self.db.iterator_cf(
+            self.family(table),
+            IteratorMode::From(prefix, Direction::Forward),
+        ) {
             let (key, _) = item.map_err(|error| self.error(error))?;
             if !key.starts_with(prefix) {
                 break;
@@ -372,20 +448,33 @@ impl Store {
         Ok(keys)
     }
 
-    fn value<T: for<'b> Decode<'b, ()>>(&self, table: Table, key: &[u8]) -> Result<Option<T>, StoreError> {
-        self.get(table, key)?.map(|bytes| read(table, &bytes)).transpose()
+    fn value<T: for<'b> Decode<'b, ()>>(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<T>, StoreError> {
+        self.get(table, key)?
+            .map(|bytes| read(table, &bytes))
+            .transpose()
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.db.get_cf(self.family(table), key).map_err(|error| self.error(error))
+        self.db
+            .get_cf(self.family(table), key)
+            .map_err(|error| self.error(error))
     }
 
     fn family(&self, table: Table) -> &ColumnFamily {
-        self.db.cf_handle(table.name()).expect("every table was opened in `open`")
+        self.db
+            .cf_handle(table.name())
+            .expect("every table was opened in `open`")
     }
 
     fn error(&self, error: rocksdb::Error) -> StoreError {
-        StoreError::Database { path: self.path.clone(), error }
+        StoreError::Database {
+            path: self.path.clone(),
+            error,
+        }
     }
 }
 
@@ -419,12 +508,20 @@ impl Change<'_> {
             self.delete(Table::ByStatus, status_key(old.status, &old));
             self.deltas[old.status.index()] -= 1;
         } else {
-            self.put(Table::BySubject, subject_key(&subject_hash(&record.subject), record), Vec::new());
+            self.put(
+                Table::BySubject,
+                subject_key(&subject_hash(&record.subject), record),
+                Vec::new(),
+            );
         }
         if record.status.is_queued() {
             self.put(Table::Queue, queue_key(record), Vec::new());
         }
-        self.put(Table::ByStatus, status_key(record.status, record), Vec::new());
+        self.put(
+            Table::ByStatus,
+            status_key(record.status, record),
+            Vec::new(),
+        );
         self.deltas[record.status.index()] += 1;
         self.put(Table::Records, record.id.0.to_vec(), cbor::encode(record));
         Ok(())
@@ -434,14 +531,24 @@ impl Change<'_> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) fn source(&self, system: &str, source_id: &str) -> Result<Option<Record>, StoreError> {
-        let Some(id) = self.get(Table::Sources, &source_key(system, source_id))? else { return Ok(None) };
+    pub(crate) fn source(
+        &self,
+        system: &str,
+        source_id: &str,
+    ) -> Result<Option<Record>, StoreError> {
+        let Some(id) = self.get(Table::Sources, &source_key(system, source_id))? else {
+            return Ok(None);
+        };
         self.record(&RecordId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("sources"))?)
     }
 
     /// Says which record a source record became.
     pub(crate) fn put_source(&mut self, record: &Record) {
-        self.put(Table::Sources, source_key(&record.system, &record.source_id), record.id.0.to_vec());
+        self.put(
+            Table::Sources,
+            source_key(&record.system, &record.source_id),
+            record.id.0.to_vec(),
+        );
     }
 
     /// Records of a person, as they were before this change.
@@ -485,20 +592,37 @@ impl Change<'_> {
 
     /// Stores a person's newest invitation.
     pub(crate) fn put_invited(&mut self, subject: &str, invited: &Invited) {
-        self.put(Table::Invitations, subject_hash(subject).to_vec(), cbor::encode(invited));
+        self.put(
+            Table::Invitations,
+            subject_hash(subject).to_vec(),
+            cbor::encode(invited),
+        );
     }
 
     /// A receipt of a drawer that is known already, by its sequence.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) fn known_receipt(&self, drawer: &DrawerId, sequence: u64) -> Result<Option<KnownReceipt>, StoreError> {
+    pub(crate) fn known_receipt(
+        &self,
+        drawer: &DrawerId,
+        sequence: u64,
+    ) -> Result<Option<KnownReceipt>, StoreError> {
         self.value(Table::Receipts, &receipt_key(drawer, sequence))
     }
 
     /// Remembers a receipt of a drawer.
-    pub(crate) fn put_known_receipt(&mut self, drawer: &DrawerId, sequence: u64, receipt: &KnownReceipt) {
-        self.put(Table::Receipts, receipt_key(drawer, sequence), cbor::encode(receipt));
+    pub(crate) fn put_known_receipt(
+        &mut self,
+        drawer: &DrawerId,
+        sequence: u64,
+        receipt: &KnownReceipt,
+    ) {
+        self.put(
+            Table::Receipts,
+            receipt_key(drawer, sequence),
+            cbor::encode(receipt),
+        );
     }
 
     /// Keeps a reserved place in a status list for a record.
@@ -531,7 +655,10 @@ impl Change<'_> {
         }
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.store.db.write_opt(batch, &options).map_err(|error| self.store.error(error))?;
+        self.store
+            .db
+            .write_opt(batch, &options)
+            .map_err(|error| self.store.error(error))?;
         for (count, delta) in self.store.counts.iter().zip(self.deltas) {
             count.fetch_add(delta, Ordering::Relaxed);
         }
@@ -541,8 +668,14 @@ impl Change<'_> {
         Ok(())
     }
 
-    fn value<T: for<'b> Decode<'b, ()>>(&self, table: Table, key: &[u8]) -> Result<Option<T>, StoreError> {
-        self.get(table, key)?.map(|bytes| read(table, &bytes)).transpose()
+    fn value<T: for<'b> Decode<'b, ()>>(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<T>, StoreError> {
+        self.get(table, key)?
+            .map(|bytes| read(table, &bytes))
+            .transpose()
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -567,7 +700,11 @@ fn read<T: for<'b> Decode<'b, ()>>(table: Table, bytes: &[u8]) -> Result<T, Stor
 
 fn source_key(system: &str, source_id: &str) -> Vec<u8> {
     let length = (system.len() as u64).to_be_bytes();
-    hash("tegata/v1/issuer/source", &[&[&length, system.as_bytes(), source_id.as_bytes()].concat()]).to_vec()
+    hash(
+        "tegata/v1/issuer/source",
+        &[&[&length, system.as_bytes(), source_id.as_bytes()].concat()],
+    )
+    .to_vec()
 }
 
 fn subject_hash(subject: &str) -> [u8; 32] {
@@ -575,11 +712,21 @@ fn subject_hash(subject: &str) -> [u8; 32] {
 }
 
 fn subject_key(subject: &[u8; 32], record: &Record) -> Vec<u8> {
-    [subject.as_slice(), &record.accepted_ms.to_be_bytes(), &record.id.0].concat()
+    [
+        subject.as_slice(),
+        &record.accepted_ms.to_be_bytes(),
+        &record.id.0,
+    ]
+    .concat()
 }
 
 fn status_key(status: Status, record: &Record) -> Vec<u8> {
-    [[status.index() as u8].as_slice(), &record.accepted_ms.to_be_bytes(), &record.id.0].concat()
+    [
+        [status.index() as u8].as_slice(),
+        &record.accepted_ms.to_be_bytes(),
+        &record.id.0,
+    ]
+    .concat()
 }
 
 fn queue_key(record: &Record) -> Vec<u8> {
@@ -587,7 +734,9 @@ fn queue_key(record: &Record) -> Vec<u8> {
 }
 
 fn queue_entry(key: &[u8]) -> Result<(u64, RecordId), StoreError> {
-    let (due_ms, id) = key.split_first_chunk::<8>().ok_or(StoreError::Damaged("queue"))?;
+    let (due_ms, id) = key
+        .split_first_chunk::<8>()
+        .ok_or(StoreError::Damaged("queue"))?;
     let id = RecordId::try_from(id).map_err(|_| StoreError::Damaged("queue"))?;
     Ok((u64::from_be_bytes(*due_ms), id))
 }
@@ -601,9 +750,16 @@ fn place_key(place: StatusPlace) -> Vec<u8> {
 }
 
 fn place_of(key: &[u8]) -> Result<StatusPlace, StoreError> {
-    let (list, index) = key.split_first_chunk::<4>().ok_or(StoreError::Damaged("places"))?;
-    let index: [u8; 4] = index.try_into().map_err(|_| StoreError::Damaged("places"))?;
-    Ok(StatusPlace { list: u32::from_be_bytes(*list), index: u32::from_be_bytes(index) })
+    let (list, index) = key
+        .split_first_chunk::<4>()
+        .ok_or(StoreError::Damaged("places"))?;
+    let index: [u8; 4] = index
+        .try_into()
+        .map_err(|_| StoreError::Damaged("places"))?;
+    Ok(StatusPlace {
+        list: u32::from_be_bytes(*list),
+        index: u32::from_be_bytes(index),
+    })
 }
 
 #[cfg(test)]

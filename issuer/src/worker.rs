@@ -35,7 +35,12 @@ const UNREGISTERED_PAUSE_MS: u64 = 5_000;
 
 /// Works on the queue until `stop` says so; then deposits under way are awaited and settled.
 pub(crate) async fn run(issuer: Arc<Issuer>, mut stop: watch::Receiver<bool>) {
-    let mut worker = Worker { issuer, in_flight: HashSet::new(), sending: JoinSet::new(), hosts: HashMap::new() };
+    let mut worker = Worker {
+        issuer,
+        in_flight: HashSet::new(),
+        sending: JoinSet::new(),
+        hosts: HashMap::new(),
+    };
     while !*stop.borrow() {
         let next = match worker.step().await {
             Ok(next) => next,
@@ -76,17 +81,30 @@ struct Worker {
 impl Worker {
     /// Seals what is queued and sends what is sealed, as far as there is room. Gives when to look again.
     async fn step(&mut self) -> Result<Option<Instant>, StoreError> {
-        let room = self.issuer.config.deposits.concurrency.max(1).saturating_sub(self.in_flight.len());
+        let room = self
+            .issuer
+            .config
+            .deposits
+            .concurrency
+            .max(1)
+            .saturating_sub(self.in_flight.len());
         if room == 0 {
             return Ok(None); // the next answer makes room
         }
         let skip = self.in_flight.clone();
         let limit = room.max(SEAL_BATCH);
         let now = now_ms();
-        let (due, next_ms) =
-            blocking(&self.issuer, move |issuer| issuer.store.due(now, limit, |id| skip.contains(id))).await?;
-        let (queued, mut sealed): (Vec<Record>, Vec<Record>) =
-            due.into_iter().partition(|record| record.status == Status::Queued);
+        let (due, next_ms) = blocking(&self.issuer, move |issuer| {
+            issuer.store.due(now, limit, |id| skip.contains(id))
+        })
+        .await?;
+        if due.is_empty() {
+            let until_ms = next_ms.map(|next_ms| next_ms.saturating_sub(now_ms()));
+            return Ok(until_ms.map(|until_ms| Instant::now() + Duration::from_millis(until_ms)));
+        }
+        let (queued, mut sealed): (Vec<Record>, Vec<Record>) = due
+            .into_iter()
+            .partition(|record| record.status == Status::Queued);
         if !queued.is_empty() {
             match self.issuer.own().await {
                 Ok(own) => sealed.extend(seal(&self.issuer, queued, own).await?),
@@ -96,20 +114,19 @@ impl Worker {
                 }
             }
         }
-        let full = sealed.len() > room;
         self.send(sealed.into_iter().take(room).collect()).await?;
-        if full {
-            return Ok(None);
-        }
-        let until_ms = next_ms.map(|next_ms| next_ms.saturating_sub(now_ms()));
-        Ok(until_ms.map(|until_ms| Instant::now() + Duration::from_millis(until_ms)))
+        // Each of them is under way now, or due later, or waits: there may be others.
+        Ok(Some(Instant::now()))
     }
 
     async fn send(&mut self, records: Vec<Record>) -> Result<(), StoreError> {
         let now = now_ms();
-        let mut postponed = Vec::new();
+        let (mut postponed, mut lost) = (Vec::new(), Vec::new());
         for record in records {
-            let Some(sealing) = record.sealing.clone() else { continue };
+            let Some(sealing) = record.sealing.clone() else {
+                lost.push(record.id);
+                continue;
+            };
             if let Some((_, until_ms)) = self.hosts.get(&sealing.host)
                 && *until_ms > now
             {
@@ -117,25 +134,37 @@ impl Worker {
                 continue;
             }
             let id = record.id;
-            let Some(bytes) = blocking(&self.issuer, move |issuer| issuer.store.sealed(&id)).await? else { continue };
+            let Some(bytes) =
+                blocking(&self.issuer, move |issuer| issuer.store.sealed(&id)).await?
+            else {
+                lost.push(id);
+                continue;
+            };
             self.in_flight.insert(id);
             let issuer = Arc::clone(&self.issuer);
             self.sending.spawn(async move {
                 let started = Instant::now();
                 let answer = send(&issuer, &record, &sealing, Bytes::from(bytes)).await;
-                metrics::histogram!("tegata_issuer_deposit_seconds").record(started.elapsed().as_secs_f64());
+                metrics::histogram!("tegata_issuer_deposit_seconds")
+                    .record(started.elapsed().as_secs_f64());
                 (id, sealing.host, answer)
             });
         }
-        if postponed.is_empty() {
+        if postponed.is_empty() && lost.is_empty() {
             return Ok(());
         }
-        blocking(&self.issuer, move |issuer| postpone(issuer, &postponed)).await
+        blocking(&self.issuer, move |issuer| {
+            postpone(issuer, &postponed, &lost)
+        })
+        .await
     }
 
     /// Settles an answer, and those that came with it, in one write. Where the disk refuses, the records stay sealed and
     /// are sent again.
-    async fn settle_answered(&mut self, answered: Option<Result<Answered, tokio::task::JoinError>>) {
+    async fn settle_answered(
+        &mut self,
+        answered: Option<Result<Answered, tokio::task::JoinError>>,
+    ) {
         let mut all = Vec::new();
         let mut next = answered;
         while let Some(answered) = next {
@@ -160,7 +189,10 @@ impl Worker {
     }
 
     fn note_host(&mut self, host: OrganisationId, answer: &Answer) {
-        if let Answer::Later { host_down: true, .. } = answer {
+        if let Answer::Later {
+            host_down: true, ..
+        } = answer
+        {
             let now = now_ms();
             let (failures, until_ms) = self.hosts.entry(host).or_default();
             if *until_ms <= now {
@@ -175,10 +207,24 @@ impl Worker {
 
 /// What became of signing and sealing a record.
 enum Made {
-    Sealed { record: Record, place: StatusPlace, sealing: Sealing, bytes: Vec<u8> },
-    Waiting { id: RecordId, reason: &'static str },
-    Refused { id: RecordId, reason: &'static str },
-    Later { id: RecordId, reason: &'static str },
+    Sealed {
+        record: Record,
+        place: StatusPlace,
+        sealing: Sealing,
+        bytes: Vec<u8>,
+    },
+    Waiting {
+        id: RecordId,
+        reason: &'static str,
+    },
+    Refused {
+        id: RecordId,
+        reason: &'static str,
+    },
+    Later {
+        id: RecordId,
+        reason: &'static str,
+    },
 }
 
 /// Signs and seals records on all processors, stores the bytes in one synced write, and gives those that are sealed now.
@@ -188,10 +234,19 @@ pub(crate) async fn seal(
     own: Option<OrganisationState>,
 ) -> Result<Vec<Record>, StoreError> {
     let Some(own) = own.filter(|own| keys_count(issuer, own)) else {
-        let later = records.into_iter().map(|record| Made::Later { id: record.id, reason: "not-registered" }).collect();
+        let later = records
+            .into_iter()
+            .map(|record| Made::Later {
+                id: record.id,
+                reason: "not-registered",
+            })
+            .collect();
         return blocking(issuer, move |issuer| store_made(issuer, later)).await;
     };
-    let subjects: HashSet<String> = records.iter().map(|record| record.subject.clone()).collect();
+    let subjects: HashSet<String> = records
+        .iter()
+        .map(|record| record.subject.clone())
+        .collect();
     let invitations = open_invitations(issuer, subjects).await?;
     let shared = Arc::new((own, invitations));
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -202,10 +257,16 @@ pub(crate) async fn seal(
         let part: Vec<Record> = records.by_ref().take(chunk).collect();
         let shared = Arc::clone(&shared);
         sealing.push(blocking(issuer, move |issuer| {
-            part.into_iter().map(|record| make(issuer, &shared.0, &shared.1, record)).collect::<Vec<_>>()
+            part.into_iter()
+                .map(|record| make(issuer, &shared.0, &shared.1, record))
+                .collect::<Vec<_>>()
         }));
     }
-    let made = futures::future::join_all(sealing).await.into_iter().flatten().collect();
+    let made = futures::future::join_all(sealing)
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
     blocking(issuer, move |issuer| store_made(issuer, made)).await
 }
 
@@ -217,7 +278,10 @@ fn keys_count(issuer: &Issuer, own: &OrganisationState) -> bool {
         tegata_credential::keys::Algorithm::EdDsa => KeyUse::CredentialEdDsa,
         tegata_credential::keys::Algorithm::Es256 => KeyUse::CredentialEs256,
     };
-    own.signs_with(&public_key(&issuer.keys.sign), now) && own.keys_at(key_use, now).any(|key| key.public == public.to_bytes())
+    own.signs_with(&public_key(&issuer.keys.sign), now)
+        && own
+            .keys_at(key_use, now)
+            .any(|key| key.public == public.to_bytes())
 }
 
 /// Why nothing goes out under a person's invitation now.
@@ -237,42 +301,70 @@ async fn open_invitations(
     subjects: HashSet<String>,
 ) -> Result<HashMap<String, Opened>, StoreError> {
     let read = blocking(issuer, move |issuer| {
-        let read = |subject: String| issuer.store.invited(&subject).map(|invited| (subject, invited));
-        subjects.into_iter().map(read).collect::<Result<Vec<_>, _>>()
+        let read = |subject: String| {
+            issuer
+                .store
+                .invited(&subject)
+                .map(|invited| (subject, invited))
+        };
+        subjects
+            .into_iter()
+            .map(read)
+            .collect::<Result<Vec<_>, _>>()
     })
     .await?;
     let mut opened = HashMap::new();
     for (subject, invited) in read {
         let checked = match invited {
             None => Err(Closed::Waiting("no-vault")),
-            Some(invited) => match Invitation::verify(&invited.invitation, &issuer.chain, &issuer.id) {
-                Err(_) => Err(Closed::Waiting("invitation")),
-                Ok(verified) if now_ms() >= verified.invitation.expires_ms => Err(Closed::Waiting("invitation-expired")),
-                Ok(verified) => match check_against_registry(issuer, &verified, now_ms()).await {
-                    // What this organisation may issue is asked for each record.
-                    Ok(()) | Err(AnswerError::NotAccredited(_)) => Ok((verified, invited.invitation.to_vec())),
-                    Err(AnswerError::UnknownHost(_)) => Err(Closed::Waiting("host-unknown")),
-                    Err(AnswerError::SuspendedHost(_)) => Err(Closed::Later("host-suspended")),
-                    Err(AnswerError::NoDrawer(_)) => Err(Closed::Waiting("no-drawer")),
-                    Err(_) => Err(Closed::Later("ledger")),
-                },
-            },
+            Some(invited) => {
+                match Invitation::verify(&invited.invitation, &issuer.chain, &issuer.id) {
+                    Err(_) => Err(Closed::Waiting("invitation")),
+                    Ok(verified) if now_ms() >= verified.invitation.expires_ms => {
+                        Err(Closed::Waiting("invitation-expired"))
+                    }
+                    Ok(verified) => match check_against_registry(issuer, &verified, now_ms()).await
+                    {
+                        // What this organisation may issue is asked for each record.
+                        Ok(()) | Err(AnswerError::NotAccredited(_)) => {
+                            Ok((verified, invited.invitation.to_vec()))
+                        }
+                        Err(AnswerError::UnknownHost(_)) => Err(Closed::Waiting("host-unknown")),
+                        Err(AnswerError::SuspendedHost(_)) => Err(Closed::Later("host-suspended")),
+                        Err(AnswerError::NoDrawer(_)) => Err(Closed::Waiting("no-drawer")),
+                        Err(_) => Err(Closed::Later("ledger")),
+                    },
+                }
+            }
         };
         opened.insert(subject, checked);
     }
     Ok(opened)
 }
 
-fn make(issuer: &Issuer, own: &OrganisationState, invitations: &HashMap<String, Opened>, record: Record) -> Made {
+fn make(
+    issuer: &Issuer,
+    own: &OrganisationState,
+    invitations: &HashMap<String, Opened>,
+    record: Record,
+) -> Made {
     let id = record.id;
     let (invited, invitation) = match invitations.get(&record.subject) {
         Some(Ok(opened)) => opened,
         Some(Err(Closed::Later(reason))) => return Made::Later { id, reason },
         Some(Err(Closed::Waiting(reason))) => return Made::Waiting { id, reason },
-        None => return Made::Waiting { id, reason: "no-vault" },
+        None => {
+            return Made::Waiting {
+                id,
+                reason: "no-vault",
+            };
+        }
     };
     if !own.may_issue(&record.record_type, now_ms()) {
-        return Made::Refused { id, reason: "not-accredited" };
+        return Made::Refused {
+            id,
+            reason: "not-accredited",
+        };
     }
     let signer = Signer {
         chain: issuer.chain,
@@ -281,15 +373,36 @@ fn make(issuer: &Issuer, own: &OrganisationState, invitations: &HashMap<String, 
         deposit_key: &issuer.keys.sign,
         credential_key: &issuer.credential_key,
     };
-    let place = record.place.unwrap_or_else(|| issuer.store.reserve_place(rand::random));
+    let place = record
+        .place
+        .unwrap_or_else(|| issuer.store.reserve_place(rand::random));
     let uri = issuer.status_list_uri(place.list);
-    match signer.seal(&record, place, uri, invited, invitation, now_s(), &mut rand::rng()) {
-        Ok((bytes, sealing)) => Made::Sealed { record, place, sealing, bytes },
-        Err(error @ SignError::NotInvited(_)) => Made::Waiting { id, reason: error.code() },
+    match signer.seal(
+        &record,
+        place,
+        uri,
+        invited,
+        invitation,
+        now_s(),
+        &mut rand::rng(),
+    ) {
+        Ok((bytes, sealing)) => Made::Sealed {
+            record,
+            place,
+            sealing,
+            bytes,
+        },
+        Err(error @ SignError::NotInvited(_)) => Made::Waiting {
+            id,
+            reason: error.code(),
+        },
         Err(error) => {
             // Only the code: an error of the schema names claims.
             tracing::warn!(record = %id, reason = error.code(), "a record cannot be signed");
-            Made::Refused { id, reason: error.code() }
+            Made::Refused {
+                id,
+                reason: error.code(),
+            }
         }
     }
 }
@@ -304,13 +417,24 @@ fn store_made(issuer: &Issuer, made: Vec<Made>) -> Result<Vec<Record>, StoreErro
             Made::Waiting { id, .. } | Made::Refused { id, .. } | Made::Later { id, .. } => *id,
         };
         // It may have been taken back meanwhile.
-        let Some(mut record) = change.record(&id)?.filter(|record| record.status == Status::Queued) else { continue };
+        let Some(mut record) = change
+            .record(&id)?
+            .filter(|record| record.status == Status::Queued)
+        else {
+            continue;
+        };
         match made {
-            Made::Sealed { place, sealing, bytes, .. } => {
+            Made::Sealed {
+                place,
+                sealing,
+                bytes,
+                ..
+            } => {
                 change.put_place(place, &id);
                 change.put_sealed(&id, bytes);
                 record.status = Status::Sealed;
-                (record.place, record.sealing, record.attempts, record.reason) = (Some(place), Some(sealing), 0, None);
+                (record.place, record.sealing, record.attempts, record.reason) =
+                    (Some(place), Some(sealing), 0, None);
                 change.put_record(&record)?;
                 sealed.push(record);
             }
@@ -323,7 +447,8 @@ fn store_made(issuer: &Issuer, made: Vec<Made>) -> Result<Vec<Record>, StoreErro
                 change.put_record(&record)?;
             }
             Made::Later { reason, .. } => {
-                (record.due_ms, record.reason) = (now + UNREGISTERED_PAUSE_MS, Some(reason.to_owned()));
+                (record.due_ms, record.reason) =
+                    (now + UNREGISTERED_PAUSE_MS, Some(reason.to_owned()));
                 change.put_record(&record)?;
             }
         }
@@ -334,11 +459,17 @@ fn store_made(issuer: &Issuer, made: Vec<Made>) -> Result<Vec<Record>, StoreErro
 }
 
 /// Stores what hosts answered, in one synced write.
-pub(crate) fn settle(issuer: &Issuer, answered: Vec<Answered>, now_ms: u64) -> Result<(), StoreError> {
+pub(crate) fn settle(
+    issuer: &Issuer,
+    answered: Vec<Answered>,
+    now_ms: u64,
+) -> Result<(), StoreError> {
     let mut change = issuer.store.change();
     let mut deposited = Vec::new();
     for (id, _, answer) in answered {
-        let Some(mut record) = change.record(&id)? else { continue };
+        let Some(mut record) = change.record(&id)? else {
+            continue;
+        };
         match answer {
             Answer::Taken { bytes, receipt } => {
                 if !check_chain(&mut change, &receipt, &bytes)? {
@@ -361,11 +492,21 @@ pub(crate) fn settle(issuer: &Issuer, answered: Vec<Answered>, now_ms: u64) -> R
             Answer::Refused(reason) => {
                 change.delete_sealed(&id);
                 let invited = change.invited(&record.subject)?;
-                let current = invited.map(|invited| tegata_consent::invitation::invitation_digest(&invited.invitation));
+                let current = invited.map(|invited| {
+                    tegata_consent::invitation::invitation_digest(&invited.invitation)
+                });
                 let newer = current != record.sealing.as_ref().map(|sealing| sealing.invitation);
-                // Under a newer invitation it is sealed anew; else nothing would change.
-                record.status = if newer { Status::Queued } else { Status::Refused };
-                (record.sealing, record.reason, record.due_ms) = (None, Some(reason), now_ms);
+                // Under a newer invitation it is sealed anew; one that is over makes it wait; else nothing would change.
+                let over = reason.ends_with("-invitation-expired");
+                record.status = if newer || over {
+                    Status::Queued
+                } else {
+                    Status::Refused
+                };
+                if over {
+                    record.due_ms = now_ms + pause_ms(issuer, 0);
+                }
+                (record.sealing, record.reason) = (None, Some(reason));
             }
             Answer::Later { reason, .. } => postpone_record(issuer, &mut record, reason, now_ms),
         }
@@ -373,7 +514,8 @@ pub(crate) fn settle(issuer: &Issuer, answered: Vec<Answered>, now_ms: u64) -> R
     }
     change.commit()?;
     for record_type in deposited {
-        metrics::counter!("tegata_issuer_deposited_total", "record_type" => record_type).increment(1);
+        metrics::counter!("tegata_issuer_deposited_total", "record_type" => record_type)
+            .increment(1);
     }
     issuer.show_counts();
     Ok(())
@@ -385,10 +527,29 @@ fn postpone_record(issuer: &Issuer, record: &mut Record, reason: String, now_ms:
     record.reason = Some(reason);
 }
 
-fn postpone(issuer: &Issuer, records: &[(RecordId, u64)]) -> Result<(), StoreError> {
+/// Leaves records of a host alone for a while, and has those sealed again whose bytes are not there. Records that were
+/// taken back meanwhile stay so.
+fn postpone(
+    issuer: &Issuer,
+    records: &[(RecordId, u64)],
+    lost: &[RecordId],
+) -> Result<(), StoreError> {
     let mut change = issuer.store.change();
+    for id in lost {
+        if let Some(mut record) = change
+            .record(id)?
+            .filter(|record| record.status == Status::Sealed)
+        {
+            tracing::error!(record = %id, "the sealed bytes of a record are gone; it is sealed again");
+            (record.status, record.sealing) = (Status::Queued, None);
+            change.put_record(&record)?;
+        }
+    }
     for (id, until_ms) in records {
-        if let Some(mut record) = change.record(id)?.filter(|record| record.status == Status::Sealed) {
+        if let Some(mut record) = change
+            .record(id)?
+            .filter(|record| record.status == Status::Sealed)
+        {
             record.due_ms = *until_ms;
             change.put_record(&record)?;
         }
@@ -399,7 +560,9 @@ fn postpone(issuer: &Issuer, records: &[(RecordId, u64)]) -> Result<(), StoreErr
 /// Doubles with every failure up to the longest pause, half of it by chance, so that not all come back at once.
 fn pause_ms(issuer: &Issuer, failures: u32) -> u64 {
     let config = &issuer.config.deposits;
-    let whole = config.pause_ms.saturating_mul(1 << failures.min(20)).clamp(1, config.pause_max_ms.max(1));
+    let whole = config
+        .pause_ms
+        .saturating_mul(1 << failures.min(20))
+        .clamp(1, config.pause_max_ms.max(1));
     whole / 2 + rand::random::<u64>() % (whole / 2 + 1)
 }
-

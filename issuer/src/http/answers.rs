@@ -86,23 +86,34 @@ impl RecordAnswer {
             host: sealing.map(|sealing| sealing.host.to_string()),
             drawer: sealing.map(|sealing| sealing.drawer.to_string()),
             deposited_ms: record.deposited_ms,
-            receipt: record.receipt.as_ref().map(|receipt| URL_SAFE_NO_PAD.encode(receipt.as_slice())),
+            receipt: record
+                .receipt
+                .as_ref()
+                .map(|receipt| URL_SAFE_NO_PAD.encode(receipt.as_slice())),
             replaces: record.replaces.map(|id| id.to_string()),
             replaced_by: record.replaced_by.map(|id| id.to_string()),
-            status_list: record
-                .place
-                .map(|place| StatusListAnswer { uri: issuer.status_list_uri(place.list), idx: place.index }),
+            status_list: record.place.map(|place| StatusListAnswer {
+                uri: issuer.status_list_uri(place.list),
+                idx: place.index,
+            }),
             revocation: record
                 .revocation
                 .as_ref()
-                .map(|revocation| RevocationAnswer { at_ms: revocation.at_ms, reason: revocation.reason.clone() }),
+                .map(|revocation| RevocationAnswer {
+                    at_ms: revocation.at_ms,
+                    reason: revocation.reason.clone(),
+                }),
         }
     }
 }
 
 /// `{"id","status"}` with `Location`: 201 for a new record, 200 for one that was here.
 pub(crate) fn taken(record: &Record, new: bool) -> Response {
-    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     let location = format!("/v1/records/{}", record.id);
     let answer = json!({ "id": record.id.to_string(), "status": record.status.word() });
     (status, [(header::LOCATION, location)], axum::Json(answer)).into_response()

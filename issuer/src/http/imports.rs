@@ -41,7 +41,12 @@ pub(crate) async fn begin(
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     system_of(&issuer, &headers)?;
-    let name: String = wanted.file.chars().filter(|c| !c.is_control() && !['/', '\\'].contains(c)).take(NAME_MAX).collect();
+    let name: String = wanted
+        .file
+        .chars()
+        .filter(|c| !c.is_control() && !['/', '\\'].contains(c))
+        .take(NAME_MAX)
+        .collect();
     let dry_run = match wanted.dry_run.as_deref() {
         None | Some("false" | "0") => false,
         Some("true" | "1" | "") => true,
@@ -57,7 +62,10 @@ pub(crate) async fn begin(
         }
     };
     let kind = wanted.kind;
-    let begun = blocking(&issuer, move |issuer| run::begin(issuer, id, name, kind, dry_run, false, &path, length)).await;
+    let begun = blocking(&issuer, move |issuer| {
+        run::begin(issuer, id, name, kind, dry_run, false, &path, length)
+    })
+    .await;
     begun.map_err(|error| Problem::internal(&error))?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "id": id.to_string() }))))
 }
@@ -76,8 +84,14 @@ async fn save(body: Body, path: &FilePath) -> Result<u64, Problem> {
         let piece = piece.map_err(|_| Problem::malformed("the body broke off"))?;
         length += piece.len() as u64;
         if length > FILE_MAX_BYTES {
-            let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The file is too large");
-            return Err(problem.detail(format!("at most {FILE_MAX_BYTES} bytes; cut it into several")));
+            let problem = Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "The file is too large",
+            );
+            return Err(problem.detail(format!(
+                "at most {FILE_MAX_BYTES} bytes; cut it into several"
+            )));
         }
         file.write_all(&piece).await.map_err(internal)?;
     }
@@ -89,26 +103,40 @@ async fn save(body: Body, path: &FilePath) -> Result<u64, Problem> {
 /// How far an import is, and what came of it.
 #[utoipa::path(get, path = "/v1/imports/{id}", params(("id" = String, Path)),
     responses((status = 200, body = ImportAnswer), (status = 401), (status = 404)))]
-pub(crate) async fn one(State(issuer): Shared, headers: HeaderMap, Path(id): Path<String>) -> Result<Json<ImportAnswer>, Problem> {
+pub(crate) async fn one(
+    State(issuer): Shared,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<ImportAnswer>, Problem> {
     system_of(&issuer, &headers)?;
     let id = id_in(&id)?;
     let import = blocking(&issuer, move |issuer| issuer.store.import(&id)).await;
-    let import = import.map_err(|error| Problem::internal(&error))?.ok_or_else(Problem::not_found)?;
+    let import = import
+        .map_err(|error| Problem::internal(&error))?
+        .ok_or_else(Problem::not_found)?;
     Ok(Json(import.into()))
 }
 
 /// The failed rows of an import, as CSV with line, column and reason. They are erased 30 days after the import.
 #[utoipa::path(get, path = "/v1/imports/{id}/failed.csv", params(("id" = String, Path)),
     responses((status = 200, description = "text/csv"), (status = 401), (status = 404)))]
-pub(crate) async fn failed_rows(State(issuer): Shared, headers: HeaderMap, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn failed_rows(
+    State(issuer): Shared,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     system_of(&issuer, &headers)?;
     let id = id_in(&id)?;
     let import = blocking(&issuer, move |issuer| issuer.store.import(&id)).await;
-    let import = import.map_err(|error| Problem::internal(&error))?.ok_or_else(Problem::not_found)?;
+    let import = import
+        .map_err(|error| Problem::internal(&error))?
+        .ok_or_else(Problem::not_found)?;
     if import.failed == 0 {
         return Err(Problem::not_found());
     }
-    let file = tokio::fs::File::open(run::failed_rows_path(&issuer, &id)).await.map_err(|_| Problem::not_found())?;
+    let file = tokio::fs::File::open(run::failed_rows_path(&issuer, &id))
+        .await
+        .map_err(|_| Problem::not_found())?;
     let pieces = futures::stream::try_unfold(file, |mut file| async move {
         use tokio::io::AsyncReadExt;
         let mut piece = vec![0; 64 * 1024];
@@ -117,6 +145,9 @@ pub(crate) async fn failed_rows(State(issuer): Shared, headers: HeaderMap, Path(
         Ok::<_, std::io::Error>((read > 0).then_some((piece, file)))
     });
     let disposition = format!("attachment; filename=\"{id}.failed.csv\"");
-    let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, disposition),
+    ];
     Ok((headers, Body::from_stream(pieces.into_stream())).into_response())
 }

@@ -48,11 +48,24 @@ pub(crate) async fn begin(
     let system = system_of(&issuer, &headers)?;
     if let Err(error) = check_subject(&subject) {
         let title = "The number of the person cannot be used";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "subject", title).detail(error.to_string()));
+        return Err(
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "subject", title)
+                .detail(error.to_string()),
+        );
     }
-    let begun = pairing::begin(&issuer, subject, system, now_ms()).await.map_err(|error| Problem::internal(&error))?;
+    let begun = pairing::begin(&issuer, subject, system, now_ms())
+        .await
+        .map_err(|error| Problem::internal(&error))?;
     let qr_svg = qr::svg(&begun.link).map_err(|error| Problem::internal(&error))?;
-    Ok((StatusCode::CREATED, Json(Begun { code: begun.code, link: begun.link, qr_svg, expires_ms: begun.expires_ms })))
+    Ok((
+        StatusCode::CREATED,
+        Json(Begun {
+            code: begun.code,
+            link: begun.link,
+            qr_svg,
+            expires_ms: begun.expires_ms,
+        }),
+    ))
 }
 
 /// A wallet's answer.
@@ -86,17 +99,28 @@ pub(crate) async fn answer(
 ) -> Result<Response, Problem> {
     let now = now_ms();
     if let Err(wait_s) = issuer.attempts.check(address.ip(), now) {
-        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", "Too many wrong codes from this address");
+        let problem = Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-attempts",
+            "Too many wrong codes from this address",
+        );
         let mut response = problem.with("retry_after_s", wait_s).into_response();
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
         return Ok(response);
     }
     let invitation = URL_SAFE_NO_PAD.decode(&answer.invitation);
-    let invitation = invitation.map_err(|_| Problem::malformed("invitation is not base64url without padding"))?;
+    let invitation = invitation
+        .map_err(|_| Problem::malformed("invitation is not base64url without padding"))?;
     match pairing::answer(&issuer, &answer.code, invitation, now).await {
         Ok(paired) => {
             tracing::info!(released = paired.released, "a wallet was paired");
-            Ok(Json(Paired { organisation: issuer.id.to_string(), record_types: paired.record_types }).into_response())
+            Ok(Json(Paired {
+                organisation: issuer.id.to_string(),
+                record_types: paired.record_types,
+            })
+            .into_response())
         }
         Err(error) => {
             if matches!(error, AnswerError::UnknownCode) {
@@ -110,11 +134,19 @@ pub(crate) async fn answer(
 fn problem(error: AnswerError) -> Problem {
     let (code, detail) = (error.code(), error.to_string());
     match error {
-        AnswerError::UnknownCode | AnswerError::Expired | AnswerError::Used => {
-            Problem::new(StatusCode::GONE, code, "The pairing code cannot be answered; ask for a new one").detail(detail)
-        }
+        AnswerError::UnknownCode | AnswerError::Expired | AnswerError::Used => Problem::new(
+            StatusCode::GONE,
+            code,
+            "The pairing code cannot be answered; ask for a new one",
+        )
+        .detail(detail),
         AnswerError::Ledger(error) => error.into(),
         AnswerError::Store(error) => Problem::internal(&error),
-        _ => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, "The deposit invitation is refused").detail(detail),
+        _ => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            code,
+            "The deposit invitation is refused",
+        )
+        .detail(detail),
     }
 }

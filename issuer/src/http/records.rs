@@ -47,22 +47,33 @@ pub(crate) struct Page {
     ("status" = Option<String>, Query), ("subject" = Option<String>, Query),
     ("after" = Option<String>, Query), ("limit" = Option<usize>, Query)
 ), responses((status = 200, body = Page), (status = 401)))]
-pub(crate) async fn list(State(issuer): Shared, headers: HeaderMap, Query(wanted): Query<Wanted>) -> Result<Json<Page>, Problem> {
+pub(crate) async fn list(
+    State(issuer): Shared,
+    headers: HeaderMap,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Page>, Problem> {
     system_of(&issuer, &headers)?;
     let statuses: Vec<Status> = match &wanted.status {
         None => Status::ALL.to_vec(),
         Some(word) => Status::with_word(word).collect(),
     };
     if statuses.is_empty() {
-        return Err(Problem::malformed("status is waiting, queued, deposited, revoked, corrected or refused"));
+        return Err(Problem::malformed(
+            "status is waiting, queued, deposited, revoked, corrected or refused",
+        ));
     }
     let after = wanted.after.as_deref().map(id_in).transpose()?;
     let limit = wanted.limit.unwrap_or(100).clamp(1, PAGE_MAX);
     let found = blocking(&issuer, move |issuer| -> Result<Vec<Record>, StoreError> {
-        let after = after.map(|id| issuer.store.record(&id)).transpose()?.flatten();
+        let after = after
+            .map(|id| issuer.store.record(&id))
+            .transpose()?
+            .flatten();
         if let Some(subject) = &wanted.subject {
             // A person has few records: all are read, and then narrowed.
-            let mut records = issuer.store.by_subject(subject, after.as_ref(), usize::MAX)?;
+            let mut records = issuer
+                .store
+                .by_subject(subject, after.as_ref(), usize::MAX)?;
             records.retain(|record| statuses.contains(&record.status));
             records.truncate(limit);
             return Ok(records);
@@ -77,23 +88,38 @@ pub(crate) async fn list(State(issuer): Shared, headers: HeaderMap, Query(wanted
     })
     .await
     .map_err(|error| Problem::internal(&error))?;
-    let next = (found.len() == limit).then(|| found.last().map(|record| record.id.to_string())).flatten();
+    let next = (found.len() == limit)
+        .then(|| found.last().map(|record| record.id.to_string()))
+        .flatten();
     let mut counts = BTreeMap::new();
     for status in Status::ALL {
         *counts.entry(status.word()).or_default() += issuer.store.count(status);
     }
-    let records = found.iter().map(|record| RecordAnswer::new(&issuer, record)).collect();
-    Ok(Json(Page { records, next, counts }))
+    let records = found
+        .iter()
+        .map(|record| RecordAnswer::new(&issuer, record))
+        .collect();
+    Ok(Json(Page {
+        records,
+        next,
+        counts,
+    }))
 }
 
 /// One record.
 #[utoipa::path(get, path = "/v1/records/{id}", params(("id" = String, Path)),
     responses((status = 200, body = RecordAnswer), (status = 401), (status = 404)))]
-pub(crate) async fn one(State(issuer): Shared, headers: HeaderMap, Path(id): Path<String>) -> Result<Json<RecordAnswer>, Problem> {
+pub(crate) async fn one(
+    State(issuer): Shared,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<RecordAnswer>, Problem> {
     system_of(&issuer, &headers)?;
     let id = id_in(&id)?;
     let found = blocking(&issuer, move |issuer| issuer.store.record(&id)).await;
-    let found = found.map_err(|error| Problem::internal(&error))?.ok_or_else(Problem::not_found)?;
+    let found = found
+        .map_err(|error| Problem::internal(&error))?
+        .ok_or_else(Problem::not_found)?;
     Ok(Json(RecordAnswer::new(&issuer, &found)))
 }
 
@@ -117,7 +143,11 @@ pub(crate) async fn revoke(
     let id = id_in(&id)?;
     if !(1..=REASON_MAX).contains(&reason.chars().count()) {
         let title = "A reason of 1 to 500 characters is needed";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "reason", title));
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "reason",
+            title,
+        ));
     }
     let record = blocking(&issuer, move |issuer| {
         let mut change = issuer.store.change();
@@ -146,7 +176,14 @@ pub(crate) async fn correct(
     body: axum::body::Body,
 ) -> Result<Response, Refusal> {
     let (system, body) = resource_body(&issuer, &headers, body).await?;
-    let no_such = |_| Refusal::new(StatusCode::NOT_FOUND, "not-found", "there is no such record", None);
+    let no_such = |_| {
+        Refusal::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "there is no such record",
+            None,
+        )
+    };
     let id = id.parse().map_err(no_such)?;
     let (record, new) = fhir::post_correction(&issuer, id, &body, &system).await?;
     Ok(taken(&record, new))

@@ -39,11 +39,36 @@ struct Era {
 }
 
 const ERAS: [Era; 5] = [
-    Era { name: "明治", marks: ["明治", "明", "㍾", "m"], from: (1868, 1, 25), until: (1912, 7, 29) },
-    Era { name: "大正", marks: ["大正", "大", "㍽", "t"], from: (1912, 7, 30), until: (1926, 12, 24) },
-    Era { name: "昭和", marks: ["昭和", "昭", "㍼", "s"], from: (1926, 12, 25), until: (1989, 1, 7) },
-    Era { name: "平成", marks: ["平成", "平", "㍻", "h"], from: (1989, 1, 8), until: (2019, 4, 30) },
-    Era { name: "令和", marks: ["令和", "令", "㋿", "r"], from: (2019, 5, 1), until: (9999, 12, 31) },
+    Era {
+        name: "明治",
+        marks: ["明治", "明", "㍾", "m"],
+        from: (1868, 1, 25),
+        until: (1912, 7, 29),
+    },
+    Era {
+        name: "大正",
+        marks: ["大正", "大", "㍽", "t"],
+        from: (1912, 7, 30),
+        until: (1926, 12, 24),
+    },
+    Era {
+        name: "昭和",
+        marks: ["昭和", "昭", "㍼", "s"],
+        from: (1926, 12, 25),
+        until: (1989, 1, 7),
+    },
+    Era {
+        name: "平成",
+        marks: ["平成", "平", "㍻", "h"],
+        from: (1989, 1, 8),
+        until: (2019, 4, 30),
+    },
+    Era {
+        name: "令和",
+        marks: ["令和", "令", "㋿", "r"],
+        from: (2019, 5, 1),
+        until: (9999, 12, 31),
+    },
 ];
 
 /// Reads a date in one of the forms that stand at the top of this module.
@@ -62,7 +87,10 @@ pub fn parse(text: &str) -> Result<Date, DateError> {
         }
     }
     if text.len() == 7 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        let era = text[..1].parse::<usize>().ok().and_then(|number| ERAS.get(number.checked_sub(1)?));
+        let era = text[..1]
+            .parse::<usize>()
+            .ok()
+            .and_then(|number| ERAS.get(number.checked_sub(1)?));
         let (year, month, day) = parts(&text[1..], 2)?;
         return in_era(era.ok_or(DateError::Form)?, year, month, day);
     }
@@ -76,7 +104,12 @@ pub fn parse(text: &str) -> Result<Date, DateError> {
 /// ISO 8601, as claims have it.
 #[must_use]
 pub fn iso(date: Date) -> String {
-    format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
+    format!(
+        "{:04}-{:02}-{:02}",
+        date.year(),
+        u8::from(date.month()),
+        date.day()
+    )
 }
 
 /// Midnight UTC of a day, in milliseconds since 1970; days before 1970 count as its first.
@@ -122,11 +155,15 @@ fn parts(text: &str, year_digits: usize) -> Result<(i32, u8, u8), DateError> {
             vec![year, month, day.strip_suffix('日').ok_or(DateError::Form)?]
         }
         None => {
-            let separator = ['/', '-', '.'].into_iter().find(|separator| text.contains(*separator));
+            let separator = ['/', '-', '.']
+                .into_iter()
+                .find(|separator| text.contains(*separator));
             text.split(separator.ok_or(DateError::Form)?).collect()
         }
     };
-    let [year, month, day] = separated.as_slice() else { return Err(DateError::Form) };
+    let [year, month, day] = separated.as_slice() else {
+        return Err(DateError::Form);
+    };
     let year = match (*year, year_digits) {
         ("元", 2) => 1,
         (year, 2) if year.len() <= 2 => number(year)?,

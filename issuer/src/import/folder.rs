@@ -16,7 +16,11 @@ use tokio::sync::watch;
 type Seen = HashMap<PathBuf, (u64, SystemTime)>;
 
 /// Looks at the folder again and again until `stop` says so.
-pub(crate) async fn run(issuer: Arc<Issuer>, folder: WatchedFolder, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn run(
+    issuer: Arc<Issuer>,
+    folder: WatchedFolder,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut seen = Seen::new();
     while !*stop.borrow() {
         let path = folder.path.clone();
@@ -24,7 +28,9 @@ pub(crate) async fn run(issuer: Arc<Issuer>, folder: WatchedFolder, mut stop: wa
         let looked = blocking(&issuer, move |issuer| look(issuer, &path, &before)).await;
         match looked {
             Ok(now) => seen = now,
-            Err(error) => tracing::warn!(%error, folder = %folder.path.display(), "the watched folder cannot be read"),
+            Err(error) => {
+                tracing::warn!(%error, folder = %folder.path.display(), "the watched folder cannot be read")
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(folder.poll_ms.max(10))) => {}
@@ -40,8 +46,12 @@ fn look(issuer: &Issuer, folder: &Path, before: &Seen) -> io::Result<Seen> {
     let mut now = Seen::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
-        let Ok(about) = std::fs::metadata(&path) else { continue };
+        let is_csv = path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+        let Ok(about) = std::fs::metadata(&path) else {
+            continue;
+        };
         if !is_csv || !about.is_file() {
             continue;
         }
@@ -51,11 +61,15 @@ fn look(issuer: &Issuer, folder: &Path, before: &Seen) -> io::Result<Seen> {
             continue;
         }
         let id = random_id();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let taken = work.join(format!("{id}-{name}"));
         // First out of reach of whoever wrote it, then begun: a crash in between is found by `adopt`.
         std::fs::rename(&path, &taken)?;
-        begin(issuer, id, name, None, false, true, &taken, about.len()).map_err(io::Error::other)?;
+        begin(issuer, id, name, None, false, true, &taken, about.len())
+            .map_err(io::Error::other)?;
     }
     Ok(now)
 }
@@ -66,12 +80,32 @@ pub(crate) fn adopt(issuer: &Issuer, folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(&work)?;
     for entry in std::fs::read_dir(&work)? {
         let path = entry?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let Some((id, name)) = name.split_once('-') else { continue };
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let Some((id, name)) = name.split_once('-') else {
+            continue;
+        };
         let Ok(id) = id.parse() else { continue };
-        if issuer.store.import(&id).map_err(io::Error::other)?.is_none() {
+        if issuer
+            .store
+            .import(&id)
+            .map_err(io::Error::other)?
+            .is_none()
+        {
             let length = std::fs::metadata(&path)?.len();
-            begin(issuer, id, name.to_owned(), None, false, true, &path, length).map_err(io::Error::other)?;
+            begin(
+                issuer,
+                id,
+                name.to_owned(),
+                None,
+                false,
+                true,
+                &path,
+                length,
+            )
+            .map_err(io::Error::other)?;
         }
     }
     Ok(())
@@ -90,22 +124,42 @@ pub(crate) fn finish(issuer: &Issuer, import: &Import) {
 }
 
 fn move_away(issuer: &Issuer, import: &Import, file: &Path) -> io::Result<()> {
-    let folder = file.parent().and_then(Path::parent).ok_or_else(|| io::Error::other("the file lies nowhere"))?;
+    let folder = file
+        .parent()
+        .and_then(Path::parent)
+        .ok_or_else(|| io::Error::other("the file lies nowhere"))?;
     let (done, failed) = (folder.join("done"), folder.join("failed"));
     std::fs::create_dir_all(&done)?;
     std::fs::create_dir_all(&failed)?;
     let short = &import.id.to_string()[..8];
     if import.failed > 0 {
-        let rows = failed.join(format!("{short}-{}.failed.csv", import.name.trim_end_matches(".csv")));
+        let rows = failed.join(format!(
+            "{short}-{}.failed.csv",
+            import.name.trim_end_matches(".csv")
+        ));
         std::fs::copy(failed_rows_path(issuer, &import.id), rows)?;
     }
     if import.state == ImportState::Refused {
         let reasons = import.failures.iter().map(|failure| {
-            let column = failure.column.as_deref().map(|column| format!("「{column}」 ")).unwrap_or_default();
-            format!("{}行目: {column}{} ({})\n", failure.row, failure.reason, failure.code)
+            let column = failure
+                .column
+                .as_deref()
+                .map(|column| format!("「{column}」 "))
+                .unwrap_or_default();
+            format!(
+                "{}行目: {column}{} ({})\n",
+                failure.row, failure.reason, failure.code
+            )
         });
-        std::fs::write(failed.join(format!("{short}-{}.reason.txt", import.name)), reasons.collect::<String>())?;
+        std::fs::write(
+            failed.join(format!("{short}-{}.reason.txt", import.name)),
+            reasons.collect::<String>(),
+        )?;
     }
-    let to = if import.state == ImportState::Refused { &failed } else { &done };
+    let to = if import.state == ImportState::Refused {
+        &failed
+    } else {
+        &done
+    };
     std::fs::rename(file, to.join(format!("{short}-{}", import.name)))
 }

@@ -59,7 +59,9 @@ pub enum ProfileError {
     #[error("csv.profiles.{0}: the catalogue has no such record type")]
     RecordType(String),
     /// The record type has no such claim that a cell could hold.
-    #[error("csv.profiles.{record_type}.columns.{claim:?}: the record type has no such claim that one cell could hold")]
+    #[error(
+        "csv.profiles.{record_type}.columns.{claim:?}: the record type has no such claim that one cell could hold"
+    )]
     Claim {
         /// The record type.
         record_type: String,
@@ -122,63 +124,213 @@ pub(crate) struct Profiles {
     ignore: Vec<String>,
 }
 
-const SUBJECT: [&str; 9] =
-    ["宛名番号", "住民番号", "住民コード", "個人コード", "対象者番号", "患者番号", "患者ID", "カルテ番号", "subject"];
+const SUBJECT: [&str; 9] = [
+    "宛名番号",
+    "住民番号",
+    "住民コード",
+    "個人コード",
+    "対象者番号",
+    "患者番号",
+    "患者ID",
+    "カルテ番号",
+    "subject",
+];
 const SOURCE_ID: [&str; 4] = ["レコード番号", "管理番号", "整理番号", "source_id"];
 const KIND: [&str; 5] = ["健診種別", "健診区分", "健診名", "種別", "kind"];
 /// Columns that such files often hold and that do not belong into a record. The last four are those that a file of failed
 /// rows adds, so that it can be sent again once its rows are right.
 const IGNORE: [&str; 21] = [
-    "氏名", "児氏名", "お子さまの氏名", "氏名カナ", "カナ氏名", "フリガナ", "生年月日", "性別", "住所", "郵便番号", "電話番号",
-    "保護者氏名", "続柄", "世帯番号", "年齢", "月齢", "備考", "行", "列", "理由", "reason",
+    "氏名",
+    "児氏名",
+    "お子さまの氏名",
+    "氏名カナ",
+    "カナ氏名",
+    "フリガナ",
+    "生年月日",
+    "性別",
+    "住所",
+    "郵便番号",
+    "電話番号",
+    "保護者氏名",
+    "続柄",
+    "世帯番号",
+    "年齢",
+    "月齢",
+    "備考",
+    "行",
+    "列",
+    "理由",
+    "reason",
 ];
 
 /// Claim to headers, besides the catalogue's labels and the claim's own name.
 const HEADERS: [(&str, &[&str]); 17] = [
-    ("date", &["受診日", "受診年月日", "健診日", "健診年月日", "実施日", "実施年月日", "接種日", "接種年月日"]),
-    ("place", &["受診場所", "健診場所", "実施場所", "会場", "場所", "医療機関", "医療機関名", "実施機関"]),
-    ("place.name", &["接種場所", "医療機関", "医療機関名", "接種医療機関", "接種医療機関名", "実施機関", "場所", "会場"]),
-    ("vaccine_code", &["ワクチン", "ワクチン種別", "ワクチン名", "予防接種", "予防接種名", "予防接種の種類", "接種種別", "種類"]),
-    ("dose_number", &["回数", "接種回数", "接種回", "回", "回目", "何回目"]),
+    (
+        "date",
+        &[
+            "受診日",
+            "受診年月日",
+            "健診日",
+            "健診年月日",
+            "実施日",
+            "実施年月日",
+            "接種日",
+            "接種年月日",
+        ],
+    ),
+    (
+        "place",
+        &[
+            "受診場所",
+            "健診場所",
+            "実施場所",
+            "会場",
+            "場所",
+            "医療機関",
+            "医療機関名",
+            "実施機関",
+        ],
+    ),
+    (
+        "place.name",
+        &[
+            "接種場所",
+            "医療機関",
+            "医療機関名",
+            "接種医療機関",
+            "接種医療機関名",
+            "実施機関",
+            "場所",
+            "会場",
+        ],
+    ),
+    (
+        "vaccine_code",
+        &[
+            "ワクチン",
+            "ワクチン種別",
+            "ワクチン名",
+            "予防接種",
+            "予防接種名",
+            "予防接種の種類",
+            "接種種別",
+            "種類",
+        ],
+    ),
+    (
+        "dose_number",
+        &["回数", "接種回数", "接種回", "回", "回目", "何回目"],
+    ),
     ("series", &["期", "接種期", "区分"]),
-    ("lot_number", &["ロット番号", "ロット", "ロットNo", "ロットNo.", "LOT", "LotNo", "Lot番号", "製造番号"]),
-    ("manufacturer.name", &["製造会社", "メーカー", "メーカー名", "製造販売業者"]),
+    (
+        "lot_number",
+        &[
+            "ロット番号",
+            "ロット",
+            "ロットNo",
+            "ロットNo.",
+            "LOT",
+            "LotNo",
+            "Lot番号",
+            "製造番号",
+        ],
+    ),
+    (
+        "manufacturer.name",
+        &["製造会社", "メーカー", "メーカー名", "製造販売業者"],
+    ),
     ("height_cm", &["身長"]),
     ("weight_g", &["体重"]),
     ("chest_circumference_cm", &["胸囲"]),
     ("head_circumference_cm", &["頭囲"]),
     ("kaup_index", &["カウプ指数", "カウプ"]),
     ("teeth_count", &["歯の数", "歯数", "現在歯数", "生歯数"]),
-    ("decayed_teeth_count", &["むし歯の数", "むし歯数", "う歯数", "う歯の数", "虫歯の数", "虫歯数", "未処置歯数"]),
+    (
+        "decayed_teeth_count",
+        &[
+            "むし歯の数",
+            "むし歯数",
+            "う歯数",
+            "う歯の数",
+            "虫歯の数",
+            "虫歯数",
+            "未処置歯数",
+        ],
+    ),
     ("urine_occult_blood", &["尿潜血", "潜血", "尿中潜血"]),
     ("urine_leucocytes", &["尿白血球", "白血球"]),
 ];
 
 /// Words for record types, besides the catalogue's names and ids; longer words win.
 const NAMES: [(&str, &[&str]); 7] = [
-    ("vaccination", &["予防接種", "接種歴", "接種記録", "vaccination"]),
-    ("hip_dislocation_screening", &["股関節脱臼", "先天性股関節脱臼", "股関節"]),
-    ("infant_checkup_3_4_months", &["3-4か月児健診", "3~4か月児健診", "3・4か月児健診", "3か月児健診", "4か月児健診", "3-4か月", "3~4か月"]),
-    ("infant_checkup_9_10_months", &["9-10か月児健診", "9~10か月児健診", "9・10か月児健診", "9か月児健診", "10か月児健診", "9-10か月", "9~10か月"]),
-    ("infant_checkup_18_months", &["1歳6か月児健診", "1歳半健診", "1歳6か月", "1.6歳児健診"]),
-    ("dental_checkup_2_years", &["2歳児歯科健診", "2歳児歯科", "2歳歯科"]),
+    (
+        "vaccination",
+        &["予防接種", "接種歴", "接種記録", "vaccination"],
+    ),
+    (
+        "hip_dislocation_screening",
+        &["股関節脱臼", "先天性股関節脱臼", "股関節"],
+    ),
+    (
+        "infant_checkup_3_4_months",
+        &[
+            "3-4か月児健診",
+            "3~4か月児健診",
+            "3・4か月児健診",
+            "3か月児健診",
+            "4か月児健診",
+            "3-4か月",
+            "3~4か月",
+        ],
+    ),
+    (
+        "infant_checkup_9_10_months",
+        &[
+            "9-10か月児健診",
+            "9~10か月児健診",
+            "9・10か月児健診",
+            "9か月児健診",
+            "10か月児健診",
+            "9-10か月",
+            "9~10か月",
+        ],
+    ),
+    (
+        "infant_checkup_18_months",
+        &["1歳6か月児健診", "1歳半健診", "1歳6か月", "1.6歳児健診"],
+    ),
+    (
+        "dental_checkup_2_years",
+        &["2歳児歯科健診", "2歳児歯科", "2歳歯科"],
+    ),
     ("infant_checkup_3_years", &["3歳児健診", "3歳健診"]),
 ];
 
 impl Profiles {
     /// Defaults with the configuration's changes.
     pub(crate) fn new(config: &CsvConfig) -> Result<Self, ProfileError> {
-        if let Some(unknown) = config.profiles.keys().find(|id| catalogue().by_id(id).is_none()) {
+        if let Some(unknown) = config
+            .profiles
+            .keys()
+            .find(|id| catalogue().by_id(id).is_none())
+        {
             return Err(ProfileError::RecordType(unknown.clone()));
         }
         let own = |list: &Option<Vec<String>>, defaults: &[&str]| match list {
             Some(list) => list.iter().map(|header| plain(header)).collect(),
             None => defaults.iter().map(|header| plain(header)).collect(),
         };
-        let delimiter = u8::try_from(config.delimiter.unwrap_or(',')).ok().filter(u8::is_ascii);
-        let types = catalogue().types().iter().filter(|record_type| NAMES.iter().any(|(id, _)| *id == record_type.id()));
+        let delimiter = u8::try_from(config.delimiter.unwrap_or(','))
+            .ok()
+            .filter(u8::is_ascii);
+        let types = catalogue()
+            .types()
+            .iter()
+            .filter(|record_type| NAMES.iter().any(|(id, _)| *id == record_type.id()));
         Ok(Self {
-            all: types.map(|record_type| Profile::new(record_type, config)).collect::<Result<_, _>>()?,
+            all: types
+                .map(|record_type| Profile::new(record_type, config))
+                .collect::<Result<_, _>>()?,
             encoding: config.encoding,
             delimiter: delimiter.ok_or(ProfileError::Delimiter)?,
             subject: own(&config.subject, &SUBJECT),
@@ -190,15 +342,30 @@ impl Profiles {
 
     /// The profile of a record type.
     pub(crate) fn by_id(&self, id: &str) -> Option<usize> {
-        self.all.iter().position(|profile| profile.record_type.id() == id)
+        self.all
+            .iter()
+            .position(|profile| profile.record_type.id() == id)
     }
 
     /// The profile that words name: in a cell whole, in a file name as a part. The longest word wins.
     pub(crate) fn by_words(&self, words: &str, whole: bool) -> Option<usize> {
         let words = name_word(words);
-        let fits = |name: &str| if whole { words == name } else { words.contains(name) };
-        let named = self.all.iter().enumerate().flat_map(|(index, profile)| profile.names.iter().map(move |name| (index, name)));
-        named.filter(|(_, name)| fits(name)).max_by_key(|(_, name)| name.len()).map(|(index, _)| index)
+        let fits = |name: &str| {
+            if whole {
+                words == name
+            } else {
+                words.contains(name)
+            }
+        };
+        let named = self
+            .all
+            .iter()
+            .enumerate()
+            .flat_map(|(index, profile)| profile.names.iter().map(move |name| (index, name)));
+        named
+            .filter(|(_, name)| fits(name))
+            .max_by_key(|(_, name)| name.len())
+            .map(|(index, _)| index)
     }
 
     /// What a column is for, in a file of one kind, or of several where `kind` is `None`. `None`: nobody knows this header.
@@ -211,12 +378,20 @@ impl Profiles {
             return Some(Column::SourceId);
         }
         if self.kind.contains(&header) {
-            return Some(if kind.is_none() { Column::Kind } else { Column::Ignored });
+            return Some(if kind.is_none() {
+                Column::Kind
+            } else {
+                Column::Ignored
+            });
         }
         let wanted = |(index, _): &(usize, &Profile)| kind.is_none_or(|kind| kind == *index);
         let profiles = self.all.iter().enumerate().filter(wanted);
         let claims: Vec<_> = profiles
-            .filter_map(|(index, profile)| profile.claim(&header).map(|(path, value)| (index, path, value)))
+            .filter_map(|(index, profile)| {
+                profile
+                    .claim(&header)
+                    .map(|(path, value)| (index, path, value))
+            })
             .collect();
         if !claims.is_empty() {
             return Some(Column::Claims(claims));
@@ -232,16 +407,38 @@ impl Profiles {
 
 impl Profile {
     fn new(record_type: &'static RecordType, config: &CsvConfig) -> Result<Self, ProfileError> {
-        let schema: Value = serde_json::from_str(record_type.schema_json()).expect("the catalogue's schemas are JSON");
+        let schema: Value = serde_json::from_str(record_type.schema_json())
+            .expect("the catalogue's schemas are JSON");
         let own = config.profiles.get(record_type.id());
-        let mut names: Vec<String> = own.iter().flat_map(|own| &own.names).map(|name| name_word(name)).collect();
-        let defaults = NAMES.iter().filter(|(id, _)| *id == record_type.id()).flat_map(|(_, names)| names.iter().copied());
+        let mut names: Vec<String> = own
+            .iter()
+            .flat_map(|own| &own.names)
+            .map(|name| name_word(name))
+            .collect();
+        let defaults = NAMES
+            .iter()
+            .filter(|(id, _)| *id == record_type.id())
+            .flat_map(|(_, names)| names.iter().copied());
         let labels = [Lang::Ja, Lang::En].map(|lang| record_type.name(lang));
-        names.extend(defaults.chain(labels).chain([record_type.id()]).map(name_word));
+        names.extend(
+            defaults
+                .chain(labels)
+                .chain([record_type.id()])
+                .map(name_word),
+        );
         names.retain(|name| !name.is_empty());
         let required = schema["required"].as_array().into_iter().flatten();
-        let required = required.filter_map(Value::as_str).map(str::to_owned).collect();
-        let mut profile = Self { record_type, required, schema, names, rules: Vec::new() };
+        let required = required
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect();
+        let mut profile = Self {
+            record_type,
+            required,
+            schema,
+            names,
+            rules: Vec::new(),
+        };
         profile.add_defaults(own);
         for (claim, headers) in own.iter().flat_map(|own| &own.columns) {
             profile.add(claim, headers)?;
@@ -254,13 +451,24 @@ impl Profile {
         let nested = ["place.name", "manufacturer.name"].map(str::to_owned);
         for claim in simple.chain(nested) {
             let path: Vec<String> = claim.split('.').map(str::to_owned).collect();
-            if own.is_some_and(|own| own.columns.contains_key(&claim)) || self.kind_of(&path, 1.0).is_none() {
+            if own.is_some_and(|own| own.columns.contains_key(&claim))
+                || self.kind_of(&path, 1.0).is_none()
+            {
                 continue;
             }
-            let known = HEADERS.iter().filter(|(of, _)| *of == claim).flat_map(|(_, headers)| headers.iter().copied());
+            let known = HEADERS
+                .iter()
+                .filter(|(of, _)| *of == claim)
+                .flat_map(|(_, headers)| headers.iter().copied());
             let labels: Vec<&str> = path.iter().map(String::as_str).collect();
-            let labels = [Lang::Ja, Lang::En].into_iter().filter_map(|lang| self.record_type.claim_label(&labels, lang));
-            let headers = known.chain(labels).chain([claim.as_str()]).map(|header| (plain(header), None)).collect();
+            let labels = [Lang::Ja, Lang::En]
+                .into_iter()
+                .filter_map(|lang| self.record_type.claim_label(&labels, lang));
+            let headers = known
+                .chain(labels)
+                .chain([claim.as_str()])
+                .map(|header| (plain(header), None))
+                .collect();
             self.rules.push(Rule { path, headers });
         }
     }
@@ -269,7 +477,10 @@ impl Profile {
         let record_type = self.record_type.id().to_owned();
         let path: Vec<String> = claim.split('.').map(str::to_owned).collect();
         if self.kind_of(&path, 1.0).is_none() {
-            return Err(ProfileError::Claim { record_type, claim: claim.to_owned() });
+            return Err(ProfileError::Claim {
+                record_type,
+                claim: claim.to_owned(),
+            });
         }
         let mut all = Vec::new();
         for header in headers {
@@ -277,7 +488,11 @@ impl Profile {
                 Header::Name(name) => all.push((plain(name), None)),
                 Header::WithUnit { header, unit } => {
                     if scale(claim, &plain(unit)).is_none() {
-                        return Err(ProfileError::Unit { record_type, claim: claim.to_owned(), unit: unit.clone() });
+                        return Err(ProfileError::Unit {
+                            record_type,
+                            claim: claim.to_owned(),
+                            unit: unit.clone(),
+                        });
                     }
                     all.push((plain(header), Some(plain(unit))));
                 }
@@ -290,12 +505,18 @@ impl Profile {
 
     /// The claim under a header (as [`plain`] gives it).
     fn claim(&self, header: &str) -> Option<(Vec<String>, ValueKind)> {
-        let (base, in_brackets) = match header.strip_suffix(')').and_then(|rest| rest.rsplit_once('(')) {
+        let (base, in_brackets) = match header
+            .strip_suffix(')')
+            .and_then(|rest| rest.rsplit_once('('))
+        {
             Some((base, unit)) => (base, Some(unit)),
             None => (header, None),
         };
         self.rules.iter().find_map(|rule| {
-            let (_, unit) = rule.headers.iter().find(|(name, _)| name == header || name == base)?;
+            let (_, unit) = rule
+                .headers
+                .iter()
+                .find(|(name, _)| name == header || name == base)?;
             let claim = rule.path.join(".");
             let scale = match unit.as_deref().or(in_brackets) {
                 Some(unit) => scale(&claim, unit)?,
@@ -339,7 +560,10 @@ mod tests {
 
     fn claim(profiles: &Profiles, kind: &str, header: &str) -> Option<(String, ValueKind)> {
         match profiles.column(header, profiles.by_id(kind))? {
-            Column::Claims(claims) => claims.into_iter().next().map(|(_, path, value)| (path.join("."), value)),
+            Column::Claims(claims) => claims
+                .into_iter()
+                .next()
+                .map(|(_, path, value)| (path.join("."), value)),
             _ => None,
         }
     }
@@ -357,8 +581,16 @@ mod tests {
             ("hip_dislocation_screening", "受診日", "date"),
             ("hip_dislocation_screening", "受診場所", "place"),
             ("infant_checkup_3_4_months", "身長（ｃｍ）", "height_cm"),
-            ("infant_checkup_9_10_months", "胸囲", "chest_circumference_cm"),
-            ("infant_checkup_9_10_months", "頭囲(cm)", "head_circumference_cm"),
+            (
+                "infant_checkup_9_10_months",
+                "胸囲",
+                "chest_circumference_cm",
+            ),
+            (
+                "infant_checkup_9_10_months",
+                "頭囲(cm)",
+                "head_circumference_cm",
+            ),
             ("infant_checkup_18_months", "歯の数（本）", "teeth_count"),
             ("dental_checkup_2_years", "う歯数", "decayed_teeth_count"),
             ("infant_checkup_3_years", "カウプ指数", "kaup_index"),
@@ -367,18 +599,40 @@ mod tests {
             ("infant_checkup_3_years", "尿潜血", "urine_occult_blood"),
             ("infant_checkup_3_years", "尿白血球", "urine_leucocytes"),
         ] {
-            assert_eq!(claim(&profiles, kind, header).map(|found| found.0).as_deref(), Some(path), "{kind} {header}");
+            assert_eq!(
+                claim(&profiles, kind, header)
+                    .map(|found| found.0)
+                    .as_deref(),
+                Some(path),
+                "{kind} {header}"
+            );
         }
         assert_eq!(claim(&profiles, "infant_checkup_3_years", "頭囲"), None);
-        assert_eq!(profiles.column("身長m", profiles.by_id("infant_checkup_3_years")), None);
-        assert_eq!(profiles.column("体重(斤)", profiles.by_id("infant_checkup_3_years")), None);
+        assert_eq!(
+            profiles.column("身長m", profiles.by_id("infant_checkup_3_years")),
+            None
+        );
+        assert_eq!(
+            profiles.column("体重(斤)", profiles.by_id("infant_checkup_3_years")),
+            None
+        );
         assert_eq!(profiles.column("宛名番号", None), Some(Column::Subject));
         assert_eq!(profiles.column("氏名", None), Some(Column::Ignored));
-        let scale_of = |header| match claim(&profiles, "infant_checkup_3_years", header).unwrap().1 {
+        let scale_of = |header| match claim(&profiles, "infant_checkup_3_years", header)
+            .unwrap()
+            .1
+        {
             ValueKind::Number { scale, .. } => scale,
             other => panic!("{other:?}"),
         };
-        assert_eq!([scale_of("体重"), scale_of("体重(g)"), scale_of("体重（ｋｇ）")], [1.0, 1.0, 1000.0]);
+        assert_eq!(
+            [
+                scale_of("体重"),
+                scale_of("体重(g)"),
+                scale_of("体重（ｋｇ）")
+            ],
+            [1.0, 1.0, 1000.0]
+        );
     }
 
     #[test]
@@ -395,12 +649,17 @@ mod tests {
             ("先天性股関節脱臼健診.csv", "hip_dislocation_screening"),
             ("infant_checkup_3_years.csv", "infant_checkup_3_years"),
         ] {
-            let found = profiles.by_words(words, false).map(|index| profiles.all[index].record_type.id());
+            let found = profiles
+                .by_words(words, false)
+                .map(|index| profiles.all[index].record_type.id());
             assert_eq!(found, Some(kind), "{words}");
         }
         for profile in &profiles.all {
             let found = profiles.by_words(profile.record_type.name(Lang::Ja), true);
-            assert_eq!(found.map(|index| profiles.all[index].record_type.id()), Some(profile.record_type.id()));
+            assert_eq!(
+                found.map(|index| profiles.all[index].record_type.id()),
+                Some(profile.record_type.id())
+            );
         }
         assert_eq!(profiles.by_words("新しいファイル.csv", false), None);
         assert_eq!(profiles.by_words("予防接種?", true), None);
@@ -425,12 +684,24 @@ mod tests {
         assert_eq!(profiles.column("宛名番号", None), None);
         assert_eq!(claim(&profiles, kind, "検査した日").unwrap().0, "date");
         assert_eq!(claim(&profiles, kind, "受診日"), None);
-        assert!(matches!(claim(&profiles, kind, "重さ").unwrap().1, ValueKind::Number { scale: 1000.0, .. }));
+        assert!(matches!(
+            claim(&profiles, kind, "重さ").unwrap().1,
+            ValueKind::Number { scale: 1000.0, .. }
+        ));
         assert_eq!(profiles.by_words("三歳児.csv", false), profiles.by_id(kind));
         for (text, error) in [
-            ("[profiles.unknown]", "csv.profiles.unknown: the catalogue has no such record type"),
-            ("[profiles.vaccination.columns]\nheight_cm = [\"x\"]", "no such claim"),
-            ("[profiles.infant_checkup_3_years.columns]\nweight_g = [{ header = \"x\", unit = \"cm\" }]", "no unit"),
+            (
+                "[profiles.unknown]",
+                "csv.profiles.unknown: the catalogue has no such record type",
+            ),
+            (
+                "[profiles.vaccination.columns]\nheight_cm = [\"x\"]",
+                "no such claim",
+            ),
+            (
+                "[profiles.infant_checkup_3_years.columns]\nweight_g = [{ header = \"x\", unit = \"cm\" }]",
+                "no unit",
+            ),
             ("delimiter = \"、\"", "one ASCII character"),
         ] {
             let config: CsvConfig = toml::from_str(text).unwrap();

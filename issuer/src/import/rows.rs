@@ -57,16 +57,31 @@ pub(crate) struct Sheet<R> {
 
 impl<R: Read> Sheet<R> {
     /// Reads the header. `kind` is the index of the profile of all rows; `None` where a column says it for each row.
-    pub(crate) fn open(profiles: &Profiles, kind: Option<usize>, file: Decoded<R>) -> Result<Self, SheetError> {
+    pub(crate) fn open(
+        profiles: &Profiles,
+        kind: Option<usize>,
+        file: Decoded<R>,
+    ) -> Result<Self, SheetError> {
         let reader = ReaderBuilder::new()
             .delimiter(profiles.delimiter)
             .has_headers(false)
             .flexible(true)
             .buffer_capacity(BUFFER_BYTES)
             .from_reader(file);
-        let mut sheet = Self { reader, headers: Vec::new(), columns: Vec::new(), kind };
-        let header = sheet.next()?.ok_or_else(|| refused("empty-file", None, "ファイルが空です"))?;
-        sheet.headers = header.cells.iter().map(|header| header.trim().to_owned()).collect();
+        let mut sheet = Self {
+            reader,
+            headers: Vec::new(),
+            columns: Vec::new(),
+            kind,
+        };
+        let header = sheet
+            .next()?
+            .ok_or_else(|| refused("empty-file", None, "ファイルが空です"))?;
+        sheet.headers = header
+            .cells
+            .iter()
+            .map(|header| header.trim().to_owned())
+            .collect();
         sheet.understand(profiles)?;
         Ok(sheet)
     }
@@ -75,7 +90,10 @@ impl<R: Read> Sheet<R> {
     pub(crate) fn next(&mut self) -> Result<Option<RawRow>, SheetError> {
         let mut cells = StringRecord::new();
         loop {
-            self.reader.get_mut().allow(ROW_MAX_BYTES + 2 * BUFFER_BYTES);
+            self.reader
+                .get_mut()
+                .allow(ROW_MAX_BYTES + 2 * BUFFER_BYTES);
+            let began = self.reader.position().line();
             match self.reader.read_record(&mut cells) {
                 Ok(false) => return Ok(None),
                 Ok(true) if cells.iter().all(|cell| cell.trim().is_empty()) => {}
@@ -83,7 +101,7 @@ impl<R: Read> Sheet<R> {
                     let line = cells.position().map_or(0, csv::Position::line);
                     return Ok(Some(RawRow { line, cells }));
                 }
-                Err(error) => return Err(self.read_error(error)),
+                Err(error) => return Err(read_error(error, began)),
             }
         }
     }
@@ -91,18 +109,6 @@ impl<R: Read> Sheet<R> {
     /// How many bytes of the file were read.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.reader.get_ref().raw_read_bytes()
-    }
-
-    fn read_error(&self, error: csv::Error) -> SheetError {
-        let line = self.reader.position().line();
-        match error.into_kind() {
-            csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<RowTooLong>()) => {
-                let reason = "行が長すぎます。引用符（\"）が閉じられていない可能性があります";
-                SheetError::Refused(Failure { row: line, ..failure("row-too-long", None, reason) })
-            }
-            csv::ErrorKind::Io(error) => SheetError::Read(error),
-            _ => SheetError::Refused(Failure { row: line, ..failure("not-csv", None, "CSVとして読めません") }),
-        }
     }
 
     fn understand(&mut self, profiles: &Profiles) -> Result<(), SheetError> {
@@ -113,11 +119,21 @@ impl<R: Read> Sheet<R> {
             let column = profiles.column(header, self.kind);
             let column = match column {
                 None if header.is_empty() => Column::Ignored,
-                None => return Err(refused("unknown-column", Some(header), "知らない列です。設定の csv.profiles または csv.ignore に追加してください")),
+                None => {
+                    return Err(refused(
+                        "unknown-column",
+                        Some(header),
+                        "知らない列です。設定の csv.profiles または csv.ignore に追加してください",
+                    ));
+                }
                 Some(column) => column,
             };
             if column != Column::Ignored && self.columns.contains(&column) {
-                return Err(refused("duplicate-column", Some(header), "同じ意味の列が二つあります"));
+                return Err(refused(
+                    "duplicate-column",
+                    Some(header),
+                    "同じ意味の列が二つあります",
+                ));
             }
             self.columns.push(column);
         }
@@ -126,14 +142,25 @@ impl<R: Read> Sheet<R> {
             return Err(missing(profiles.subject_header()));
         }
         let Some(kind) = self.kind else {
-            let reason = "記録の種類が分かりません。種類を指定するか、健診種別の列を追加してください";
-            return if self.columns.contains(&Column::Kind) { Ok(()) } else { Err(refused("unknown-kind", None, reason)) };
+            let reason =
+                "記録の種類が分かりません。種類を指定するか、健診種別の列を追加してください";
+            return if self.columns.contains(&Column::Kind) {
+                Ok(())
+            } else {
+                Err(refused("unknown-kind", None, reason))
+            };
         };
         let record_type = profiles.all[kind].record_type;
         let given = |claim: &&String| self.columns.iter().any(|column| gives(column, kind, claim));
-        match profiles.all[kind].required.iter().find(|claim| !given(claim)) {
+        match profiles.all[kind]
+            .required
+            .iter()
+            .find(|claim| !given(claim))
+        {
             Some(claim) => {
-                let label = record_type.claim_label(&[claim.as_str()], Lang::Ja).unwrap_or(claim);
+                let label = record_type
+                    .claim_label(&[claim.as_str()], Lang::Ja)
+                    .unwrap_or(claim);
                 Err(missing(label))
             }
             None => Ok(()),
@@ -141,15 +168,26 @@ impl<R: Read> Sheet<R> {
     }
 
     /// Checks a row. Gives everything that is wrong with it.
-    pub(crate) fn parse(&self, profiles: &Profiles, raw: &RawRow, today: Date) -> Result<Row, Vec<Failure>> {
-        let mut faults = Faults { row: raw.line, all: Vec::new() };
+    pub(crate) fn parse(
+        &self,
+        profiles: &Profiles,
+        raw: &RawRow,
+        today: Date,
+    ) -> Result<Row, Vec<Failure>> {
+        let mut faults = Faults {
+            row: raw.line,
+            all: Vec::new(),
+        };
         if raw.cells.len() != self.headers.len() {
             faults.add("wrong-number-of-cells", None, "列の数が見出しと合いません");
             return Err(faults.all);
         }
         let kind = match self.kind {
             Some(kind) => kind,
-            None => match self.cell_of(raw, &Column::Kind).and_then(|(_, cell)| profiles.by_words(cell, true)) {
+            None => match self
+                .cell_of(raw, &Column::Kind)
+                .and_then(|(_, cell)| profiles.by_words(cell, true))
+            {
                 Some(kind) => kind,
                 None => {
                     let header = self.header_of(&Column::Kind);
@@ -159,32 +197,69 @@ impl<R: Read> Sheet<R> {
             },
         };
         let record_type = profiles.all[kind].record_type;
-        let subject = self.cell_of(raw, &Column::Subject).map(|(_, cell)| half_width(cell)).unwrap_or_default();
+        let subject = self
+            .cell_of(raw, &Column::Subject)
+            .map(|(_, cell)| half_width(cell))
+            .unwrap_or_default();
         if check_subject(&subject).is_err() || subject.contains('\u{fffd}') {
-            faults.add("subject", self.header_of(&Column::Subject), "対象者の番号が空か、正しくありません");
+            faults.add(
+                "subject",
+                self.header_of(&Column::Subject),
+                "対象者の番号が空か、正しくありません",
+            );
         }
         let claims = self.claims(raw, kind, &mut faults);
-        let date = claims.get("date").and_then(Value::as_str).and_then(|date| dates::parse(date).ok());
+        let date = claims
+            .get("date")
+            .and_then(Value::as_str)
+            .and_then(|date| dates::parse(date).ok());
         if date.is_some_and(|date| today.next_day().is_some_and(|tomorrow| date > tomorrow)) {
-            faults.add("future-date", self.header_for(kind, "date"), "未来の日付です");
+            faults.add(
+                "future-date",
+                self.header_for(kind, "date"),
+                "未来の日付です",
+            );
         }
-        for claim in profiles.all[kind].required.iter().filter(|claim| !claims.contains_key(*claim)) {
+        for claim in profiles.all[kind]
+            .required
+            .iter()
+            .filter(|claim| !claims.contains_key(*claim))
+        {
             let header = self.header_for(kind, claim);
-            if !faults.all.iter().any(|fault| fault.column.as_deref() == header) {
+            if !faults
+                .all
+                .iter()
+                .any(|fault| fault.column.as_deref() == header)
+            {
                 faults.add("missing-value", header, "値がありません");
             }
         }
         let claims = Value::Object(claims);
         if faults.all.is_empty() {
             for error in record_type.validate(&claims).err().unwrap_or_default() {
-                let claim = error.path.trim_start_matches('/').split('/').next().unwrap_or_default();
-                faults.add("out-of-range", self.header_for(kind, claim), "値が範囲外か、形式が違います");
+                let claim = error
+                    .path
+                    .trim_start_matches('/')
+                    .split('/')
+                    .next()
+                    .unwrap_or_default();
+                faults.add(
+                    "out-of-range",
+                    self.header_for(kind, claim),
+                    "値が範囲外か、形式が違います",
+                );
             }
         }
         match date {
             Some(date) if faults.all.is_empty() => {
                 let source_id = self.source_id(raw, record_type, &subject, &claims);
-                Ok(Row { subject, record_type, source_id, date_ms: dates::date_ms(date), claims })
+                Ok(Row {
+                    subject,
+                    record_type,
+                    source_id,
+                    date_ms: dates::date_ms(date),
+                    claims,
+                })
             }
             _ => Err(faults.all),
         }
@@ -193,17 +268,25 @@ impl<R: Read> Sheet<R> {
     fn claims(&self, raw: &RawRow, kind: usize, faults: &mut Faults) -> Map<String, Value> {
         let mut claims = Map::new();
         for ((column, header), cell) in self.columns.iter().zip(&self.headers).zip(&raw.cells) {
-            let Column::Claims(all) = column else { continue };
+            let Column::Claims(all) = column else {
+                continue;
+            };
             let cell = cell.trim_matches(|c: char| c.is_whitespace() || c == '\u{3000}');
             if cell.is_empty() {
                 continue;
             }
             let Some((_, path, value)) = all.iter().find(|(of, ..)| *of == kind) else {
-                faults.add("not-of-this-kind", Some(header), "この種類の記録にはない項目です");
+                faults.add(
+                    "not-of-this-kind",
+                    Some(header),
+                    "この種類の記録にはない項目です",
+                );
                 continue;
             };
             match values::read(value, path, cell) {
-                Ok(found) => found.into_iter().for_each(|(path, value)| put(&mut claims, &path, value)),
+                Ok(found) => found
+                    .into_iter()
+                    .for_each(|(path, value)| put(&mut claims, &path, value)),
                 Err(error) => faults.add(error.code(), Some(header), &error.to_string()),
             }
         }
@@ -211,15 +294,28 @@ impl<R: Read> Sheet<R> {
     }
 
     /// The source system's own number, or what makes a record one: whose, of which kind, when, and for vaccinations which.
-    fn source_id(&self, raw: &RawRow, record_type: &RecordType, subject: &str, claims: &Value) -> String {
+    fn source_id(
+        &self,
+        raw: &RawRow,
+        record_type: &RecordType,
+        subject: &str,
+        claims: &Value,
+    ) -> String {
         let kind = record_type.id();
-        if let Some((_, cell)) = self.cell_of(raw, &Column::SourceId).filter(|(_, cell)| !cell.trim().is_empty()) {
+        if let Some((_, cell)) = self
+            .cell_of(raw, &Column::SourceId)
+            .filter(|(_, cell)| !cell.trim().is_empty())
+        {
             return format!("{kind}:{}", half_width(cell));
         }
         let named = ["date", "vaccine_code", "series", "dose_number", "dose_text"];
         let identity: Vec<&Value> = named.iter().map(|name| &claims[*name]).collect();
-        let identity = serde_json::to_vec(&(subject, identity)).expect("strings and numbers serialise");
-        format!("{kind}:{}", Hash(hash("tegata/v1/issuer/csv-row", &[&identity])))
+        let identity =
+            serde_json::to_vec(&(subject, identity)).expect("strings and numbers serialise");
+        format!(
+            "{kind}:{}",
+            Hash(hash("tegata/v1/issuer/csv-row", &[&identity]))
+        )
     }
 
     fn cell_of<'a>(&self, raw: &'a RawRow, wanted: &Column) -> Option<(usize, &'a str)> {
@@ -233,7 +329,10 @@ impl<R: Read> Sheet<R> {
     }
 
     fn header_for(&self, kind: usize, claim: &str) -> Option<&str> {
-        let index = self.columns.iter().position(|column| gives(column, kind, claim))?;
+        let index = self
+            .columns
+            .iter()
+            .position(|column| gives(column, kind, claim))?;
         self.headers.get(index).map(String::as_str)
     }
 }
@@ -245,22 +344,54 @@ struct Faults {
 
 impl Faults {
     fn add(&mut self, code: &str, column: Option<&str>, reason: &str) {
-        self.all.push(Failure { row: self.row, ..failure(code, column, reason) });
+        self.all.push(Failure {
+            row: self.row,
+            ..failure(code, column, reason)
+        });
     }
 }
 
 fn failure(code: &str, column: Option<&str>, reason: &str) -> Failure {
-    Failure { row: 1, column: column.map(str::to_owned), code: code.to_owned(), reason: reason.to_owned() }
+    Failure {
+        row: 1,
+        column: column.map(str::to_owned),
+        code: code.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 fn refused(code: &str, column: Option<&str>, reason: &str) -> SheetError {
     SheetError::Refused(failure(code, column, reason))
 }
 
+/// An error while reading the row that begins at a line.
+fn read_error(error: csv::Error, line: u64) -> SheetError {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error)
+            if error
+                .get_ref()
+                .is_some_and(|inner| inner.is::<RowTooLong>()) =>
+        {
+            let reason = "行が長すぎます。引用符（\"）が閉じられていない可能性があります";
+            SheetError::Refused(Failure {
+                row: line,
+                ..failure("row-too-long", None, reason)
+            })
+        }
+        csv::ErrorKind::Io(error) => SheetError::Read(error),
+        _ => SheetError::Refused(Failure {
+            row: line,
+            ..failure("not-csv", None, "CSVとして読めません")
+        }),
+    }
+}
+
 /// Whether a column gives a claim at the top level.
 fn gives(column: &Column, kind: usize, claim: &str) -> bool {
     match column {
-        Column::Claims(all) => all.iter().any(|(of, path, _)| *of == kind && path.first().is_some_and(|name| name == claim)),
+        Column::Claims(all) => all
+            .iter()
+            .any(|(of, path, _)| *of == kind && path.first().is_some_and(|name| name == claim)),
         _ => false,
     }
 }
@@ -270,7 +401,10 @@ fn put(claims: &mut Map<String, Value>, path: &[String], value: Value) {
     let [name, rest @ ..] = path else { return };
     if rest.is_empty() {
         claims.entry(name.clone()).or_insert(value);
-    } else if let Value::Object(inner) = claims.entry(name.clone()).or_insert_with(|| Value::Object(Map::new())) {
+    } else if let Value::Object(inner) = claims
+        .entry(name.clone())
+        .or_insert_with(|| Value::Object(Map::new()))
+    {
         put(inner, rest, value);
     }
 }

@@ -45,7 +45,10 @@ pub(crate) async fn run(issuer: Arc<Issuer>, stop: watch::Receiver<bool>) {
             Ok(Some(import)) => {
                 let accredited = accredited(&issuer).await;
                 let stop = stop.clone();
-                let done = blocking(&issuer, move |issuer| work(issuer, import, accredited.as_ref(), &|| *stop.borrow())).await;
+                let done = blocking(&issuer, move |issuer| {
+                    work(issuer, import, accredited.as_ref(), &|| *stop.borrow())
+                })
+                .await;
                 match done {
                     Ok(()) => (true, Duration::ZERO),
                     Err(error) => {
@@ -64,7 +67,11 @@ pub(crate) async fn run(issuer: Arc<Issuer>, stop: watch::Receiver<bool>) {
             continue;
         }
         let pause = async {
-            if again { tokio::time::sleep(pause).await } else { std::future::pending().await }
+            if again {
+                tokio::time::sleep(pause).await
+            } else {
+                std::future::pending().await
+            }
         };
         tokio::select! {
             () = pause => {}
@@ -80,7 +87,9 @@ fn next_import(issuer: &Issuer) -> Result<Option<Import>, StoreError> {
         super::folder::finish(issuer, import);
         forget(issuer, import);
     }
-    let running = all.into_iter().filter(|import| import.state == ImportState::Running);
+    let running = all
+        .into_iter()
+        .filter(|import| import.state == ImportState::Running);
     Ok(running.min_by_key(|import| import.started_ms))
 }
 
@@ -88,8 +97,15 @@ fn next_import(issuer: &Issuer) -> Result<Option<Import>, StoreError> {
 async fn accredited(issuer: &Issuer) -> Option<HashSet<String>> {
     let own = issuer.own().await.ok()??;
     let now = now_ms();
-    let ids = catalogue().types().iter().map(|record_type| record_type.id());
-    Some(ids.filter(|id| own.may_issue(id, now)).map(str::to_owned).collect())
+    let ids = catalogue()
+        .types()
+        .iter()
+        .map(|record_type| record_type.id());
+    Some(
+        ids.filter(|id| own.may_issue(id, now))
+            .map(str::to_owned)
+            .collect(),
+    )
 }
 
 /// Begins an import of a file that lies at `path` already.
@@ -189,42 +205,78 @@ fn rows(
     let file_error = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => {
             let (code, reason) = ("file-missing".to_owned(), "ファイルがありません".to_owned());
-            Stopped::Refused(Failure { row: 1, column: None, code, reason })
+            Stopped::Refused(Failure {
+                row: 1,
+                column: None,
+                code,
+                reason,
+            })
         }
-        _ => Stopped::Import(ImportError::File { path: path.clone(), error }),
+        _ => Stopped::Import(ImportError::File {
+            path: path.clone(),
+            error,
+        }),
     };
     let profiles = &issuer.profiles;
     let kind = match &import.kind {
-        Some(kind) => profiles.by_id(kind).or_else(|| profiles.by_words(kind, true)),
+        Some(kind) => profiles
+            .by_id(kind)
+            .or_else(|| profiles.by_words(kind, true)),
         None => profiles.by_words(&import.name, false),
     };
     if let (Some(_), None) = (&import.kind, kind) {
         let (code, reason) = ("unknown-kind".to_owned(), "知らない種類です".to_owned());
-        return Err(Stopped::Refused(Failure { row: 1, column: None, code, reason }));
+        return Err(Stopped::Refused(Failure {
+            row: 1,
+            column: None,
+            code,
+            reason,
+        }));
     }
     let encoding = match profiles.encoding {
         Encoding::Auto => detect(File::open(&path).map_err(file_error)?).map_err(file_error)?,
         fixed => fixed,
     };
-    import.encoding = Some(if encoding == Encoding::Cp932 { "cp932" } else { "utf-8" }.to_owned());
+    import.encoding = Some(
+        if encoding == Encoding::Cp932 {
+            "cp932"
+        } else {
+            "utf-8"
+        }
+        .to_owned(),
+    );
     let sheet_error = |error| match error {
         SheetError::Refused(failure) => Stopped::Refused(failure),
-        SheetError::Read(error) => Stopped::Import(ImportError::File { path: path.clone(), error }),
+        SheetError::Read(error) => Stopped::Import(ImportError::File {
+            path: path.clone(),
+            error,
+        }),
     };
     let decoded = Decoded::new(File::open(&path).map_err(file_error)?, encoding);
     let mut sheet = Sheet::open(profiles, kind, decoded).map_err(sheet_error)?;
     let failed_path = failed_rows_path(issuer, &import.id);
-    let failed_error = |error| Stopped::Import(ImportError::File { path: failed_path.clone(), error });
-    let mut failed = FailedRows::open(&failed_path, import.failed_bytes, &sheet.headers).map_err(failed_error)?;
+    let failed_error = |error| {
+        Stopped::Import(ImportError::File {
+            path: failed_path.clone(),
+            error,
+        })
+    };
+    let mut failed = FailedRows::open(&failed_path, import.failed_bytes, &sheet.headers)
+        .map_err(failed_error)?;
     for _ in 0..import.rows {
         sheet.next().map_err(sheet_error)?; // done before the process ended
     }
-    let today = OffsetDateTime::from_unix_timestamp((now_ms() / 1000).cast_signed()).map_or(time::Date::MAX, OffsetDateTime::date);
+    let today = OffsetDateTime::from_unix_timestamp((now_ms() / 1000).cast_signed())
+        .map_or(time::Date::MAX, OffsetDateTime::date);
     loop {
         let mut batch: Vec<(RawRow, Result<Row, Vec<Failure>>)> = Vec::new();
         while (batch.len() as u64) < BATCH_ROWS {
-            let Some(raw) = sheet.next().map_err(sheet_error)? else { break };
-            let parsed = sheet.parse(profiles, &raw, today).and_then(|row| may_issue(row, raw.line, accredited));
+            let Some(raw) = sheet.next().map_err(sheet_error)? else {
+                break;
+            };
+            let parsed = sheet
+                .parse(profiles, &raw, today)
+                .and_then(|row| may_issue(row, raw.line, accredited));
             batch.push((raw, parsed));
         }
         if batch.is_empty() {
@@ -267,20 +319,48 @@ enum Taken {
     Store(StoreError),
 }
 
-fn may_issue(row: Row, line: u64, accredited: Option<&HashSet<String>>) -> Result<Row, Vec<Failure>> {
+fn may_issue(
+    row: Row,
+    line: u64,
+    accredited: Option<&HashSet<String>>,
+) -> Result<Row, Vec<Failure>> {
     match accredited {
         Some(accredited) if !accredited.contains(row.record_type.id()) => {
             let reason = "この種類の記録を発行する認定がありません".to_owned();
-            Err(vec![Failure { row: line, column: None, code: "not-accredited".to_owned(), reason }])
+            Err(vec![Failure {
+                row: line,
+                column: None,
+                code: "not-accredited".to_owned(),
+                reason,
+            }])
         }
         _ => Ok(row),
     }
 }
 
-fn take(change: &mut crate::store::Change<'_>, row: Row, line: u64, dry_run: bool) -> Result<Taken, Vec<Failure>> {
-    let failure = |code: &str, reason: String| vec![Failure { row: line, column: None, code: code.to_owned(), reason }];
+fn take(
+    change: &mut crate::store::Change<'_>,
+    row: Row,
+    line: u64,
+    dry_run: bool,
+) -> Result<Taken, Vec<Failure>> {
+    let failure = |code: &str, reason: String| {
+        vec![Failure {
+            row: line,
+            column: None,
+            code: code.to_owned(),
+            reason,
+        }]
+    };
     let record_type = row.record_type;
-    let incoming = Incoming::new(&row.subject, record_type, SYSTEM, Some(row.source_id), row.date_ms, row.claims);
+    let incoming = Incoming::new(
+        &row.subject,
+        record_type,
+        SYSTEM,
+        Some(row.source_id),
+        row.date_ms,
+        row.claims,
+    );
     match incoming.and_then(|incoming| accept(change, incoming, random_id(), now_ms())) {
         Ok(Accepted::New(_)) => {
             if !dry_run {
@@ -289,11 +369,15 @@ fn take(change: &mut crate::store::Change<'_>, row: Row, line: u64, dry_run: boo
             Ok(Taken::New)
         }
         Ok(Accepted::Same(_)) => Ok(Taken::Same),
-        Err(IntakeError::Changed(id)) => {
-            Err(failure("changed", format!("同じ記録が別の内容ですでにあります。訂正してください（{id}）")))
-        }
+        Err(IntakeError::Changed(id)) => Err(failure(
+            "changed",
+            format!("同じ記録が別の内容ですでにあります。訂正してください（{id}）"),
+        )),
         Err(IntakeError::Store(error)) => Ok(Taken::Store(error)),
-        Err(_) => Err(failure("subject", "対象者の番号または記録の番号が正しくありません".to_owned())),
+        Err(_) => Err(failure(
+            "subject",
+            "対象者の番号または記録の番号が正しくありません".to_owned(),
+        )),
     }
 }
 
@@ -315,26 +399,41 @@ impl FailedRows {
         let mut file = options.open(path)?;
         file.set_len(bytes)?;
         file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, bytes, headers: headers.to_vec() })
+        Ok(Self {
+            file,
+            bytes,
+            headers: headers.to_vec(),
+        })
     }
 
     fn add(&mut self, raw: &RawRow, failures: &[Failure]) -> io::Result<()> {
         if self.bytes == 0 {
             self.write(b"\xef\xbb\xbf")?;
-            let headers: Vec<String> = ["行", "列", "理由"].into_iter().map(str::to_owned).chain(self.headers.clone()).collect();
+            let headers: Vec<String> = ["行", "列", "理由"]
+                .into_iter()
+                .map(str::to_owned)
+                .chain(self.headers.clone())
+                .collect();
             self.write_row(headers.iter().map(String::as_str))?;
         }
-        let join = |part: fn(&Failure) -> &str| failures.iter().map(part).collect::<Vec<_>>().join(" / ");
+        let join =
+            |part: fn(&Failure) -> &str| failures.iter().map(part).collect::<Vec<_>>().join(" / ");
         let columns = join(|failure| failure.column.as_deref().unwrap_or(""));
         let reasons = join(|failure| &failure.reason);
         let line = raw.line.to_string();
-        self.write_row([line.as_str(), &columns, &reasons].into_iter().chain(raw.cells.iter()))
+        self.write_row(
+            [line.as_str(), &columns, &reasons]
+                .into_iter()
+                .chain(raw.cells.iter()),
+        )
     }
 
     fn write_row<'a>(&mut self, cells: impl Iterator<Item = &'a str>) -> io::Result<()> {
         let mut row = Vec::new();
         {
-            let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut row);
+            let mut writer = csv::WriterBuilder::new()
+                .terminator(csv::Terminator::CRLF)
+                .from_writer(&mut row);
             writer.write_record(cells).map_err(io::Error::other)?;
             writer.flush()?;
         }
@@ -356,9 +455,12 @@ impl FailedRows {
 
 /// Erases what is not needed any more: the uploaded file after the import, its failed rows some time later.
 fn forget(issuer: &Issuer, import: &Import) {
-    let Some(ended_ms) = import.ended_ms else { return };
+    let Some(ended_ms) = import.ended_ms else {
+        return;
+    };
     let upload = (!import.watched).then(|| PathBuf::from(&import.path));
-    let failed = (now_ms() >= ended_ms + FAILED_KEPT_MS).then(|| failed_rows_path(issuer, &import.id));
+    let failed =
+        (now_ms() >= ended_ms + FAILED_KEPT_MS).then(|| failed_rows_path(issuer, &import.id));
     for path in upload.into_iter().chain(failed) {
         if let Err(error) = std::fs::remove_file(path)
             && error.kind() != io::ErrorKind::NotFound

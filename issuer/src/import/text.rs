@@ -31,7 +31,8 @@ pub fn detect(mut file: impl Read) -> io::Result<Encoding> {
         let read = file.read(&mut bytes)?;
         let mut rest = &bytes[..read];
         loop {
-            let (result, consumed, _, replaced) = decoder.decode_to_utf8(rest, &mut text, read == 0);
+            let (result, consumed, _, replaced) =
+                decoder.decode_to_utf8(rest, &mut text, read == 0);
             if replaced {
                 return Ok(Encoding::Cp932);
             }
@@ -53,9 +54,11 @@ pub struct Decoded<R> {
     inner: R,
     decoder: Decoder,
     raw: Vec<u8>,
-    raw_start: usize,
-    raw_end: usize,
-    ended: bool,
+    text: Vec<u8>,
+    text_start: usize,
+    text_end: usize,
+    /// The decoder has given its last text and must not be asked again.
+    finished: bool,
     raw_read_bytes: u64,
     budget_bytes: usize,
 }
@@ -67,8 +70,17 @@ impl<R: Read> Decoded<R> {
             Encoding::Cp932 => SHIFT_JIS.new_decoder_without_bom_handling(),
             Encoding::Auto | Encoding::Utf8 => UTF_8.new_decoder_with_bom_removal(),
         };
-        let raw = vec![0; CHUNK_BYTES];
-        Self { inner, decoder, raw, raw_start: 0, raw_end: 0, ended: false, raw_read_bytes: 0, budget_bytes: usize::MAX }
+        Self {
+            inner,
+            decoder,
+            raw: vec![0; CHUNK_BYTES],
+            text: vec![0; CHUNK_BYTES * 3 + 16],
+            text_start: 0,
+            text_end: 0,
+            finished: false,
+            raw_read_bytes: 0,
+            budget_bytes: usize::MAX,
+        }
     }
 
     /// How many bytes of the file were read.
@@ -80,34 +92,38 @@ impl<R: Read> Decoded<R> {
     pub const fn allow(&mut self, bytes: usize) {
         self.budget_bytes = bytes;
     }
+
+    /// Decodes the next piece of the file; `text` has room for any piece of `raw`'s length.
+    fn fill(&mut self) -> io::Result<()> {
+        let read = self.inner.read(&mut self.raw)?;
+        self.raw_read_bytes += read as u64;
+        let (result, consumed, written, _) =
+            self.decoder
+                .decode_to_utf8(&self.raw[..read], &mut self.text, read == 0);
+        if result != CoderResult::InputEmpty || consumed != read {
+            return Err(io::Error::other(
+                "a decoded piece of the file is longer than any could be",
+            ));
+        }
+        self.finished = read == 0;
+        (self.text_start, self.text_end) = (0, written);
+        Ok(())
+    }
 }
 
 impl<R: Read> Read for Decoded<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if out.len() < 16 {
-            return Err(io::Error::other("the buffer is too small to decode into"));
+        while self.text_start == self.text_end && !self.finished {
+            self.fill()?;
         }
-        loop {
-            if self.raw_start == self.raw_end && !self.ended {
-                self.raw_start = 0;
-                self.raw_end = self.inner.read(&mut self.raw)?;
-                self.raw_read_bytes += self.raw_end as u64;
-                self.ended = self.raw_end == 0;
-            }
-            let rest = &self.raw[self.raw_start..self.raw_end];
-            let (result, consumed, written, _) = self.decoder.decode_to_utf8(rest, out, self.ended);
-            self.raw_start += consumed;
-            if written > 0 {
-                self.budget_bytes = self
-                    .budget_bytes
-                    .checked_sub(written)
-                    .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, RowTooLong))?;
-                return Ok(written);
-            }
-            if self.ended && result == CoderResult::InputEmpty {
-                return Ok(0);
-            }
-        }
+        let length = out.len().min(self.text_end - self.text_start);
+        self.budget_bytes = self
+            .budget_bytes
+            .checked_sub(length)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, RowTooLong))?;
+        out[..length].copy_from_slice(&self.text[self.text_start..self.text_start + length]);
+        self.text_start += length;
+        Ok(length)
     }
 }
 
@@ -120,7 +136,11 @@ pub struct RowTooLong;
 /// letters become lower-case: what two spellings of one word have in common.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    half_width(text).chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect()
+    half_width(text)
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 /// Full-width letters, digits and signs become ASCII, half-width kana full-width. White space stays, at the ends it goes.
@@ -131,7 +151,10 @@ pub fn half_width(text: &str) -> String {
     for c in text.trim().chars() {
         match c {
             '\u{ff01}'..='\u{ff5e}' => {
-                out.push(char::from_u32(c as u32 - 0xfee0).expect("U+FF01 to U+FF5E lie above U+0021 to U+007E"));
+                out.push(
+                    char::from_u32(c as u32 - 0xfee0)
+                        .expect("U+FF01 to U+FF5E lie above U+0021 to U+007E"),
+                );
             }
             '\u{3000}' => out.push(' '),
             '\u{2212}' | '\u{2010}'..='\u{2015}' => out.push('-'),
@@ -169,7 +192,9 @@ mod tests {
 
     fn read(bytes: &[u8], encoding: Encoding) -> String {
         let mut text = String::new();
-        Decoded::new(bytes, encoding).read_to_string(&mut text).unwrap();
+        Decoded::new(bytes, encoding)
+            .read_to_string(&mut text)
+            .unwrap();
         text
     }
 
@@ -179,15 +204,17 @@ mod tests {
         let (cp932, _, unmappable) = SHIFT_JIS.encode(text);
         assert!(!unmappable);
         let with_mark = [b"\xef\xbb\xbf", text.as_bytes()].concat();
-        for (bytes, encoding) in
-            [(text.as_bytes(), Encoding::Utf8), (with_mark.as_slice(), Encoding::Utf8), (&*cp932, Encoding::Cp932)]
-        {
+        for (bytes, encoding) in [
+            (text.as_bytes(), Encoding::Utf8),
+            (with_mark.as_slice(), Encoding::Utf8),
+            (&*cp932, Encoding::Cp932),
+        ] {
             assert_eq!(detect(bytes).unwrap(), encoding);
             assert_eq!(read(bytes, encoding), text);
         }
         assert_eq!(detect(b"a,b\n".as_slice()).unwrap(), Encoding::Utf8);
         // A sequence cut off at the end of the file is not UTF-8.
-        assert_eq!(detect("あ".as_bytes()[..2].as_ref()).unwrap(), Encoding::Cp932);
+        assert_eq!(detect(&"あ".as_bytes()[..2]).unwrap(), Encoding::Cp932);
     }
 
     #[test]

@@ -38,7 +38,11 @@ fn put(store: &Store, records: &[Record]) {
 #[test]
 fn what_was_committed_is_there_after_opening_again() {
     let folder = tempfile::tempdir().unwrap();
-    let all = [record(1, Status::Queued), record(2, Status::Waiting), record(3, Status::Sealed)];
+    let all = [
+        record(1, Status::Queued),
+        record(2, Status::Waiting),
+        record(3, Status::Sealed),
+    ];
     {
         let store = Store::open(folder.path()).unwrap();
         put(&store, &all);
@@ -49,21 +53,45 @@ fn what_was_committed_is_there_after_opening_again() {
     let store = Store::open(folder.path()).unwrap();
     for record in &all {
         assert_eq!(store.record(&record.id).unwrap().as_ref(), Some(record));
-        assert_eq!(store.source("emr", &record.source_id).unwrap().as_ref(), Some(record));
+        assert_eq!(
+            store
+                .change()
+                .source("emr", &record.source_id)
+                .unwrap()
+                .as_ref(),
+            Some(record)
+        );
     }
     assert_eq!(store.record(&RecordId([4; 16])).unwrap(), None);
-    assert_eq!(store.source("em", "r1").unwrap(), None);
-    assert_eq!([Status::Queued, Status::Waiting, Status::Deposited].map(|status| store.count(status)), [1, 1, 0]);
+    assert_eq!(store.change().source("em", "r1").unwrap(), None);
+    assert_eq!(
+        [Status::Queued, Status::Waiting, Status::Deposited].map(|status| store.count(status)),
+        [1, 1, 0]
+    );
 }
 
 #[test]
 fn queue_and_lists_follow_the_status() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    let [mut first, second, third] = [record(1, Status::Queued), record(2, Status::Sealed), record(3, Status::Queued)];
+    let [mut first, second, third] = [
+        record(1, Status::Queued),
+        record(2, Status::Sealed),
+        record(3, Status::Queued),
+    ];
     put(&store, &[first.clone(), second.clone(), third.clone()]);
-    let ids = |records: Vec<Record>| records.iter().map(|record| record.id.0[0]).collect::<Vec<_>>();
-    let due = |now_ms, limit| store.due(now_ms, limit, |_| false).map(|(records, next)| (ids(records), next)).unwrap();
+    let ids = |records: Vec<Record>| {
+        records
+            .iter()
+            .map(|record| record.id.0[0])
+            .collect::<Vec<_>>()
+    };
+    let due = |now_ms, limit| {
+        store
+            .due(now_ms, limit, |_| false)
+            .map(|(records, next)| (ids(records), next))
+            .unwrap()
+    };
     assert_eq!(due(9, 10), (vec![], Some(10)));
     assert_eq!(due(20, 10), (vec![1, 2], Some(30)));
     assert_eq!(due(99, 2), (vec![1, 2], Some(30)));
@@ -76,9 +104,15 @@ fn queue_and_lists_follow_the_status() {
     first.status = Status::Deposited;
     put(&store, &[first.clone()]);
     assert_eq!(due(99, 10), (vec![2, 3], None));
-    assert_eq!(ids(store.by_status(Status::Deposited, None, 10).unwrap()), [1]);
+    assert_eq!(
+        ids(store.by_status(Status::Deposited, None, 10).unwrap()),
+        [1]
+    );
     assert_eq!(ids(store.by_subject("0001", None, 2).unwrap()), [1, 2]);
-    assert_eq!(ids(store.by_subject("0001", Some(&second), 10).unwrap()), [3]);
+    assert_eq!(
+        ids(store.by_subject("0001", Some(&second), 10).unwrap()),
+        [3]
+    );
     assert!(store.by_subject("000", None, 10).unwrap().is_empty());
     assert_eq!(store.count(Status::Queued), 1);
 }
@@ -125,5 +159,8 @@ fn another_format_is_refused() {
         change.put(Table::About, b"format".to_vec(), b"2".to_vec());
         change.commit().unwrap();
     }
-    assert!(matches!(Store::open(folder.path()), Err(StoreError::Format { .. })));
+    assert!(matches!(
+        Store::open(folder.path()),
+        Err(StoreError::Format { .. })
+    ));
 }

@@ -8,7 +8,11 @@ type Parsed = Vec<Result<Row, Vec<Failure>>>;
 fn read_with(config: &CsvConfig, kind: Option<&str>, bytes: &[u8]) -> Result<Parsed, SheetError> {
     let profiles = Profiles::new(config).unwrap();
     let encoding = super::super::text::detect(bytes).unwrap();
-    let mut sheet = Sheet::open(&profiles, kind.map(|kind| profiles.by_id(kind).unwrap()), Decoded::new(bytes, encoding))?;
+    let mut sheet = Sheet::open(
+        &profiles,
+        kind.map(|kind| profiles.by_id(kind).unwrap()),
+        Decoded::new(bytes, encoding),
+    )?;
     let today = dates::parse("2025-12-01").unwrap();
     let mut rows = Vec::new();
     while let Some(raw) = sheet.next()? {
@@ -23,7 +27,10 @@ fn read(kind: &str, text: &str) -> Result<Parsed, SheetError> {
 
 fn faults(parsed: &Result<Row, Vec<Failure>>) -> Vec<(u64, Option<&str>, &str)> {
     let faults = parsed.as_ref().unwrap_err();
-    faults.iter().map(|fault| (fault.row, fault.column.as_deref(), fault.code.as_str())).collect()
+    faults
+        .iter()
+        .map(|fault| (fault.row, fault.column.as_deref(), fault.code.as_str()))
+        .collect()
 }
 
 fn refusal(found: Result<Parsed, SheetError>) -> (String, Option<String>, u64) {
@@ -44,13 +51,21 @@ fn the_same_rows_in_every_encoding() {
     let marked = [b"\xef\xbb\xbf", VACCINATIONS.as_bytes()].concat();
     for bytes in [VACCINATIONS.as_bytes(), &marked, &cp932] {
         let rows = read_with(&CsvConfig::default(), Some("vaccination"), bytes).unwrap();
-        let [Ok(first), Ok(second)] = rows.as_slice() else { panic!("{rows:?}") };
+        let [Ok(first), Ok(second)] = rows.as_slice() else {
+            panic!("{rows:?}")
+        };
         assert_eq!(
             first.claims,
             json!({"vaccine_code": "hib", "dose_number": 1, "date": "2023-04-01", "place": {"name": "さくら医院"}, "lot_number": "AB-12"})
         );
-        assert_eq!((first.subject.as_str(), first.date_ms), ("0012", 1_680_307_200_000));
-        assert_eq!(second.claims, json!({"vaccine_code": "mr", "series": "第1期", "dose_number": 1, "date": "2024-04-01"}));
+        assert_eq!(
+            (first.subject.as_str(), first.date_ms),
+            ("0012", 1_680_307_200_000)
+        );
+        assert_eq!(
+            second.claims,
+            json!({"vaccine_code": "mr", "series": "第1期", "dose_number": 1, "date": "2024-04-01"})
+        );
         assert_ne!(first.source_id, second.source_id);
     }
 }
@@ -67,7 +82,11 @@ fn checkups_of_every_kind_in_one_file() {
         1,4歳児健診,R7.11.1,保健センター,,,,,,,,,,,\n\
         1,3歳児健診,R7.11.1,保健センター,95.5,14.2,,50,15.6,,0,－,－,－,－\n";
     let rows = read_with(&CsvConfig::default(), None, text.as_bytes()).unwrap();
-    let ids: Vec<_> = rows.iter().flatten().map(|row| row.record_type.id()).collect();
+    let ids: Vec<_> = rows
+        .iter()
+        .flatten()
+        .map(|row| row.record_type.id())
+        .collect();
     assert_eq!(
         ids,
         [
@@ -95,39 +114,107 @@ fn checkups_of_every_kind_in_one_file() {
 fn everything_wrong_with_a_row_is_named() {
     let head = "宛名番号,受診日,受診場所,身長,体重,歯の数,むし歯の数\n";
     let wrong = [
-        (",R5.4.1,A,80,10000,16,0", vec![(2, Some("宛名番号"), "subject")]),
-        ("1,,A,80,10000,16,0", vec![(2, Some("受診日"), "missing-value")]),
-        ("1,R5.2.29,A,80,10000,16,0", vec![(2, Some("受診日"), "no-such-day")]),
-        ("1,平成31年5月1日,A,80,10000,16,0", vec![(2, Some("受診日"), "outside-era")]),
-        ("1,きのう,A,80,10000,16,0", vec![(2, Some("受診日"), "not-a-date")]),
-        ("1,R7.12.3,A,80,10000,16,0", vec![(2, Some("受診日"), "future-date")]),
-        ("1,R5.4.1,,80,10000,16,0", vec![(2, Some("受診場所"), "missing-value")]),
-        ("1,R5.4.1,A,八十,10000,1.5,0", vec![(2, Some("身長"), "not-a-number"), (2, Some("歯の数"), "not-a-whole-number")]),
-        ("1,R5.4.1,A,80,10.6,16,0", vec![(2, Some("体重"), "out-of-range")]),
-        ("1,R5.4.1,A,80,10000,16,99", vec![(2, Some("むし歯の数"), "out-of-range")]),
-        ("1,R5.4.1,A,80,10000,16", vec![(2, None, "wrong-number-of-cells")]),
-        ("1,R5.4.1,A,80,10000,16,0,", vec![(2, None, "wrong-number-of-cells")]),
-        ("1,R5.4.1,\u{fffd},80,10000,16,0", vec![(2, Some("受診場所"), "undecodable")]),
+        (
+            ",R5.4.1,A,80,10000,16,0",
+            vec![(2, Some("宛名番号"), "subject")],
+        ),
+        (
+            "1,,A,80,10000,16,0",
+            vec![(2, Some("受診日"), "missing-value")],
+        ),
+        (
+            "1,R5.2.29,A,80,10000,16,0",
+            vec![(2, Some("受診日"), "no-such-day")],
+        ),
+        (
+            "1,平成31年5月1日,A,80,10000,16,0",
+            vec![(2, Some("受診日"), "outside-era")],
+        ),
+        (
+            "1,きのう,A,80,10000,16,0",
+            vec![(2, Some("受診日"), "not-a-date")],
+        ),
+        (
+            "1,R7.12.3,A,80,10000,16,0",
+            vec![(2, Some("受診日"), "future-date")],
+        ),
+        (
+            "1,R5.4.1,,80,10000,16,0",
+            vec![(2, Some("受診場所"), "missing-value")],
+        ),
+        (
+            "1,R5.4.1,A,八十,10000,1.5,0",
+            vec![
+                (2, Some("身長"), "not-a-number"),
+                (2, Some("歯の数"), "not-a-whole-number"),
+            ],
+        ),
+        (
+            "1,R5.4.1,A,80,10.6,16,0",
+            vec![(2, Some("体重"), "out-of-range")],
+        ),
+        (
+            "1,R5.4.1,A,80,10000,16,99",
+            vec![(2, Some("むし歯の数"), "out-of-range")],
+        ),
+        (
+            "1,R5.4.1,A,80,10000,16",
+            vec![(2, None, "wrong-number-of-cells")],
+        ),
+        (
+            "1,R5.4.1,A,80,10000,16,0,",
+            vec![(2, None, "wrong-number-of-cells")],
+        ),
+        (
+            "1,R5.4.1,\u{fffd},80,10000,16,0",
+            vec![(2, Some("受診場所"), "undecodable")],
+        ),
     ];
     for (row, expected) in wrong {
         let rows = read("infant_checkup_18_months", &format!("{head}{row}\n")).unwrap();
         assert_eq!(faults(&rows[0]), expected, "{row}");
     }
-    let rows = read("infant_checkup_18_months", &format!("{head}1,R7.12.2,A,80,10000,16,0\n,,,,,,\n\n")).unwrap();
-    assert!(rows.len() == 1 && rows[0].is_ok(), "tomorrow is another time zone's today; blank rows are none: {rows:?}");
+    let rows = read(
+        "infant_checkup_18_months",
+        &format!("{head}1,R7.12.2,A,80,10000,16,0\n,,,,,,\n\n"),
+    )
+    .unwrap();
+    assert!(
+        rows.len() == 1 && rows[0].is_ok(),
+        "tomorrow is another time zone's today; blank rows are none: {rows:?}"
+    );
 }
 
 #[test]
 fn a_wrong_header_refuses_the_file() {
     let vaccination = |header: &str| refusal(read("vaccination", &format!("{header}\n1,2,3\n")));
     let named = |code: &str, column: &str| (code.to_owned(), Some(column.to_owned()), 1);
-    assert_eq!(vaccination("接種日,予防接種名,回数"), named("missing-column", "宛名番号"));
-    assert_eq!(vaccination("宛名番号,予防接種名,回数"), named("missing-column", "接種日"));
-    assert_eq!(vaccination("宛名番号,接種日,回数"), named("missing-column", "ワクチンの種類"));
-    assert_eq!(vaccination("宛名番号,接種曰,予防接種名"), named("unknown-column", "接種曰"));
-    assert_eq!(vaccination("宛名番号,接種日,接種年月日"), named("duplicate-column", "接種年月日"));
+    assert_eq!(
+        vaccination("接種日,予防接種名,回数"),
+        named("missing-column", "宛名番号")
+    );
+    assert_eq!(
+        vaccination("宛名番号,予防接種名,回数"),
+        named("missing-column", "接種日")
+    );
+    assert_eq!(
+        vaccination("宛名番号,接種日,回数"),
+        named("missing-column", "ワクチンの種類")
+    );
+    assert_eq!(
+        vaccination("宛名番号,接種曰,予防接種名"),
+        named("unknown-column", "接種曰")
+    );
+    assert_eq!(
+        vaccination("宛名番号,接種日,接種年月日"),
+        named("duplicate-column", "接種年月日")
+    );
     assert_eq!(refusal(read("vaccination", "")).0, "empty-file");
-    let unknown = read_with(&CsvConfig::default(), None, "宛名番号,受診日,受診場所\n".as_bytes());
+    let unknown = read_with(
+        &CsvConfig::default(),
+        None,
+        "宛名番号,受診日,受診場所\n".as_bytes(),
+    );
     assert_eq!(refusal(unknown).0, "unknown-kind");
     let wide = vec!["氏名"; 501].join(",");
     assert_eq!(vaccination(&wide).0, "too-many-columns");
@@ -141,7 +228,11 @@ fn a_quotation_mark_that_is_never_closed_is_found_in_constant_memory() {
     let quoted = "宛名番号,予防接種名,接種日,備考\n1,BCG,R5.4.1,\"一、\n二\"\n2,BCG,R5.4.1,\n";
     let rows = read("vaccination", quoted).unwrap();
     assert!(rows.iter().all(Result::is_ok), "{rows:?}");
-    assert_eq!(faults(&read("vaccination", &format!("{quoted}3,BCG,x,\n")).unwrap()[2])[0].0, 5, "lines, not rows");
+    assert_eq!(
+        faults(&read("vaccination", &format!("{quoted}3,BCG,x,\n")).unwrap()[2])[0].0,
+        5,
+        "lines, not rows"
+    );
 }
 
 #[test]
@@ -151,17 +242,29 @@ fn source_ids_stay_the_same() {
         rows[0].as_ref().unwrap().source_id.clone()
     };
     let first = id("宛名番号,予防接種名,接種日,ロット番号\n1,BCG,R5.4.1,A\n");
-    assert_eq!(first, id("ロット番号,接種日,予防接種名,宛名番号\nB,2023/4/1,ＢＣＧ,１\n"), "the lot is content, not identity");
+    assert_eq!(
+        first,
+        id("ロット番号,接種日,予防接種名,宛名番号\nB,2023/4/1,ＢＣＧ,１\n"),
+        "the lot is content, not identity"
+    );
     assert_ne!(first, id("宛名番号,予防接種名,接種日\n1,BCG,R5.4.2\n"));
     assert_ne!(first, id("宛名番号,予防接種名,接種日\n2,BCG,R5.4.1\n"));
-    assert_eq!(id("管理番号,宛名番号,予防接種名,接種日\nＸ７,1,BCG,R5.4.1\n"), "vaccination:X7");
+    assert_eq!(
+        id("管理番号,宛名番号,予防接種名,接種日\nＸ７,1,BCG,R5.4.1\n"),
+        "vaccination:X7"
+    );
 }
 
 #[test]
 fn other_delimiters_and_encodings_by_configuration() {
     let config: CsvConfig = toml::from_str("delimiter = \"\\t\"\nencoding = \"cp932\"").unwrap();
     assert_eq!(config.encoding, Encoding::Cp932);
-    let rows = read_with(&config, Some("vaccination"), "宛名番号\t予防接種名\t接種日\n1\tBCG\tR5.4.1\n".as_bytes()).unwrap();
+    let rows = read_with(
+        &config,
+        Some("vaccination"),
+        "宛名番号\t予防接種名\t接種日\n1\tBCG\tR5.4.1\n".as_bytes(),
+    )
+    .unwrap();
     assert!(rows[0].is_ok());
 }
 

@@ -1,0 +1,623 @@
+//! A registry, a vault host, a person, and an issuer between them.
+
+use crate::config::{
+    CredentialAlgorithm, DepositConfig, IssuerConfig, StatusListConfig, WatchedFolder,
+};
+use crate::registry::Registry;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::future::{BoxFuture, FutureExt};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tegata_consent::cbor;
+use tegata_consent::cose::Signed;
+use tegata_consent::deposit::{
+    Deposit, DepositReceipt, EMPTY_HEAD, SealedRecord, VerifiedDeposit, receipt_head,
+};
+use tegata_consent::ids::{ChainId, DrawerId, Nonce, OrganisationId, RecordId};
+use tegata_consent::invitation::{Drawer, Invitation, pairing_hash};
+use tegata_consent::keys::VaultSecret;
+use tegata_consent::lock::{Lock, LockLabel};
+use tegata_consent::organisation::{
+    Issues, Name, Organisation, OrganisationState, Role, Service, Suspension,
+};
+use tegata_consent::sealing::{Manifest, open, unframe};
+use tegata_credential::keys::{Algorithm, PublicKey};
+use tegata_credential::sd_jwt::{SdJwt, VerifiedSdJwt};
+use tegata_records::catalogue;
+use tegata_service::auth::token_digest;
+use tegata_service::clock::{now_ms, now_s};
+use tegata_service::config::{HttpConfig, LedgerConfig, TelemetryConfig};
+use tegata_service::http::Readiness;
+use tegata_service::keys::{OrganisationKeys, write_new};
+use tegata_service::ledger::LedgerError;
+use tokio::sync::oneshot;
+
+pub(super) const TOKEN: &str = "made-up-token";
+pub(super) const CHAIN: ChainId = ChainId([7; 32]);
+
+/// A registry whose entries the test sets.
+#[derive(Default)]
+pub(super) struct FixedRegistry(
+    Mutex<(HashMap<OrganisationId, OrganisationState>, bool)>,
+    AtomicU64,
+);
+
+impl FixedRegistry {
+    pub(super) fn put(&self, state: OrganisationState) {
+        self.0.lock().unwrap().0.insert(state.id, state);
+    }
+
+    pub(super) fn change(&self, id: &OrganisationId, change: impl FnOnce(&mut OrganisationState)) {
+        change(self.0.lock().unwrap().0.get_mut(id).unwrap());
+    }
+
+    pub(super) fn all(&self) -> Vec<OrganisationState> {
+        self.0.lock().unwrap().0.values().cloned().collect()
+    }
+
+    /// How often it was asked.
+    pub(super) fn asked(&self) -> u64 {
+        self.1.load(Ordering::Relaxed)
+    }
+
+    /// From now on the ledger is stale, or not.
+    pub(super) fn set_stale(&self, stale: bool) {
+        self.0.lock().unwrap().1 = stale;
+    }
+}
+
+impl Registry for FixedRegistry {
+    fn chain(&self) -> ChainId {
+        CHAIN
+    }
+
+    fn organisation<'a>(
+        &'a self,
+        id: &'a OrganisationId,
+    ) -> BoxFuture<'a, Result<Option<OrganisationState>, LedgerError>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        let (all, stale) = &*self.0.lock().unwrap();
+        let answer = if *stale {
+            Err(LedgerError::Stale { age_ms: 99_000 })
+        } else {
+            Ok(all.get(id).cloned())
+        };
+        async { answer }.boxed()
+    }
+}
+
+pub(super) fn organisation(
+    keys: &OrganisationKeys,
+    role: Role,
+    url: &str,
+    types: &[&str],
+) -> OrganisationState {
+    let issues = types.iter().map(|record_type| Issues {
+        record_type: (*record_type).to_owned(),
+        from_ms: 0,
+        until_ms: None,
+    });
+    OrganisationState {
+        id: keys.organisation_id(),
+        organisation: Organisation {
+            name: Name {
+                ja: "桜市".to_owned(),
+                en: "Sakura City".to_owned(),
+            },
+            roles: vec![role],
+            services: vec![Service {
+                role,
+                url: url.to_owned(),
+            }],
+            did: format!("did:tegata:{}", keys.organisation_id()),
+            keys: keys.public_keys(0),
+            issues: issues.collect(),
+            asks: Vec::new(),
+        },
+        sequence: 0,
+        registered_ms: 0,
+        suspensions: Vec::<Suspension>::new(),
+    }
+}
+
+/// How the host answers next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Mood {
+    #[default]
+    Good,
+    /// 503.
+    Down,
+    /// Takes the deposit, and its answer gets lost (500).
+    LosesAnswer,
+    /// Takes the deposit, and answers with a receipt that somebody else signed.
+    ForgesReceipt,
+    /// 422 with this code.
+    Refuses(&'static str),
+}
+
+#[derive(Default)]
+pub(super) struct HostState {
+    pub(super) mood: Mood,
+    pub(super) requests: u64,
+    pub(super) drawers: HashMap<DrawerId, Vec<(VerifiedDeposit, SealedRecord, Vec<u8>)>>,
+}
+
+pub(super) struct Host {
+    pub(super) keys: OrganisationKeys,
+    pub(super) address: SocketAddr,
+    pub(super) state: Mutex<HostState>,
+}
+
+impl Host {
+    pub(super) async fn start() -> Arc<Self> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let keys = OrganisationKeys::generate(&mut rand::rng());
+        let host = Arc::new(Self {
+            keys,
+            address: listener.local_addr().unwrap(),
+            state: Mutex::default(),
+        });
+        let router = Router::new()
+            .route("/v1/drawers/{drawer}/records", post(take))
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&host));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        host
+    }
+
+    pub(super) fn set_mood(&self, mood: Mood) {
+        self.state.lock().unwrap().mood = mood;
+    }
+
+    /// Everything in a drawer.
+    pub(super) fn drawer(&self, drawer: &DrawerId) -> Vec<SealedRecord> {
+        let state = self.state.lock().unwrap();
+        state
+            .drawers
+            .get(drawer)
+            .into_iter()
+            .flatten()
+            .map(|(_, sealed, _)| sealed.clone())
+            .collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.state
+            .lock()
+            .unwrap()
+            .drawers
+            .values()
+            .map(Vec::len)
+            .sum()
+    }
+}
+
+async fn take(State(host): State<Arc<Host>>, Path(drawer): Path<String>, body: Bytes) -> Response {
+    let mut state = host.state.lock().unwrap();
+    state.requests += 1;
+    match state.mood {
+        Mood::Down => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Mood::Refuses(code) => {
+            return (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                json!({ "code": code }).to_string(),
+            )
+                .into_response();
+        }
+        Mood::Good | Mood::LosesAnswer | Mood::ForgesReceipt => {}
+    }
+    let sealed: SealedRecord = cbor::decode(&body, SealedRecord::LIMIT).unwrap();
+    let lock = Lock::parse(&sealed.lock).unwrap();
+    let verified = Deposit::verify(&sealed.deposit, &CHAIN, &sealed.file, &lock).unwrap();
+    assert_eq!(verified.deposit.drawer.to_string(), drawer);
+    let invited =
+        Invitation::verify(&sealed.invitation, &CHAIN, &verified.deposit.depositor).unwrap();
+    assert_eq!(invited.digest, verified.deposit.invitation);
+    let mood = state.mood;
+    let all = state.drawers.entry(verified.deposit.drawer).or_default();
+    let answer = |status, bytes: Vec<u8>| {
+        (status, [("content-type", "application/cose")], bytes).into_response()
+    };
+    if let Some((known, _, receipt)) = all
+        .iter()
+        .find(|(known, ..)| known.deposit.record == verified.deposit.record)
+    {
+        if known.digest != verified.digest {
+            return (
+                StatusCode::CONFLICT,
+                json!({ "code": "record-exists" }).to_string(),
+            )
+                .into_response();
+        }
+        return match mood {
+            Mood::LosesAnswer => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            _ => answer(StatusCode::OK, receipt.clone()),
+        };
+    }
+    let receipt = DepositReceipt {
+        host: host.keys.organisation_id(),
+        drawer: verified.deposit.drawer,
+        sequence: all.len() as u64 + 1,
+        previous: all
+            .last()
+            .map_or(EMPTY_HEAD, |(_, _, receipt)| receipt_head(receipt)),
+        deposit: verified.digest,
+        received_ms: now_ms(),
+    };
+    if mood == Mood::ForgesReceipt {
+        let stranger = OrganisationKeys::generate(&mut rand::rng());
+        return answer(
+            StatusCode::CREATED,
+            receipt.sign(&stranger.sign, &CHAIN).to_bytes(),
+        );
+    }
+    let receipt = receipt.sign(&host.keys.sign, &CHAIN).to_bytes();
+    all.push((verified, sealed, receipt.clone()));
+    if mood == Mood::LosesAnswer {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    answer(StatusCode::CREATED, receipt)
+}
+
+/// A person's wallet, as far as an issuer meets it.
+pub(super) struct Wallet {
+    pub(super) secret: VaultSecret,
+    pub(super) drawers: Vec<Drawer>,
+}
+
+pub(super) const TYPES: [&str; 8] = [
+    "vaccination",
+    "hip_dislocation_screening",
+    "infant_checkup_3_4_months",
+    "infant_checkup_9_10_months",
+    "infant_checkup_18_months",
+    "dental_checkup_2_years",
+    "infant_checkup_3_years",
+    "laboratory_result",
+];
+
+impl Wallet {
+    pub(super) fn new() -> Self {
+        let secret = VaultSecret::new(rand::random());
+        let drawers = ["vaccination", "infant_checkup", "laboratory"].map(|category| {
+            let id = DrawerId(rand::random());
+            let (drawer_key, reader_key) = (
+                secret.drawer_secret(&id).seal_key(),
+                secret.reader_secret(&id).seal_key(),
+            );
+            Drawer {
+                id,
+                category: category.to_owned(),
+                epoch: 1,
+                drawer_key,
+                reader_key,
+            }
+        });
+        Self {
+            secret,
+            drawers: drawers.into(),
+        }
+    }
+
+    pub(super) fn invitation(
+        &self,
+        host: &OrganisationId,
+        depositor: &OrganisationId,
+        code: &str,
+    ) -> Invitation {
+        Invitation {
+            suite: tegata_consent::SUITE_X25519,
+            host: *host,
+            depositor: *depositor,
+            pairing: pairing_hash(depositor, code),
+            drawers: self.drawers.clone(),
+            holder: tegata_consent::cose::public_key(&self.secret.holder_key(depositor)),
+            record_types: TYPES.map(str::to_owned).into(),
+            expires_ms: now_ms() + 3_600_000,
+            nonce: Nonce(rand::random()),
+        }
+    }
+
+    pub(super) fn sign(&self, invitation: &Invitation) -> String {
+        URL_SAFE_NO_PAD.encode(invitation.sign(&self.secret.vault_key(), &CHAIN).to_bytes())
+    }
+
+    pub(super) fn drawer(&self, category: &str) -> DrawerId {
+        self.drawers
+            .iter()
+            .find(|drawer| drawer.category == category)
+            .unwrap()
+            .id
+    }
+
+    /// Opens a record with the drawer key, and as a reader with the reader key; both give the same.
+    pub(super) fn open(&self, sealed: &SealedRecord) -> (Manifest, String) {
+        let lock = Lock::parse(&sealed.lock).unwrap();
+        let deposit = Deposit::verify(&sealed.deposit, &CHAIN, &sealed.file, &lock)
+            .unwrap()
+            .deposit;
+        let own = open(&sealed.file, &self.secret.drawer_secret(&deposit.drawer)).unwrap();
+        let label = LockLabel::new(CHAIN, deposit.drawer, deposit.record, deposit.date_ms);
+        let record_key = lock
+            .open(&self.secret.reader_secret(&deposit.drawer), &label)
+            .unwrap();
+        let read = open(&sealed.file, &record_key).unwrap();
+        assert_eq!(own, read);
+        let (manifest, parts) = unframe(&own).unwrap();
+        assert_eq!(
+            (manifest.drawer, manifest.record, manifest.date_ms),
+            (deposit.drawer, deposit.record, deposit.date_ms)
+        );
+        (manifest, String::from_utf8(parts[0].to_vec()).unwrap())
+    }
+}
+
+/// A registry, a host and the files of an issuer.
+pub(super) struct World {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) registry: Arc<FixedRegistry>,
+    pub(super) host: Arc<Host>,
+    pub(super) keys: OrganisationKeys,
+    pub(super) alg: CredentialAlgorithm,
+    pub(super) pairing_ttl_s: u64,
+    pub(super) watched: Option<PathBuf>,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = write_new(folder.path().join("keys.json"), &mut rand::rng()).unwrap();
+        let host = Host::start().await;
+        let registry = Arc::new(FixedRegistry::default());
+        registry.put(organisation(
+            &host.keys,
+            Role::Host,
+            &format!("http://{}", host.address),
+            &[],
+        ));
+        registry.put(organisation(
+            &keys,
+            Role::Issuer,
+            "http://issuer.invalid",
+            &TYPES,
+        ));
+        Self {
+            folder,
+            registry,
+            host,
+            keys,
+            alg: CredentialAlgorithm::EdDsa,
+            pairing_ttl_s: 600,
+            watched: None,
+        }
+    }
+
+    pub(super) fn id(&self) -> OrganisationId {
+        self.keys.organisation_id()
+    }
+
+    pub(super) fn host_id(&self) -> OrganisationId {
+        self.host.keys.organisation_id()
+    }
+
+    pub(super) fn config(&self, address: SocketAddr) -> IssuerConfig {
+        IssuerConfig {
+            alg: self.alg,
+            pairing_ttl_s: self.pairing_ttl_s,
+            watched_folder: self
+                .watched
+                .clone()
+                .map(|path| WatchedFolder { path, poll_ms: 20 }),
+            ..config(self.folder.path(), address)
+        }
+    }
+
+    pub(super) async fn start(&self) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let config = self.config(address);
+        let registry: Arc<dyn Registry> = Arc::clone(&self.registry) as _;
+        let shutdown = async move { drop(stopped.await) };
+        let ready = Readiness::new(|| Ok(()));
+        let task = tokio::spawn(crate::run_on(listener, config, registry, ready, shutdown));
+        Running {
+            url: format!("http://{address}"),
+            http: reqwest::Client::new(),
+            stop,
+            task,
+        }
+    }
+}
+
+/// The configuration of an issuer in a folder.
+pub(super) fn config(folder: &std::path::Path, address: SocketAddr) -> IssuerConfig {
+    IssuerConfig {
+        data: folder.join("data"),
+        keys: folder.join("keys.json"),
+        alg: CredentialAlgorithm::EdDsa,
+        wallet_url: "https://wallet.invalid".to_owned(),
+        tokens: toml::from_str(&format!("emr = \"{}\"", token_digest(TOKEN))).unwrap(),
+        pairing_ttl_s: 600,
+        patient_system: None,
+        http: HttpConfig {
+            listen: address,
+            public_url: format!("http://{address}"),
+            tls: None,
+            cors_origins: Vec::new(),
+        },
+        ledger: LedgerConfig {
+            urls: Vec::new(),
+            genesis: PathBuf::new(),
+        },
+        telemetry: TelemetryConfig::default(),
+        csv: crate::import::CsvConfig::default(),
+        watched_folder: None,
+        deposits: DepositConfig {
+            pause_ms: 20,
+            pause_max_ms: 100,
+            ..DepositConfig::default()
+        },
+        status_list: StatusListConfig::default(),
+    }
+}
+
+/// An issuer that runs.
+pub(super) struct Running {
+    pub(super) url: String,
+    pub(super) http: reqwest::Client,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<Result<(), crate::IssuerError>>,
+}
+
+impl Running {
+    pub(super) async fn stop(self) {
+        drop(self.stop);
+        self.task.await.unwrap().unwrap();
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Value {
+        let response = self
+            .http
+            .get(format!("{}{path}", self.url))
+            .bearer_auth(TOKEN)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.json().await.unwrap()
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let response = self
+            .http
+            .post(format!("{}{path}", self.url))
+            .bearer_auth(TOKEN)
+            .json(body)
+            .send()
+            .await
+            .unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or_default())
+    }
+
+    /// Asks until the answer is as wanted, 30 s at most.
+    pub(super) async fn wait(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let found = self.get(path).await;
+            if wanted(&found) {
+                return found;
+            }
+            assert!(Instant::now() < until, "{path} stays {found}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(super) async fn wait_status(&self, id: &str, status: &str) -> Value {
+        self.wait(&format!("/v1/records/{id}"), |record| {
+            record["status"] == status
+        })
+        .await
+    }
+
+    /// Pairs a wallet with a patient number.
+    pub(super) async fn pair(&self, world: &World, wallet: &Wallet, subject: &str) {
+        let (status, begun) = self
+            .post("/v1/pairings", &json!({ "subject": subject }))
+            .await;
+        assert_eq!(status, 201, "{begun}");
+        let code = begun["code"].as_str().unwrap();
+        let invitation = wallet.sign(&wallet.invitation(&world.host_id(), &world.id(), code));
+        let (status, paired) = self.answer(code, &invitation).await;
+        assert_eq!(status, 200, "{paired}");
+    }
+
+    pub(super) async fn answer(&self, code: &str, invitation: &str) -> (u16, Value) {
+        self.post(
+            "/v1/pairings/answers",
+            &json!({ "code": code, "invitation": invitation }),
+        )
+        .await
+    }
+
+    /// Looks a place up in the published status list.
+    pub(super) async fn is_revoked(&self, world: &World, status_list: &Value) -> bool {
+        let uri = status_list["uri"].as_str().unwrap();
+        let response = self.http.get(uri).send().await.unwrap();
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/statuslist+jwt"
+        );
+        let token =
+            tegata_credential::status_list::StatusListToken::parse(&response.text().await.unwrap())
+                .unwrap();
+        let list = token.verify(&credential_key(world), uri, now_s()).unwrap();
+        list.status_at(status_list["idx"].as_u64().unwrap())
+            .unwrap()
+            != tegata_credential::status_list::Status::Valid
+    }
+}
+
+pub(super) fn credential_key(world: &World) -> PublicKey {
+    let (algorithm, index) = match world.alg {
+        CredentialAlgorithm::EdDsa => (Algorithm::EdDsa, 2),
+        CredentialAlgorithm::Es256 => (Algorithm::Es256, 3),
+    };
+    PublicKey::from_bytes(algorithm, &world.keys.public_keys(0)[index].public).unwrap()
+}
+
+/// Checks everything about a credential that does not need the status list.
+pub(super) fn verify(
+    world: &World,
+    wallet: &Wallet,
+    credential: &str,
+    record_type: &str,
+) -> VerifiedSdJwt {
+    let verified = SdJwt::parse(credential)
+        .unwrap()
+        .verify(&credential_key(world), now_s())
+        .unwrap();
+    assert_eq!(
+        verified.issuer().unwrap(),
+        format!("did:tegata:{}", world.id())
+    );
+    let record_type = catalogue().by_id(record_type).unwrap();
+    assert_eq!(verified.vct(), record_type.vct());
+    record_type.validate(verified.claims()).unwrap();
+    let holder = wallet
+        .secret
+        .holder_key(&world.id())
+        .verifying_key()
+        .to_bytes();
+    assert_eq!(verified.holder().unwrap().to_bytes(), holder);
+    verified
+}
+
+pub(super) fn immunization(patient: &str, id: &str, lot: &str) -> Value {
+    json!({
+        "resourceType": "Immunization",
+        "id": id,
+        "status": "completed",
+        "vaccineCode": { "coding": [{ "system": "http://hl7.org/fhir/sid/cvx", "code": "04" }] },
+        "patient": { "reference": format!("Patient/{patient}") },
+        "occurrenceDateTime": "2025-04-01",
+        "lotNumber": lot,
+    })
+}
+
+pub(super) fn record_id(answer: &Value) -> RecordId {
+    answer["id"].as_str().unwrap().parse().unwrap()
+}
