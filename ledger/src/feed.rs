@@ -133,3 +133,52 @@ fn tell(waiters: Option<Vec<oneshot::Sender<Fate>>>, fate: &Fate) {
         let _ = waiter.send(fate.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: EntryId = EntryId([1; 32]);
+
+    fn block(height: u64) -> FinalBlock {
+        FinalBlock {
+            height,
+            time_ms: height,
+            entries: vec![],
+        }
+    }
+
+    #[tokio::test]
+    async fn all_who_wait_are_told_once() {
+        let feed = Feed::new(4);
+        let (first, second, other) = (
+            feed.wait_for(ID),
+            feed.wait_for(ID),
+            feed.wait_for(EntryId([2; 32])),
+        );
+        let (mut heights, mut blocks) = (feed.heights(), feed.blocks());
+        feed.tell_final(block(5), [(ID, 7)].into_iter());
+        assert!(matches!(first.await, Ok(Fate::Final(7))));
+        assert!(matches!(second.await, Ok(Fate::Final(7))));
+        assert_eq!(*heights.wait_for(|height| *height > 4).await.unwrap(), 5);
+        assert_eq!(blocks.recv().await.unwrap().height, 5);
+        feed.tell_refused(&EntryId([2; 32]), Inadmissible::Seen(ID));
+        assert!(matches!(
+            other.await,
+            Ok(Fate::Refused(Inadmissible::Seen(ID)))
+        ));
+        assert!(feed.lock().is_empty());
+    }
+
+    #[test]
+    fn whoever_stops_waiting_is_forgotten() {
+        let feed = Feed::new(0);
+        let (first, second) = (feed.wait_for(ID), feed.wait_for(ID));
+        drop(first);
+        feed.tidy(&ID);
+        assert_eq!(feed.lock().len(), 1, "another still waits");
+        drop(second);
+        feed.tidy(&ID);
+        assert!(feed.lock().is_empty());
+    }
+}

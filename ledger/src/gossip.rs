@@ -18,8 +18,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tegata_consent::cbor;
-use tegata_consent::entry::{Entry, VerifiedEntry};
+use tegata_consent::entry::{Entry, NOT_AFTER_MAX_MS, VerifiedEntry};
 use tegata_consent::state::StateReader;
+use tegata_service::clock::now_ms;
 use tokio::sync::mpsc;
 
 const TOPIC: &str = "tegata/mempool/1";
@@ -33,6 +34,8 @@ const BATCH_INTERVAL: Duration = Duration::from_millis(8);
 const OUTGOING_MAX: usize = 20_000;
 /// Messages that wait to be verified.
 const INCOMING_MAX: usize = 64;
+/// How far another validator's clock may be ahead, in milliseconds.
+const CLOCK_DIFFERENCE_MAX_MS: u64 = 2_000;
 const REDIAL: Duration = Duration::from_millis(500);
 
 /// Why the swarm ended, or did not start.
@@ -243,6 +246,11 @@ fn verify_arrivals(shared: &Shared, mut arrived: mpsc::Receiver<(usize, Vec<u8>)
 /// may lag behind the sender.
 fn admit(shared: &Shared, peer: usize, bytes: &[u8]) -> Result<(), &'static str> {
     let entry = Entry::parse(bytes).map_err(|_| "malformed")?;
+    let now_ms = now_ms();
+    let latest_ms = now_ms + NOT_AFTER_MAX_MS + CLOCK_DIFFERENCE_MAX_MS;
+    if entry.not_after_ms() < now_ms || entry.not_after_ms() > latest_ms {
+        return Err("time");
+    }
     let id = entry.id(&shared.chain);
     if shared.mempool.contains(&id) {
         return Ok(());

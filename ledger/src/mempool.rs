@@ -8,12 +8,26 @@ use tegata_consent::entry::VerifiedEntry;
 use tegata_consent::ids::EntryId;
 use tokio::sync::Notify;
 
-/// Most entries that wait.
-pub const ENTRIES_MAX: usize = 40_000;
-/// Most bytes that wait.
-pub const BYTES_MAX: usize = 64 << 20;
-/// Most entries that wait from one other validator.
-pub const ENTRIES_PER_PEER_MAX: usize = 12_000;
+/// How much may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Entries.
+    pub entries: usize,
+    /// Bytes.
+    pub bytes: usize,
+    /// Entries from one other validator.
+    pub entries_per_peer: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            entries: 40_000,
+            bytes: 64 << 20,
+            entries_per_peer: 12_000,
+        }
+    }
+}
 
 /// Where an entry came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +52,7 @@ pub enum Admission {
 /// The pool.
 #[derive(Debug, Default)]
 pub struct Mempool {
+    limits: Limits,
     pool: Mutex<Pool>,
     /// Told whenever an entry was added.
     pub arrived: Notify,
@@ -62,6 +77,15 @@ struct Waiting {
 }
 
 impl Mempool {
+    /// An empty one.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
     /// Offers a verified entry.
     pub fn add(&self, entry: Arc<VerifiedEntry>, source: Source) -> Admission {
         let mut pool = self.lock();
@@ -70,11 +94,9 @@ impl Mempool {
             return Admission::Known;
         }
         let from_source = pool.per_source.get(&source).copied().unwrap_or_default();
-        let crowded = source != Source::Own && from_source >= ENTRIES_PER_PEER_MAX;
-        if crowded
-            || pool.waiting.len() >= ENTRIES_MAX
-            || pool.bytes + entry.bytes().len() > BYTES_MAX
-        {
+        let crowded = source != Source::Own && from_source >= self.limits.entries_per_peer;
+        let bytes = pool.bytes + entry.bytes().len();
+        if crowded || pool.waiting.len() >= self.limits.entries || bytes > self.limits.bytes {
             return Admission::Full;
         }
         pool.insert(entry, source);
@@ -204,5 +226,123 @@ impl Eq for ByBytes {}
 impl StdHash for ByBytes {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.bytes().hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::SigningKey;
+    use tegata_consent::entry::{Body, Entry, Revocation};
+    use tegata_consent::ids::{ChainId, GrantId, OrganisationId};
+
+    const CHAIN: ChainId = ChainId([1; 32]);
+
+    fn entry(number: u8, not_after_ms: u64) -> Arc<VerifiedEntry> {
+        let revocation = Revocation {
+            grant: GrantId([number; 32]),
+            sponsor: OrganisationId([2; 32]),
+        };
+        let key = SigningKey::from_bytes(&[number; 32]);
+        let entry = Entry::sign(&key, &CHAIN, not_after_ms, Body::Revocation(revocation));
+        Arc::new(entry.verify(&CHAIN).unwrap())
+    }
+
+    #[test]
+    fn oldest_first_each_once_until_removed() {
+        let pool = Mempool::default();
+        for number in [3, 1, 2] {
+            assert_eq!(pool.add(entry(number, 100), Source::Own), Admission::Added);
+        }
+        assert_eq!(pool.add(entry(1, 100), Source::Peer(0)), Admission::Known);
+        let ids = |entries: &[Arc<VerifiedEntry>]| {
+            entries.iter().map(|entry| entry.id()).collect::<Vec<_>>()
+        };
+        let all = pool.oldest(usize::MAX);
+        assert_eq!(
+            ids(&all),
+            ids(&[entry(3, 100), entry(1, 100), entry(2, 100)])
+        );
+        assert_eq!(
+            ids(&pool.oldest(2 * all[0].bytes().len() + 20)),
+            ids(&all[..2])
+        );
+        pool.remove([&all[1].id()]);
+        assert_eq!(ids(&pool.oldest(usize::MAX)), [all[0].id(), all[2].id()]);
+        pool.remove(&ids(&all));
+        assert!(pool.is_empty());
+        assert_eq!(pool.size(), (0, 0));
+    }
+
+    #[test]
+    fn no_source_and_not_all_together_exceed_their_limits() {
+        let pool = Mempool::new(Limits {
+            entries: 4,
+            bytes: usize::MAX,
+            entries_per_peer: 2,
+        });
+        let add = |number, source| pool.add(entry(number, 100), source);
+        assert_eq!(
+            [
+                add(1, Source::Peer(0)),
+                add(2, Source::Peer(0)),
+                add(3, Source::Peer(0))
+            ],
+            [Admission::Added, Admission::Added, Admission::Full]
+        );
+        assert_eq!(
+            [
+                add(3, Source::Peer(1)),
+                add(4, Source::Own),
+                add(5, Source::Own)
+            ],
+            [Admission::Added, Admission::Added, Admission::Full]
+        );
+        pool.remove([&entry(1, 100).id()]);
+        assert_eq!(
+            add(5, Source::Peer(0)),
+            Admission::Added,
+            "room again, for the source as well"
+        );
+        let one = entry(1, 100).bytes().len();
+        let small = Mempool::new(Limits {
+            entries: 9,
+            bytes: 2 * one,
+            entries_per_peer: 9,
+        });
+        let add = |number| small.add(entry(number, 100), Source::Own);
+        assert_eq!(
+            [add(1), add(2), add(3)],
+            [Admission::Added, Admission::Added, Admission::Full]
+        );
+    }
+
+    #[test]
+    fn only_the_very_bytes_count_as_verified() {
+        let pool = Mempool::default();
+        let waiting = entry(1, 100);
+        pool.add(waiting.clone(), Source::Own);
+        assert!(pool.verified(waiting.bytes()).is_some());
+        // The same id, since signatures are not part of it, but other bytes.
+        let other = Entry::parse(waiting.bytes())
+            .unwrap()
+            .countersign(&SigningKey::from_bytes(&[9; 32]), &CHAIN);
+        assert_eq!(other.id(&CHAIN), waiting.id());
+        assert!(pool.verified(&other.to_bytes()).is_none());
+    }
+
+    #[test]
+    fn what_is_too_late_leaves() {
+        let pool = Mempool::default();
+        for number in 1..=3 {
+            pool.add(entry(number, 100 * u64::from(number)), Source::Own);
+        }
+        assert!(pool.expire(100).is_empty());
+        let expired = pool.expire(201);
+        assert_eq!(
+            expired.iter().map(|entry| entry.id()).collect::<Vec<_>>(),
+            [entry(1, 100).id(), entry(2, 200).id()]
+        );
+        assert_eq!(pool.oldest(usize::MAX).len(), 1);
     }
 }

@@ -1,5 +1,7 @@
 //! Four nodes as real processes: the main line, killed and wiped nodes, strangers, damage on disk, and a small load.
 
+#![allow(clippy::unwrap_used, reason = "a failure here fails the test")]
+
 mod support;
 
 use futures::StreamExt;
@@ -289,7 +291,8 @@ async fn damage_on_disk_is_named() {
             .await;
     }
     let height = access.leaf.height;
-    let damage: [(&str, Box<dyn Fn(&Store)>); 4] = [
+    type Alter = Box<dyn Fn(&Store)>;
+    let damage: [(&str, Alter); 4] = [
         (
             "entry 3: the signature",
             Box::new(|store| {
@@ -435,6 +438,117 @@ async fn strangers_get_no_byte() {
     }
 }
 
+#[tokio::test]
+async fn an_idle_ledger_beats_every_five_seconds() {
+    let _alone = ALONE.lock().await;
+    let cluster = Cluster::start().await;
+    let client = cluster.client(0);
+    let first = client.newest().await.unwrap().header().clone();
+    let mut times = vec![first.time_ms];
+    for height in first.height + 1..=first.height + 2 {
+        client.until_height(height, Duration::from_secs(10)).await;
+        times.push(client.header(height).await.header().time_ms);
+    }
+    for pair in times.windows(2) {
+        let apart_ms = pair[1] - pair[0];
+        assert!(
+            (4_900..7_000).contains(&apart_ms),
+            "blocks {apart_ms} ms apart"
+        );
+    }
+    // Something to order ends the rest at once.
+    cluster
+        .client(0)
+        .submit(&cluster.people.host_registered(&cluster.chain))
+        .await;
+    let newest = client.newest().await.unwrap().header().time_ms;
+    assert!(newest - times[2] < 4_000, "{} ms", newest - times[2]);
+}
+
+/// A validator's network key is stolen: whoever holds it floods the others' mempools as fast as it can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_from_inside_does_not_starve_consensus() {
+    use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, MessageId, ValidationMode};
+    use libp2p::{Multiaddr, noise, tcp, yamux};
+
+    let _alone = ALONE.lock().await;
+    let mut cluster = Cluster::start().await;
+    register(&cluster).await;
+    cluster.nodes[3].stop();
+    let seed =
+        tegata_ledger::config::load_seed(&cluster.nodes[3].home.join("network.key")).unwrap();
+    let key = libp2p::identity::Keypair::ed25519_from_bytes(*seed.expose()).unwrap();
+    let config = gossipsub::ConfigBuilder::default()
+        .max_transmit_size(1 << 20)
+        .flood_publish(true)
+        .validation_mode(ValidationMode::Anonymous)
+        .message_id_fn(|message| MessageId::from(message.data[..16].to_vec()))
+        .build()
+        .unwrap();
+    let gossip: gossipsub::Behaviour =
+        gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, config).unwrap();
+    let mut swarm = libp2p::SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_tcp(
+            tcp::Config::default(),
+            noise::Config::new,
+            yamux::Config::default,
+        )
+        .unwrap()
+        .with_behaviour(|_| gossip)
+        .unwrap()
+        .build();
+    let topic = IdentTopic::new("tegata/mempool/1");
+    swarm.behaviour_mut().subscribe(&topic).unwrap();
+    for node in &cluster.nodes[..3] {
+        swarm
+            .dial(
+                format!("/ip4/127.0.0.1/tcp/{}", node.ports[1])
+                    .parse::<Multiaddr>()
+                    .unwrap(),
+            )
+            .unwrap();
+    }
+    let sent = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let count = sent.clone();
+    let flood = tokio::spawn(async move {
+        let mut pause = tokio::time::interval(Duration::from_millis(1));
+        loop {
+            tokio::select! {
+                _ = swarm.select_next_some() => {}
+                _ = pause.tick() => {
+                    // Well-formed lists of rubbish, so that each entry costs a look.
+                    let rubbish: Vec<minicbor::bytes::ByteVec> = (0..100).map(|_| rand::random::<[u8; 32]>().to_vec().repeat(20).into()).collect();
+                    if swarm.behaviour_mut().publish(topic.hash(), tegata_consent::cbor::encode(&rubbish)).is_ok() {
+                        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    }
+                }
+            }
+        }
+    });
+    let deadline = Instant::now() + SOON;
+    while sent.load(std::sync::atomic::Ordering::Relaxed) < 10 {
+        assert!(Instant::now() < deadline, "the flood does not begin");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let entry = cluster.people.grant(&cluster.chain, &fresh_key());
+        let started = Instant::now();
+        cluster.client(0).submit(&entry).await;
+        times.push(started.elapsed());
+    }
+    flood.abort();
+    times.sort();
+    println!(
+        "flooded by {} messages of 64 KB: p50 {:?}, slowest {:?}",
+        sent.load(std::sync::atomic::Ordering::Relaxed),
+        times[10],
+        times[19]
+    );
+    assert!(times[19] < Duration::from_secs(5), "{times:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_load() {
     let _alone = ALONE.lock().await;
@@ -505,6 +619,16 @@ async fn a_small_load() {
         times[times.len() / 2],
         times[times.len() * 99 / 100],
     );
+    for node in &cluster.nodes {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", node.process_id().unwrap()))
+                .unwrap();
+        let memory = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS"))
+            .unwrap_or_default();
+        println!("{memory}");
+    }
     let metrics = String::from_utf8(cluster.client(0).get("/metrics").await.body).unwrap();
     for name in [
         "ledger_build_seconds",

@@ -542,3 +542,128 @@ impl HasEncodedLen<sync::Response<Ledger>> for WireCodec {
         Codec::<sync::Response<Ledger>>::encode(self, response).map(|bytes| bytes.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Debug;
+
+    fn same<T: Debug>(message: &T)
+    where
+        WireCodec: Codec<T, Error = Error>,
+    {
+        let bytes = WireCodec.encode(message).unwrap();
+        let read: T = WireCodec.decode(bytes.clone()).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{message:?}"));
+        assert!(
+            Codec::<T>::decode(&WireCodec, bytes.slice(..bytes.len() - 1)).is_err(),
+            "cut short"
+        );
+        let longer = Bytes::from([&bytes[..], &[0]].concat());
+        assert!(
+            Codec::<T>::decode(&WireCodec, longer).is_err(),
+            "a byte too many"
+        );
+    }
+
+    #[test]
+    fn every_message_is_read_as_it_was_written() {
+        let (address, signature) = (ValidatorAddress(Address([3; 20])), VoteSignature([4; 64]));
+        let (height, round, value) = (BlockHeight(7), Round::new(2), HeaderHash(Hash([5; 32])));
+        for vote_value in [NilOrVal::Nil, NilOrVal::Val(value)] {
+            for step in [VoteType::Prevote, VoteType::Precommit] {
+                let vote = SignedVote::new(
+                    Vote {
+                        step,
+                        height,
+                        round,
+                        value: vote_value,
+                        address,
+                    },
+                    signature,
+                );
+                same(&SignedConsensusMsg::Vote(vote.clone()));
+                same(&LivenessMsg::Vote(vote));
+                let one = RoundSignature::new(step, vote_value, address, signature);
+                let cert_type = RoundCertificateType::Precommit;
+                let certificate = RoundCertificate {
+                    height,
+                    round,
+                    cert_type,
+                    round_signatures: vec![one],
+                };
+                same(&LivenessMsg::SkipRoundCertificate(certificate));
+            }
+        }
+        let proposal = Proposal {
+            height,
+            round,
+            value,
+            pol_round: Round::Nil,
+            address,
+        };
+        same(&SignedConsensusMsg::Proposal(SignedProposal::new(
+            proposal, signature,
+        )));
+        let polka_signatures = vec![PolkaSignature::new(address, signature)];
+        let polka = PolkaCertificate {
+            height,
+            round,
+            value_id: value,
+            polka_signatures,
+        };
+        same(&polka);
+        same(&LivenessMsg::PolkaCertificate(polka));
+        let announcement = Announcement {
+            height,
+            round: 2,
+            valid_round: Some(1),
+            streamer: address,
+            value,
+            length: 3,
+        };
+        for content in [
+            StreamContent::Data(Part::Init(announcement, signature)),
+            StreamContent::Data(Part::Data(Bytes::from_static(b"abc"))),
+            StreamContent::Fin,
+        ] {
+            same(&StreamMessage::new(
+                StreamId::new(Bytes::from_static(b"id")),
+                9,
+                content,
+            ));
+        }
+        for validity in [Validity::Valid, Validity::Invalid] {
+            let valid_round = Round::new(1);
+            same(&ProposedValue {
+                height,
+                round,
+                valid_round,
+                proposer: address,
+                value,
+                validity,
+            });
+        }
+        let peer_id = PeerId::from_bytes(&libp2p::PeerId::random().to_bytes()).unwrap();
+        same(&sync::Status::<Ledger> {
+            peer_id,
+            tip_height: height,
+            history_min_height: BlockHeight(1),
+        });
+        same(&sync::Request::<Ledger>::ValueRequest(ValueRequest::new(
+            BlockHeight(1)..=height,
+        )));
+        let commit_signatures = vec![CommitSignature::new(address, signature)];
+        let commit = CommitCertificate {
+            height,
+            round,
+            value_id: value,
+            commit_signatures,
+        };
+        let values = vec![decided_value(Bytes::from_static(b"block"), commit)];
+        same(&sync::Response::<Ledger>::ValueResponse(
+            ValueResponse::new(height, values),
+        ));
+        same(&ValidatorProof::<Ledger>::new(vec![1], vec![2], signature));
+    }
+}

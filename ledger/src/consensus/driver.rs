@@ -495,7 +495,7 @@ impl Driver {
             Judgement::Early { .. } => {
                 let started = Instant::now();
                 let judgement = match self.execute(candidate.bytes.clone())? {
-                    Ok(block) if timely(&block, valid_round, proposed_ms) => {
+                    Ok(block) if timely(block.header.time_ms, valid_round, proposed_ms) => {
                         Judgement::Good(Arc::new(block))
                     }
                     Ok(block) => Judgement::Untimely(Arc::new(block)),
@@ -504,7 +504,9 @@ impl Driver {
                 metrics::histogram!("ledger_check_seconds").record(started.elapsed());
                 judgement
             }
-            Judgement::Untimely(block) if timely(&block, valid_round, proposed_ms) => {
+            Judgement::Untimely(block)
+                if timely(block.header.time_ms, valid_round, proposed_ms) =>
+            {
                 Judgement::Good(block)
             }
             judged => judged,
@@ -779,8 +781,7 @@ impl Driver {
 
 /// Whether a block's time is close enough to the clock. It may never lie ahead; one that is proposed again, because it got
 /// its prevotes in an earlier round, may lie behind.
-const fn timely(block: &ExecutedBlock, valid_round: Option<u32>, proposed_ms: u64) -> bool {
-    let time_ms = block.header.time_ms;
+const fn timely(time_ms: u64, valid_round: Option<u32>, proposed_ms: u64) -> bool {
     let ahead = time_ms > proposed_ms + CLOCK_DIFFERENCE_MAX_MS;
     let behind = time_ms + CLOCK_DIFFERENCE_MAX_MS < proposed_ms;
     !ahead && (valid_round.is_some() || !behind)
@@ -808,5 +809,29 @@ fn commit_of(certificate: &Certificate) -> CommitCertificate<Ledger> {
         round: Round::new(certificate.round),
         value_id: HeaderHash(certificate.header),
         commit_signatures: certificate.signatures.iter().map(signature).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_blocks_time_is_within_two_seconds_of_the_clock() {
+        for (time_ms, valid_round, expected) in [
+            (10_000, None, true),
+            (8_000, None, true),
+            (12_000, None, true),
+            (7_999, None, false),
+            (12_001, None, false),
+            (1, Some(0), true),
+            (12_001, Some(0), false),
+        ] {
+            assert_eq!(
+                timely(time_ms, valid_round, 10_000),
+                expected,
+                "{time_ms} {valid_round:?}"
+            );
+        }
     }
 }

@@ -191,11 +191,7 @@ async fn watch(
         if newest != height || peer <= newest {
             (height, since) = (newest, Instant::now());
         }
-        let lines = metrics_text();
-        let hung = |line: &str| {
-            line.contains("node_safety_failure") && !line.starts_with('#') && line.ends_with(" 1")
-        };
-        if lines.lines().any(hung) {
+        if stopped_for_safety(&metrics_text()) {
             return ConsensusError::WriteAheadLog { wal };
         }
         if since.elapsed() > STUCK_AFTER {
@@ -206,6 +202,14 @@ async fn watch(
             };
         }
     }
+}
+
+/// Whether the engine's metrics say that it hangs on purpose.
+fn stopped_for_safety(metrics: &str) -> bool {
+    let says = |line: &str| {
+        line.contains("node_safety_failure") && !line.starts_with('#') && line.ends_with(" 1")
+    };
+    metrics.lines().any(says)
 }
 
 /// The engine's settings.
@@ -250,5 +254,19 @@ impl NodeConfig for EngineConfig {
     }
     fn value_sync_mut(&mut self) -> &mut ValueSyncConfig {
         &mut self.sync
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arc_malachitebft_app_channel::app::metrics::{Metrics, SharedRegistry};
+
+    #[test]
+    fn an_engine_that_stopped_for_safety_is_noticed() {
+        let engine = Metrics::register(&SharedRegistry::global().with_moniker("test"));
+        assert!(!stopped_for_safety(&metrics_text()));
+        engine.set_safety_failure();
+        assert!(stopped_for_safety(&metrics_text()), "{}", metrics_text());
     }
 }

@@ -125,3 +125,125 @@ impl Partial {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::context::{BlockHeight, HeaderHash, ValidatorAddress};
+    use super::*;
+    use tegata_consent::ids::{Address, Hash};
+
+    fn announcement(length: usize) -> Announcement {
+        let (streamer, value) = (
+            ValidatorAddress(Address([1; 20])),
+            HeaderHash(Hash([2; 32])),
+        );
+        let length = u32::try_from(length).unwrap();
+        Announcement {
+            height: BlockHeight(1),
+            round: 0,
+            valid_round: None,
+            streamer,
+            value,
+            length,
+        }
+    }
+
+    fn parts(number: u8, announced: usize, length: usize) -> (Vec<StreamMessage<Part>>, Bytes) {
+        let block: Bytes = (0..length).map(|at| (at % 251) as u8).collect();
+        let id = StreamId::new(Bytes::copy_from_slice(&[number]));
+        (
+            cut(&id, announcement(announced), VoteSignature([0; 64]), &block),
+            block,
+        )
+    }
+
+    fn peer() -> PeerId {
+        PeerId::from_bytes(&libp2p::PeerId::random().to_bytes()).unwrap()
+    }
+
+    fn take_all(
+        streams: &mut Streams,
+        from: PeerId,
+        parts: Vec<StreamMessage<Part>>,
+    ) -> Option<Bytes> {
+        let mut whole = parts
+            .into_iter()
+            .filter_map(|part| streams.take(from, part))
+            .map(|arrived| arrived.block);
+        let first = whole.next();
+        assert!(whole.next().is_none());
+        first
+    }
+
+    #[test]
+    fn a_block_comes_out_whole_in_any_order_of_parts() {
+        for length in [1, PART_BYTES, PART_BYTES + 1, BLOCK_LIMIT] {
+            let (mut parts, block) = parts(1, length, length);
+            assert_eq!(parts.len(), 2 + length.div_ceil(PART_BYTES));
+            assert_eq!(
+                take_all(&mut Streams::default(), peer(), parts.clone()).as_ref(),
+                Some(&block)
+            );
+            parts.reverse();
+            assert_eq!(
+                take_all(&mut Streams::default(), peer(), parts).as_ref(),
+                Some(&block)
+            );
+        }
+    }
+
+    #[test]
+    fn broken_streams_give_nothing() {
+        let mut streams = Streams::default();
+        assert!(
+            take_all(&mut streams, peer(), parts(1, 10, 11).0).is_none(),
+            "longer than announced"
+        );
+        assert!(
+            take_all(
+                &mut streams,
+                peer(),
+                parts(2, BLOCK_LIMIT + 1, BLOCK_LIMIT + 1).0
+            )
+            .is_none(),
+            "too long"
+        );
+        let mut missing = parts(3, 2 * PART_BYTES, 2 * PART_BYTES).0;
+        missing.remove(1);
+        assert!(
+            take_all(&mut streams, peer(), missing).is_none(),
+            "a part is missing"
+        );
+        let (mixed, from) = (parts(4, 10, 10).0, peer());
+        assert!(streams.take(from, mixed[0].clone()).is_none());
+        assert!(
+            take_all(&mut streams, peer(), mixed[1..].to_vec()).is_none(),
+            "two peers do not share a stream"
+        );
+        let far = StreamMessage::new(
+            StreamId::new(Bytes::from_static(b"far")),
+            SEQUENCE_MAX + 1,
+            StreamContent::Fin,
+        );
+        assert!(streams.take(peer(), far).is_none());
+    }
+
+    #[test]
+    fn a_peer_that_begins_streams_and_never_ends_them_pushes_out_only_its_own() {
+        let (mut streams, honest, other) = (Streams::default(), peer(), peer());
+        let (good, block) = parts(0, 10, 10);
+        assert!(streams.take(honest, good[0].clone()).is_none());
+        for number in 0..=200 {
+            assert!(
+                streams
+                    .take(other, parts(number, 10, 10).0[0].clone())
+                    .is_none()
+            );
+        }
+        assert_eq!(streams.0.len(), 1 + STREAMS_PER_PEER_MAX);
+        assert_eq!(
+            take_all(&mut streams, honest, good[1..].to_vec()),
+            Some(block)
+        );
+    }
+}

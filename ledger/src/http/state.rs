@@ -4,7 +4,6 @@ use super::{Api, failed, identifier};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use tegata_consent::organisation::{OrganisationState, Role};
 use tegata_consent::state::StateKey;
 use tegata_service::http::Cbor;
@@ -50,10 +49,19 @@ pub(super) struct ListedOrganisation {
     name: ListedName,
     /// `issuer`, `verifier`, `host`, `validator`, `auditor`.
     roles: Vec<&'static str>,
-    /// Base URL of its service in each role that has one.
-    services: BTreeMap<&'static str, String>,
+    /// Where its services answer, at most one for each role.
+    services: Vec<ListedService>,
     /// Whether it is suspended now.
     suspended: bool,
+}
+
+/// A service.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ListedService {
+    /// In which role.
+    role: &'static str,
+    /// Base URL, without a slash at the end.
+    url: String,
 }
 
 /// A name in two languages.
@@ -93,14 +101,13 @@ pub(super) async fn organisations(
     Ok(axum::Json(listed.collect()))
 }
 
-fn services(state: &OrganisationState) -> BTreeMap<&'static str, String> {
-    let service = |role: &Role| Some((role_name(*role), state.organisation.url(*role)?.to_owned()));
-    state
-        .organisation
-        .roles
-        .iter()
-        .filter_map(service)
-        .collect()
+fn services(state: &OrganisationState) -> Vec<ListedService> {
+    let services = state.organisation.services.iter();
+    let listed = services.map(|service| ListedService {
+        role: role_name(service.role),
+        url: service.url.clone(),
+    });
+    listed.collect()
 }
 
 const fn role_name(role: Role) -> &'static str {

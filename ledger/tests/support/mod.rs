@@ -3,7 +3,8 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
-    reason = "each test uses a part of it, and a failure here fails it"
+    clippy::disallowed_methods,
+    reason = "each test uses a part of it, a failure here fails the test, and keys are drawn here"
 )]
 
 pub(crate) mod client;
@@ -205,7 +206,8 @@ fn configuration(number: usize, ports: &[[u16; 3]], keys: &[NodeKeys]) -> String
     let mut text = format!(
         "name = \"node-{number}\"\nhome = \".\"\ngenesis = \"../genesis.json\"\nconsensus_key = \"consensus.key\"\n\
          network_key = \"network.key\"\nconsensus_listen = \"127.0.0.1:{consensus}\"\nmempool_listen = \"127.0.0.1:{mempool}\"\n\
-         [http]\nlisten = \"127.0.0.1:{http}\"\npublic_url = \"http://127.0.0.1:{http}\"\n[telemetry]\nlog = \"warn,tegata_ledger=info\"\n"
+         [http]\nlisten = \"127.0.0.1:{http}\"\npublic_url = \"http://127.0.0.1:{http}\"\n[telemetry]\nlog = \"{}\"\n",
+        std::env::var("TEST_LOG").unwrap_or_else(|_| "warn,tegata_ledger=info".to_owned())
     );
     for (peer, ([consensus, mempool, _], keys)) in ports.iter().zip(keys).enumerate() {
         if peer != number {
