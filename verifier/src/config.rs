@@ -11,7 +11,7 @@ use tegata_service::config::{ConfigError, HttpConfig, LedgerConfig, TelemetryCon
 /// ```toml
 /// data = "data"                      # folder of the store, mode 0700
 /// keys = "keys.json"                 # the organisation's secret keys
-/// older_keys = []                    # key files of the past, for tickets and copies sealed to them
+/// older_keys = []                    # key files of the past, newest first: tickets and the store may be sealed to them
 /// wallet_url = "https://wallet.example"
 ///
 /// [http]
@@ -44,7 +44,8 @@ pub struct VerifierConfig {
     pub data: PathBuf,
     /// The organisation's secret keys ([`tegata_service::keys`]).
     pub keys: PathBuf,
-    /// Key files of the past.
+    /// Key files of the past, newest first. The last one gives the organisation its id. Each is needed for as long as
+    /// something in the store is sealed to it.
     #[serde(default)]
     pub older_keys: Vec<PathBuf>,
     /// Base URL of the wallet, for links; without a slash at the end.

@@ -57,16 +57,7 @@ pub(crate) struct Webhook {
 impl Core {
     /// Reads keys and rules, opens the store and begins to follow the ledger.
     pub(crate) fn start(config: &VerifierConfig) -> Result<Self, VerifierError> {
-        let keys = load_organisation_keys(&config.keys)?;
-        let mut secrets = vec![keys.seal.clone()];
-        for path in &config.older_keys {
-            secrets.push(load_organisation_keys(path)?.seal.clone());
-        }
-        // The oldest key file gives the organisation its id.
-        let us = match config.older_keys.last() {
-            Some(path) => load_organisation_keys(path)?.organisation_id(),
-            None => keys.organisation_id(),
-        };
+        let (keys, secrets, us) = keys(config)?;
         let rules = config.payout.rules()?;
         let webhook = config
             .payout
@@ -118,6 +109,20 @@ impl Core {
     pub(crate) fn tell(&self, event: Event) {
         drop(self.events.send(event));
     }
+}
+
+/// The present keys, all Seal secrets (the present one first), and the organisation's id.
+pub(crate) fn keys(
+    config: &VerifierConfig,
+) -> Result<(OrganisationKeys, Vec<Secret>, OrganisationId), VerifierError> {
+    let keys = load_organisation_keys(&config.keys)?;
+    let (mut secrets, mut us) = (vec![keys.seal.clone()], keys.organisation_id());
+    for path in &config.older_keys {
+        let older = load_organisation_keys(path)?;
+        secrets.push(older.seal.clone());
+        us = older.organisation_id();
+    }
+    Ok((keys, secrets, us))
 }
 
 impl Webhook {

@@ -8,7 +8,7 @@
 //! | `reading`, `host` | access on the ledger, fetch from the host, staleness |
 //! | [`verify`], `status` | from a sealed record to a [`verify::VerifiedRecord`], or to the reasons why not |
 //! | [`rules`], `worker` | standing readings with nobody awake, payments by rule, posting, deletion |
-//! | `store`, `rows` | RocksDB; every value sealed to the organisation's own key |
+//! | `store`, `rows` | RocksDB; every value sealed to the organisation's own key; [`fsck`] checks it |
 //! | `api`, `events`, `error` | HTTP |
 //!
 //! Architecture invariant: claims come out of [`verify`] only, in a type that nothing else can make, after every check held.
@@ -35,6 +35,7 @@ mod worker;
 pub use config::VerifierConfig;
 pub use error::VerifierError;
 pub use rows::StoreError;
+pub use store::Report;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -80,3 +81,15 @@ pub async fn run_on(
         () = async { worker::posting(Arc::clone(&core)).await; std::future::pending().await } => Ok(()),
     }
 }
+
+/// Checks everything that a verifier has on disk. Reads only; also beside a running verifier, as of the moment it begins.
+///
+/// # Errors
+/// [`VerifierError`] where keys or store cannot be read at all; everything else is a fault in the report.
+pub fn fsck(config: &VerifierConfig) -> Result<Report, VerifierError> {
+    let (_, secrets, _) = core::keys(config)?;
+    Ok(store::Store::open_read_only(&config.data, secrets)?.check()?)
+}
+
+#[cfg(test)]
+mod tests;

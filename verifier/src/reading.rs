@@ -237,11 +237,16 @@ async fn try_read(
         now_ms: begun_ms,
     };
     if let Err(error) = read.fetch(core, &base, &context).await {
+        if matches!(error, ReadingError::HostRefused { .. }) {
+            // The host may have seen a revocation before us: then that is the reason.
+            still_stands(core, &grant).await?;
+        }
         if standing {
-            core.open_accesses
+            let mut open = core
+                .open_accesses
                 .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(grant, access);
+                .unwrap_or_else(PoisonError::into_inner);
+            open.insert(grant, access);
         }
         return Err(error);
     }

@@ -22,6 +22,11 @@ use tegata_consent::keys::Secret;
 use tegata_consent::lock::{Sealed, open, seal};
 use zeroize::Zeroizing;
 
+/// Where the index key lies.
+const INDEX: &[u8] = b"index";
+/// How long an expired consent request is kept, in milliseconds: the ticket of a grant that was made in time may be late.
+const REQUEST_KEPT_MS: u64 = 30 * 86_400_000;
+
 /// Id of a consent request: random.
 pub(crate) type RequestId = [u8; 16];
 
@@ -45,6 +50,8 @@ enum Part {
     Copies,
     /// Time of deletion ‖ grant ‖ record → nothing.
     Deletions,
+    /// Time of deletion ‖ request id → digest of the signed request.
+    RequestDeletions,
     /// Grant ‖ record → nothing: a standing reading is done with it.
     Done,
     /// Drawer → number of receipts and head of the chain, as last seen.
@@ -55,9 +62,11 @@ enum Part {
     Decisions,
     /// Number of a decision → [`Job`]: it has not been posted yet.
     Outbox,
+    /// `index` → 32 random bytes, in hexadecimal, that key the hashes above; sealed anew to the present key at each start.
+    Keys,
 }
 
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 15] = [
     "requests",
     "request-digests",
     "grants",
@@ -66,11 +75,13 @@ const PARTS: [&str; 13] = [
     "readings",
     "copies",
     "deletions",
+    "request-deletions",
     "done",
     "chains",
     "decided",
     "decisions",
     "outbox",
+    "keys",
 ];
 
 impl Part {
@@ -85,6 +96,8 @@ pub(crate) struct Store {
     seal_key: SealKey,
     /// The present secret first.
     secrets: Vec<Secret>,
+    /// Keys the hashes by which references and decisions are found.
+    index_key: Secret,
     /// Whoever reads in order to write holds this.
     writing: Mutex<()>,
 }
@@ -109,16 +122,50 @@ impl Store {
         let parts = PARTS.map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
         let db =
             DB::open_cf_descriptors(&options, folder.join("rocksdb"), parts).map_err(database)?;
-        let seal_key = secrets
-            .first()
-            .expect("the caller gives the present key")
-            .seal_key();
-        Ok(Self {
+        let mut store = Self::with(db, secrets);
+        store.index_key = match store.index_key()? {
+            Some(key) => key,
+            None => Secret::new(rand::random()),
+        };
+        let mut batch = Batch::new(&store);
+        let text = Zeroizing::new(hex::encode(store.index_key.expose()));
+        batch.put(Part::Keys, INDEX, &*text)?;
+        batch.commit()?;
+        Ok(store)
+    }
+
+    /// Opens a store to look at it, also beside a running verifier.
+    pub(crate) fn open_read_only(folder: &Path, secrets: Vec<Secret>) -> Result<Self, StoreError> {
+        let parts = PARTS.map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
+        let (options, path) = (Options::default(), folder.join("rocksdb"));
+        let db =
+            DB::open_cf_descriptors_read_only(&options, path, parts, false).map_err(database)?;
+        let mut store = Self::with(db, secrets);
+        store.index_key = store
+            .index_key()?
+            .ok_or_else(|| damaged(Part::Keys, INDEX, &"missing"))?;
+        Ok(store)
+    }
+
+    fn with(db: DB, secrets: Vec<Secret>) -> Self {
+        let present = secrets.first().expect("the caller gives the present key");
+        Self {
             db,
-            seal_key,
+            seal_key: present.seal_key(),
             secrets,
+            index_key: Secret::new([0; 32]),
             writing: Mutex::new(()),
-        })
+        }
+    }
+
+    fn index_key(&self) -> Result<Option<Secret>, StoreError> {
+        let Some(text) = self.get::<Zeroizing<String>>(Part::Keys, INDEX)? else {
+            return Ok(None);
+        };
+        let mut bytes = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(text.as_bytes(), bytes.as_mut_slice())
+            .map_err(|error| damaged(Part::Keys, INDEX, &error))?;
+        Ok(Some(Secret::new(*bytes)))
     }
 
     // Consent requests
@@ -133,6 +180,9 @@ impl Store {
         let mut batch = Batch::new(self);
         batch.put(Part::Requests, id, row)?;
         batch.put(Part::RequestDigests, &digest.0, &hex::encode(id))?;
+        let delete_ms = row.expires_ms.saturating_add(REQUEST_KEPT_MS).to_be_bytes();
+        let key = [delete_ms.as_slice(), id].concat();
+        batch.put(Part::RequestDeletions, &key, &digest.to_string())?;
         batch.commit()
     }
 
@@ -337,6 +387,10 @@ impl Store {
             }
         }
         for (drawer, (count, head)) in chains {
+            // Two readings at once may end in the other order than they saw the drawer.
+            if self.chain(drawer)?.is_some_and(|(known, _)| known > *count) {
+                continue;
+            }
             batch.put(Part::Chains, &drawer.0, &(count, hex::encode(head.0)))?;
         }
         batch.commit()
@@ -385,30 +439,37 @@ impl Store {
         Ok(rows)
     }
 
-    /// Deletes every copy whose time has come; gives how many.
+    /// Deletes every copy and every consent request whose time has come; gives how many copies.
     pub(crate) fn purge(&self, now_ms: u64) -> Result<usize, StoreError> {
         let _writing = self.writing();
-        let due = self.scan::<()>(
-            Part::Deletions,
-            &[],
-            Some(&(now_ms + 1).to_be_bytes()),
-            usize::MAX,
-        )?;
+        let before = now_ms.saturating_add(1).to_be_bytes();
+        let copies = self.scan::<()>(Part::Deletions, &[], Some(&before), usize::MAX)?;
+        let requests =
+            self.scan::<String>(Part::RequestDeletions, &[], Some(&before), usize::MAX)?;
+        if copies.is_empty() && requests.is_empty() {
+            return Ok(0);
+        }
         let mut batch = Batch::new(self);
-        for (key, ()) in &due {
+        for (key, ()) in &copies {
             batch.delete(Part::Copies, &key[8..]);
             batch.delete(Part::Deletions, key);
         }
-        batch.commit()?;
-        if !due.is_empty() {
-            // Deleted values stay in files until these are compacted.
-            self.db
-                .flush_cf(self.part(Part::Copies))
-                .map_err(database)?;
-            self.db
-                .compact_range_cf(self.part(Part::Copies), None::<&[u8]>, None::<&[u8]>);
+        for (key, digest) in &requests {
+            let digest: Hash = digest
+                .parse()
+                .map_err(StoreError::id(Part::RequestDeletions.name()))?;
+            batch.delete(Part::Requests, &key[8..]);
+            batch.delete(Part::RequestDigests, &digest.0);
+            batch.delete(Part::RequestDeletions, key);
         }
-        Ok(due.len())
+        batch.commit()?;
+        for part in [Part::Copies, Part::Requests] {
+            // Deleted values stay in files until these are compacted.
+            self.db.flush_cf(self.part(part)).map_err(database)?;
+            self.db
+                .compact_range_cf(self.part(part), None::<&[u8]>, None::<&[u8]>);
+        }
+        Ok(copies.len())
     }
 
     // Decisions
@@ -546,19 +607,15 @@ impl Store {
             .expect("every part was created when the store was opened")
     }
 
-    /// A hash that nobody without our oldest secret can guess. It is the oldest, so that it stays through rotations.
+    /// A hash that nobody without our index key can guess.
     fn keyed(&self, texts: &[&str]) -> [u8; 32] {
-        let secret = self
-            .secrets
-            .last()
-            .expect("the caller gave the present key");
         let lengths: Vec<u8> = texts
             .iter()
             .flat_map(|text| (text.len() as u64).to_be_bytes())
             .collect();
         hash(
             "tegata/v1/verifier/index",
-            &[secret.expose(), &lengths, texts.concat().as_bytes()],
+            &[self.index_key.expose(), &lengths, texts.concat().as_bytes()],
         )
     }
 
@@ -709,6 +766,9 @@ fn damaged(part: Part, key: &[u8], reason: &dyn std::fmt::Display) -> StoreError
         reason: reason.to_string(),
     }
 }
+
+mod check;
+pub use check::Report;
 
 #[cfg(test)]
 mod tests;

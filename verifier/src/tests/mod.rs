@@ -1,0 +1,10 @@
+//! Tests with a ledger, a host and an issuer around the verifier.
+
+mod checks;
+mod desk;
+#[path = "../../../service/tests/fake/mod.rs"]
+mod fake;
+mod inbox;
+mod readings;
+mod standing;
+mod world;
