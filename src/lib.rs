@@ -3,5 +3,6 @@
 pub mod audit;
 pub mod demo;
 pub mod fsck;
+pub mod import;
 pub mod verify;
 pub mod wallet;

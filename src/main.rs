@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tegata::{audit, demo, fsck, verify, wallet};
+use tegata::{audit, demo, fsck, import, verify, wallet};
 
 /// Consent and credential ledger with personal data vaults.
 ///
@@ -66,7 +66,7 @@ struct IssuerArguments {
 #[derive(Subcommand)]
 enum IssuerCommand {
     /// Sends a CSV file to a running issuer, with a progress bar.
-    Import(tegata_issuer::import::client::Options),
+    Import(import::Options),
 }
 
 /// Ends the process once nobody holds the other end of standard input.
@@ -93,9 +93,7 @@ async fn main() -> ExitCode {
             Ok(config) => report(tegata_vault::run(config).await),
             Err(error) => report(Err(error)),
         },
-        Command::Issuer(IssuerArguments { command: Some(IssuerCommand::Import(options)), .. }) => {
-            report(tegata_issuer::import::client::run(options).await)
-        }
+        Command::Issuer(IssuerArguments { command: Some(IssuerCommand::Import(options)), .. }) => import::run(options).await,
         Command::Issuer(IssuerArguments { config, .. }) => match tegata_issuer::IssuerConfig::load(config.unwrap_or_default()) {
             Ok(config) => report(tegata_issuer::run(config).await),
             Err(error) => report(Err(error)),

@@ -240,11 +240,11 @@ impl Stage<'_> {
             let answer = municipality.post_as(&format!("/v1/imports?file={file}"), "text/csv", csv).await?;
             let id = text(&answer.success("the import")?, "id")?;
             let finished = |answer: &Answer| {
-                let state = answer.body["status"].as_str().unwrap_or_default().to_owned();
-                (state == "done" || state == "finished" || state == "failed").then(|| answer.body.clone())
+                let state = answer.body["state"].as_str().unwrap_or_default();
+                (state == "done" || state == "refused").then(|| answer.body.clone())
             };
             let result = municipality.until(&format!("/v1/imports/{id}"), DEPOSITED, finished).await?;
-            promise(result["failed"].as_u64().unwrap_or(0) == 0, format!("no row of {file} should fail: {result}"))?;
+            promise(result["failed"] == 0 && result["accepted"] == 1, format!("no row of {file} should fail: {result}"))?;
             rows += 1;
         }
         Ok(rows)

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use minicbor::bytes::ByteVec;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,9 +17,9 @@ use tegata_consent::entry::{Body, Entry, Grant, Revocation};
 use tegata_consent::fetch::{GrantHistory, HandedOut};
 use tegata_consent::history::{Reading, verify_history};
 use tegata_consent::ids::{DrawerId, EntryId, GrantId, Hash, Nonce, OrganisationId, PublicKey, RecordId, Salt, SealKey};
-use tegata_consent::invitation::{Drawer, Invitation, pairing_hash};
-use tegata_consent::keys::VaultSecret;
-use tegata_consent::lock::Lock;
+use tegata_consent::invitation::{Drawer, Invitation, invitation_digest, pairing_hash};
+use tegata_consent::keys::{Secret, VaultSecret};
+use tegata_consent::lock::{Lock, LockLabel};
 use tegata_consent::order::{GrantSubmission, Order};
 use tegata_consent::organisation::{KeyUse, OrganisationState, Role};
 use tegata_consent::proof::{Receipt, StateProof};
@@ -27,10 +27,12 @@ use tegata_consent::request::{ConsentRequest, request_commitment};
 use tegata_consent::scope::Scope;
 use tegata_consent::state::GrantState;
 use tegata_consent::ticket::{Ticket, TicketDrawer, request_digest};
-use tegata_consent::{SUITE_X25519, sealing};
+use tegata_consent::sealing::{self, Manifest, Part};
+use tegata_consent::SUITE_X25519;
 use tegata_credential::keys::{Algorithm, PublicKey as CredentialKey};
 use tegata_credential::sd_jwt::SdJwt;
 use tegata_service::clock;
+use tegata_service::keys::OrganisationKeys;
 use tegata_service::ledger::Ledger;
 use tegata_service::signature::{Signer, send_signed};
 
@@ -87,6 +89,17 @@ pub struct Read {
     pub reading: Reading,
     /// What the host handed out under it.
     pub records: Vec<HandedOut>,
+}
+
+/// A deposit that is ready to be sent.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Into which drawer.
+    pub drawer: DrawerId,
+    /// Which record.
+    pub record: RecordId,
+    /// The encoded sealed record.
+    pub body: Vec<u8>,
 }
 
 /// One person's wallet.
@@ -183,6 +196,12 @@ impl Wallet {
         Ok(())
     }
 
+    /// The drawer of a category.
+    #[must_use]
+    pub fn drawer_id(&self, category: &str) -> Option<DrawerId> {
+        self.drawers.get(category).copied()
+    }
+
     fn drawer(&self, category: &str, id: DrawerId) -> Drawer {
         Drawer {
             id,
@@ -204,6 +223,60 @@ impl Wallet {
         let answer = self.http.post(format!("{url}/v1/pairings/answers")).json(&body).send().await;
         let answer = checked(answer.map_err(|e| wrong("issuer")(&e))?).await?;
         answer.json().await.map_err(|e| wrong("issuer")(&e))
+    }
+
+    /// A deposit into the first drawer, as an issuer would send it, under an invitation made for it.
+    ///
+    /// # Errors
+    /// Where sealing fails.
+    pub fn prepare_deposit(&mut self, issuer: &OrganisationKeys, content: &[u8], record_key: &Secret, rng: &mut StdRng) -> Result<Prepared> {
+        let (category, drawer) = self.drawers.iter().next().ok_or_else(|| WalletError("no drawer".into()))?;
+        let (drawer, public) = (*drawer, self.drawer(category, *drawer));
+        let invitation = self.invitation(&issuer.organisation_id(), "benchmark", &["vaccination"]);
+        let record = RecordId(rng.random());
+        let date_ms = clock::now_ms();
+        let manifest = Manifest {
+            suite: SUITE_X25519,
+            drawer,
+            record,
+            date_ms,
+            depositor: issuer.organisation_id(),
+            record_type: "vaccination".into(),
+            parts: vec![Part { media_type: "application/dc+sd-jwt".into(), length: 0, name: None }],
+            replaces: None,
+        };
+        let plaintext = sealing::frame(manifest, &[content]).map_err(|e| wrong("record")(&e))?;
+        let file = sealing::seal(&plaintext, &public.drawer_key, &record_key.seal_key()).map_err(|e| wrong("record")(&e))?;
+        let chain = self.ledger.chain();
+        let label = LockLabel::new(chain, drawer, record, date_ms);
+        let lock = Lock::make(record_key, &public.reader_key, &label, rng).map_err(|e| wrong("lock")(&e))?;
+        let deposit = Deposit {
+            depositor: issuer.organisation_id(),
+            drawer,
+            record,
+            date_ms,
+            file: sealing::file_digest(&file),
+            length: file.len() as u64,
+            lock: lock.digest(),
+            invitation: invitation_digest(&invitation),
+        };
+        let sealed = SealedRecord {
+            deposit: deposit.sign(&issuer.sign, &chain).to_bytes().into(),
+            invitation: invitation.into(),
+            lock: lock.to_bytes().into(),
+            file: file.into(),
+            receipt: None,
+        };
+        Ok(Prepared { drawer, record, body: cbor::encode(&sealed) })
+    }
+
+    /// A sealed record, unopened.
+    ///
+    /// # Errors
+    /// Where the host does not give it.
+    pub async fn fetch_raw(&self, drawer: &DrawerId, record: &RecordId) -> Result<Vec<u8>> {
+        let url = format!("{}/v1/vaults/{}/drawers/{drawer}/records/{record}", self.host_url, self.secret.vault_id());
+        self.call(reqwest::Method::GET, &url, None, Vec::new()).await
     }
 
     /// A signed deposit invitation for all drawers.
@@ -438,7 +511,7 @@ impl Wallet {
 
     async fn call(&self, method: reqwest::Method, url: &str, content_type: Option<&str>, body: Vec<u8>) -> Result<Vec<u8>> {
         let signer = Signer::vault(self.secret.vault_key());
-        let answer = send_signed(&self.http, &signer, method, url, content_type, body).await;
+        let answer = send_signed(&self.http, &signer, method, url, content_type.unwrap_or("application/octet-stream"), body).await;
         let answer = checked(answer.map_err(|e| wrong("host")(&e))?).await?;
         Ok(answer.bytes().await.map_err(|e| wrong("host")(&e))?.to_vec())
     }

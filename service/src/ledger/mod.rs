@@ -283,7 +283,7 @@ impl Ledger {
         })
     }
 
-    /// An organisation in the registry, proven. The same proof is reused for the same header, and for up to 5 s.
+    /// An organisation in the registry, proven. A proof of presence is reused for the same header, and for up to 5 s.
     ///
     /// # Errors
     /// [`LedgerError::Stale`], [`LedgerError::Unreachable`], [`LedgerError::Proof`].
@@ -317,6 +317,9 @@ impl Ledger {
                 &"the node answers 404 instead of a proof of absence",
             )
         })?;
+        if proven.value.is_none() {
+            return Ok(proven); // whoever has just been registered must not wait for a cache
+        }
         let mut cache = self
             .0
             .organisations

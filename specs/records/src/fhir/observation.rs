@@ -70,7 +70,7 @@ pub(super) fn from_fhir(resource: &Map<String, Value>) -> Result<MappedRecord, O
     check_category(resource, &mut issues);
     let mut claims = engine::read(resource, OBSERVATION, "Observation", &mut issues);
     if let Some(status) = resource.get("status") {
-        claims.insert("status".into(), status.clone());
+        claims.insert("result_status".into(), status.clone());
     }
     if lift_test(&mut claims).is_none() {
         issues.push(Issue::new(
@@ -123,7 +123,7 @@ pub(super) fn to_fhir(claims: &Map<String, Value>, subject: Value) -> Value {
     out.insert("resourceType".into(), "Observation".into());
     out.insert(
         "status".into(),
-        claims.get("status").cloned().unwrap_or_default(),
+        claims.get("result_status").cloned().unwrap_or_default(),
     );
     out.insert(
         "category".into(),
@@ -390,7 +390,7 @@ fn element_of(claim: &str) -> String {
         "test_name" | "test_codings" => "code",
         "date" | "effective_at" | "effective_end" => "effective[x]",
         "result" => "value[x]",
-        "status" => "status",
+        "result_status" => "status",
         claim => match OBSERVATION.iter().find(|field| field.claim == claim) {
             Some(field) => field.element,
             None => return "Observation".to_owned(),

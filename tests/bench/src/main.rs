@@ -1,0 +1,51 @@
+//! `make bench`: each row is ours, the limit or peer measured beside it in the same run, the ratio, and the goal.
+//!
+//! Absolute numbers say little on a shared machine; the ratios hold. The load before and after is printed with them.
+
+mod credentials;
+mod ledger;
+mod table;
+mod vault;
+
+use clap::Parser;
+use std::path::PathBuf;
+use table::Table;
+
+#[derive(Parser)]
+struct Options {
+    /// The `tegata` command to start processes with.
+    #[arg(long, default_value = "target/debug/tegata", env = "TEGATA")]
+    tegata: PathBuf,
+    /// Seconds for each measured case.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Prints one JSON document instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Only rows whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), String> {
+    let options = Options::parse();
+    let mut table = Table::new(options.json, options.seconds);
+    if "credentials consent proof".contains(&options.only) {
+        credentials::run(&mut table)?;
+    }
+    if "ledger vault".contains(&options.only) {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let running = tegata::demo::Running::start(&options.tegata, folder.path(), Some(9400), None);
+        let running = running.await.map_err(|error| error.to_string())?;
+        if "ledger".contains(&options.only) {
+            ledger::run(&mut table, &running, folder.path()).await?;
+        }
+        if "vault".contains(&options.only) {
+            vault::run(&mut table, &running).await?;
+        }
+        running.cluster.stop().await;
+    }
+    table.end();
+    Ok(())
+}
