@@ -9,7 +9,6 @@ use crate::rows::{Message, MessageKind};
 use crate::store::StoreError;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures::StreamExt;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use tegata_consent::organisation::Role;
 use tegata_consent::state::Refusal;
 use tegata_service::ledger::LedgerError;
 use tegata_service::signature::{Signer, send_signed};
+use tokio::task::{Id, JoinError, JoinSet};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(20);
@@ -28,11 +28,15 @@ const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Recipients that are written to at once.
-const RECIPIENTS_AT_ONCE: usize = 8;
+const RECIPIENTS_AT_ONCE: usize = 64;
 /// Rows that are read for one recipient at once.
 const ROWS_AT_ONCE: usize = 1000;
 /// Served requests are remembered longer than their signatures would be taken.
 const SERVED_MS: u64 = 300_000;
+/// Between two times of putting things in order.
+const TIDY: Duration = Duration::from_secs(60);
+/// Most rows that the outbox is counted to.
+const OUTBOX_COUNT_MAX: usize = 100_000;
 
 /// What stands in a message's body.
 #[derive(Serialize)]
@@ -53,6 +57,8 @@ enum NotTaken {
     Answer(u16),
     #[error("the recipient's inbox: {0}")]
     Http(#[from] reqwest::Error),
+    #[error("the delivery broke off")]
+    Broken,
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -64,75 +70,124 @@ struct Pause {
     until: Instant,
 }
 
-/// The carrier, with the pauses it makes.
+/// Sees to it that everything that waits is carried: one task for each recipient, so that a slow one holds up no other.
 pub(crate) struct Carrier {
-    host: Arc<Host>,
-    client: reqwest::Client,
-    signer: Signer,
+    courier: Arc<Courier>,
     pauses: HashMap<OrganisationId, Pause>,
+    running: JoinSet<Result<(), NotTaken>>,
+    busy: HashMap<Id, OrganisationId>,
+    tidied: Option<Instant>,
 }
 
 impl Carrier {
     pub(crate) fn new(host: Arc<Host>, client: reqwest::Client) -> Self {
         let signer = Signer::organisation(host.id, host.keys.sign.clone());
         Self {
-            host,
-            client,
-            signer,
+            courier: Arc::new(Courier {
+                host,
+                client,
+                signer,
+            }),
             pauses: HashMap::new(),
+            running: JoinSet::new(),
+            busy: HashMap::new(),
+            tidied: None,
         }
     }
 
     /// Carries for as long as the host runs.
     pub(crate) async fn run(mut self) {
+        let host = Arc::clone(&self.courier.host);
         loop {
-            let sleep = match self.round().await {
-                Ok(sleep) => sleep,
-                Err(error) => {
-                    tracing::error!(%error, "the outbox cannot be read");
-                    IDLE
-                }
-            };
-            // A bell that rang during the round is remembered, and ends this wait at once.
-            drop(tokio::time::timeout(sleep, self.host.outbox_bell.notified()).await);
+            if let Err(error) = self.begin().await {
+                tracing::error!(%error, "the outbox cannot be read");
+            }
+            let sleep = self.next_pause();
+            tokio::select! {
+                // A bell that rang before is remembered, and ends this wait at once.
+                () = host.outbox_bell.notified() => {}
+                Some(done) = self.running.join_next_with_id() => self.end(done),
+                () = tokio::time::sleep(sleep) => {}
+            }
         }
     }
 
-    /// Tries every recipient that is not in a pause, and gives how long there is nothing more to do.
+    /// Tries every recipient that is not in a pause, waits for all, and gives how long there is nothing more to do.
+    #[cfg(test)]
     pub(crate) async fn round(&mut self) -> Result<Duration, StoreError> {
-        let before_ms = self.host.now_ms().saturating_sub(SERVED_MS);
-        self.host
-            .block(move |host| host.store.forget_served(before_ms))
-            .await?;
-        let now = Instant::now();
-        let mut due = Vec::new();
-        let mut recipient = self.host.store.next_recipient(None)?;
-        while let Some(id) = recipient {
-            if self.pauses.get(&id).is_none_or(|pause| pause.until <= now) {
-                due.push(id);
-            }
-            recipient = self.host.store.next_recipient(Some(&id))?;
+        self.begin().await?;
+        while let Some(done) = self.running.join_next_with_id().await {
+            self.end(done);
         }
-        let carrier = &*self;
-        let results: Vec<_> = futures::stream::iter(due)
-            .map(|recipient| async move { (recipient, carrier.deliver_all(&recipient).await) })
-            .buffer_unordered(RECIPIENTS_AT_ONCE)
-            .collect()
-            .await;
-        for (recipient, result) in results {
-            match result {
-                Ok(()) => drop(self.pauses.remove(&recipient)),
-                Err(error) => self.pause(recipient, &error),
-            }
-        }
-        metrics::gauge!("tegata_vault_outbox_rows")
-            .set(self.host.store.outbox_length(100_000) as f64);
+        Ok(self.next_pause())
+    }
+
+    /// Starts a task for every recipient with messages that has none and is not in a pause.
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        self.tidy().await?;
         let now = Instant::now();
-        Ok(self
+        let host = Arc::clone(&self.courier.host);
+        let mut recipient = host.store.next_recipient(None)?;
+        while let Some(id) = recipient
+            && self.running.len() < RECIPIENTS_AT_ONCE
+        {
+            let pauses = self.pauses.get(&id).is_some_and(|pause| pause.until > now);
+            if !pauses && !self.busy.values().any(|busy| *busy == id) {
+                let courier = Arc::clone(&self.courier);
+                let task = self
+                    .running
+                    .spawn(async move { courier.deliver_all(&id).await });
+                self.busy.insert(task.id(), id);
+            }
+            recipient = host.store.next_recipient(Some(&id))?;
+        }
+        Ok(())
+    }
+
+    /// A recipient's task ended.
+    fn end(&mut self, done: Result<(Id, Result<(), NotTaken>), JoinError>) {
+        let (task, result) = match done {
+            Ok((task, result)) => (task, result),
+            Err(error) => (error.id(), Err(NotTaken::Broken)),
+        };
+        let Some(recipient) = self.busy.remove(&task) else {
+            return;
+        };
+        match result {
+            Ok(()) => drop(self.pauses.remove(&recipient)),
+            Err(error) => self.pause(recipient, &error),
+        }
+    }
+
+    /// How long there is nothing to begin, unless a bell rings or a task ends.
+    fn next_pause(&self) -> Duration {
+        if self.running.len() >= RECIPIENTS_AT_ONCE {
+            return IDLE;
+        }
+        let now = Instant::now();
+        let waiting = self
             .pauses
-            .values()
-            .map(|pause| pause.until.saturating_duration_since(now))
-            .fold(IDLE, Duration::min))
+            .iter()
+            .filter(|(id, _)| !self.busy.values().any(|busy| busy == *id));
+        waiting
+            .map(|(_, pause)| pause.until.saturating_duration_since(now))
+            .fold(IDLE, Duration::min)
+    }
+
+    /// Once a minute: forgets requests whose signatures are too old to come again, and counts what waits.
+    async fn tidy(&mut self) -> Result<(), StoreError> {
+        if self.tidied.is_some_and(|tidied| tidied.elapsed() < TIDY) {
+            return Ok(());
+        }
+        self.tidied = Some(Instant::now());
+        let tidy = |host: &Host| {
+            host.store
+                .forget_served(host.now_ms().saturating_sub(SERVED_MS))?;
+            Ok::<_, StoreError>(host.store.outbox_length(OUTBOX_COUNT_MAX))
+        };
+        let waiting = self.courier.host.block(tidy).await?;
+        metrics::gauge!("tegata_vault_outbox_rows").set(waiting as f64);
+        Ok(())
     }
 
     fn pause(&mut self, recipient: OrganisationId, error: &NotTaken) {
@@ -152,7 +207,16 @@ impl Carrier {
             },
         );
     }
+}
 
+/// Delivers to one recipient at a time.
+struct Courier {
+    host: Arc<Host>,
+    client: reqwest::Client,
+    signer: Signer,
+}
+
+impl Courier {
     /// Delivers everything that waits for one recipient, tickets first. Stops at the first that is not taken.
     async fn deliver_all(&self, recipient: &OrganisationId) -> Result<(), NotTaken> {
         loop {

@@ -86,7 +86,9 @@ impl Store {
                 count += 1;
             }
         }
-        self.write(batch)?;
+        if count > 0 {
+            self.write(batch)?;
+        }
         Ok(count)
     }
 }

@@ -262,6 +262,15 @@ const REFUSED: &[(&str, Case, u16, &str)] = &[
         "access-refused",
     ),
     (
+        "another organisation's access that was refused: not even why is told",
+        |w, grant| {
+            revoke(w, 1);
+            ("insurer", w.access(grant, &all()))
+        },
+        403,
+        "not-recipient",
+    ),
+    (
         "another salt",
         |w, grant| {
             (

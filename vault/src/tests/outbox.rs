@@ -282,3 +282,59 @@ async fn served_requests_are_forgotten_when_their_signatures_are() {
     assert_eq!(world.host.store.forget_served(1_500).unwrap(), 1);
     assert!(!serve(2, 2_001) && serve(1, 2_002));
 }
+
+#[tokio::test]
+async fn an_inbox_that_does_not_answer_holds_up_no_other() {
+    let world = World::new().opened().await;
+    // The insurer's inbox takes connections and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let insurer = registration("insurer", vec![Role::Verifier], &url);
+    let change = OrganisationChange {
+        id: organisation("insurer"),
+        sequence: 1,
+        organisation: insurer,
+    };
+    world.ledger.registry(Body::OrganisationChanged(change));
+    let inbox = Inbox::of_clinic(&world).await;
+    let running = tokio::spawn(carrier(&world).run());
+    let scope = Scope::of_drawers(vec![drawer(1)]);
+    let mut body = world.grant_body(&scope);
+    body.recipient = organisation("insurer");
+    assert_eq!(
+        world
+            .submit(&world.submission(1, body, &scope))
+            .await
+            .status,
+        201
+    );
+    drop(
+        tokio::time::timeout(Duration::from_secs(20), silent.accept())
+            .await
+            .unwrap()
+            .unwrap(),
+    );
+    let kept = tokio::time::timeout(Duration::from_secs(20), silent.accept())
+        .await
+        .unwrap()
+        .unwrap();
+    for number in 2..5 {
+        world.grant(number, &scope).await;
+        tokio::time::timeout(Duration::from_secs(5), inbox.bell.notified())
+            .await
+            .unwrap();
+    }
+    assert_eq!(inbox.taken().len(), 3);
+    assert_eq!(
+        world
+            .host
+            .store
+            .messages(&organisation("insurer"), 10)
+            .unwrap()
+            .len(),
+        1,
+        "still waits"
+    );
+    running.abort();
+    drop(kept);
+}
