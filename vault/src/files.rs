@@ -108,7 +108,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
         .collect()
 }
 
-fn sync_folder(folder: &Path) -> Result<(), FileError> {
+/// Makes what was created or renamed in a folder survive a loss of power.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(at(folder))

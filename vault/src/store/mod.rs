@@ -18,7 +18,7 @@ pub(crate) use deposits::{Appended, NewDeposit, SMALL_FILE_MAX};
 pub(crate) use grants::PendingKind;
 pub(crate) use vaults::DrawerOpened;
 
-use crate::files::{FileError, Files};
+use crate::files::{FileError, Files, sync_folder};
 use crate::rows::Identity;
 #[cfg(doc)]
 use crate::rows::{
@@ -133,6 +133,13 @@ impl Store {
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         let db = DB::open(&options, folder.join("rows"))?;
         let store = Self::with(db, Files::open(sealed)?);
+        sync_folder(folder)?;
+        if let Some(parent) = folder
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            sync_folder(parent)?;
+        }
         let found: Option<Identity> = store.row(Table::Identity, &[])?;
         let mut wanted = found.clone().unwrap_or_else(|| identity.clone());
         if wanted.chain != identity.chain || wanted.host != identity.host {
