@@ -95,6 +95,13 @@ impl Trust {
         self
     }
 
+    /// Knows a status list.
+    #[must_use]
+    pub fn with_status_list(mut self, token: &str) -> Self {
+        self.status_lists.push(token.to_owned());
+        self
+    }
+
     async fn ask(&mut self, url: &str, genesis: Genesis) -> Result<(), TrustError> {
         let failed = |error: &dyn std::fmt::Display| TrustError::Ledger(error.to_string());
         let ledger = Ledger::start_with(vec![url.to_owned()], genesis).map_err(|error| failed(&error))?;

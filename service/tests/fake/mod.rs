@@ -189,6 +189,15 @@ impl Chain {
         self.memory.state.insert(key, value);
     }
 
+    /// What stands under a key.
+    pub fn stored(&self, key: &StateKey) -> Option<Vec<u8>> {
+        self.memory.state.get(key).cloned()
+    }
+
+    pub fn organisation(&self, seed: u8) -> OrganisationId {
+        organisation_id(&public_key(&key(seed)))
+    }
+
     pub fn verified(&self, entry: Entry) -> VerifiedEntry {
         entry.verify(&self.id).expect("test entries hold")
     }
@@ -197,7 +206,7 @@ impl Chain {
         clock::now_ms() + 60_000
     }
 
-    fn state_proof(&self, height: u64, key: &StateKey) -> StateProof {
+    pub fn state_proof(&self, height: u64, key: &StateKey) -> StateProof {
         let state = &self.states[usize::try_from(height).expect("small")];
         let value = state.get(key).cloned();
         let proof = prove(&placed(state), &Sha256::digest(key.as_bytes()).into());
@@ -209,7 +218,7 @@ impl Chain {
         }
     }
 
-    fn receipt(&self, id: &EntryId) -> Option<Receipt> {
+    pub fn receipt(&self, id: &EntryId) -> Option<Receipt> {
         let is =
             |leaf: &LogLeaf| Entry::parse(&leaf.entry).is_ok_and(|entry| entry.id(&self.id) == *id);
         let index = self.leaves.iter().position(is)? as u64;
@@ -550,6 +559,7 @@ fn router(node: Node) -> Router {
                 },
             ),
         )
+        .route("/v1/state/organisations", get(organisations))
         .route("/v1/grants/{id}/accesses", get(accesses))
         .with_state(node)
         .layer(axum::middleware::from_fn(
@@ -675,4 +685,15 @@ async fn accesses(
         .cloned()
         .collect();
     encoded(&found)
+}
+
+async fn organisations(State(node): State<Node>) -> Response {
+    let chain = node.chain.lock().expect("not poisoned");
+    let ids = chain
+        .memory
+        .state
+        .keys()
+        .filter_map(|key| key.as_bytes().strip_prefix(b"organisation/".as_slice()))
+        .map(|id| serde_json::json!({ "id": hex::encode(id) }));
+    axum::Json(ids.collect::<Vec<_>>()).into_response()
 }

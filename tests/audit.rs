@@ -1,0 +1,184 @@
+//! The audit finds whatever a node alters, with height and part.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+#[path = "../service/tests/fake/mod.rs"]
+mod fake;
+
+use fake::{Chain, Node, SharedChain, grant_id, key};
+use indicatif::ProgressBar;
+use tegata::audit::{AuditError, Report, audit};
+use tegata_consent::cbor;
+use tegata_consent::entry::{Access, Body, Entry, Grant};
+use tegata_consent::ids::{Hash, SealKey};
+use tegata_consent::log::LogLeaf;
+use tegata_consent::organisation::Role;
+use tegata_consent::state::{GrantState, Outcome, Refusal, StateKey};
+
+const HOST: u8 = 20;
+const CLINIC: u8 = 21;
+const ISSUER: u8 = 22;
+
+/// Nine blocks: 1 to 3 registrations, 4 a grant, 5 and 6 accesses, 7 its revocation, 8 a refused access, 9 empty.
+fn story() -> SharedChain {
+    let shared = Chain::new();
+    let mut chain = shared.lock().unwrap();
+    chain.register(HOST, &[Role::Host]);
+    let clinic = chain.register(CLINIC, &[Role::Verifier]);
+    chain.register(ISSUER, &[Role::Issuer]);
+    write(&mut chain, |chain| chain.grant_entry(50, clinic, HOST));
+    write(&mut chain, |chain| chain.access_entry(grant_id(50), CLINIC));
+    write(&mut chain, |chain| chain.access_entry(grant_id(50), CLINIC));
+    write(&mut chain, |chain| chain.revocation_entry(50, HOST));
+    write(&mut chain, |chain| chain.access_entry(grant_id(50), CLINIC));
+    chain.block(&[]).unwrap();
+    drop(chain);
+    shared
+}
+
+fn write(chain: &mut Chain, entry: impl Fn(&Chain) -> Entry) {
+    let entry = chain.verified(entry(chain));
+    chain.block(&[entry]).unwrap();
+}
+
+async fn run(chain: &SharedChain) -> Result<Report, AuditError> {
+    let node = Node::start(chain).await;
+    let genesis = chain.lock().unwrap().genesis.clone();
+    audit(&node.url, &genesis, &ProgressBar::hidden()).await
+}
+
+/// The height and part that an audit names after something was altered.
+async fn found(alter: impl FnOnce(&mut Chain)) -> (Option<u64>, String, String) {
+    let shared = story();
+    alter(&mut shared.lock().unwrap());
+    match run(&shared).await {
+        Err(AuditError::Fails { height, part, detail }) => (height, part, detail),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_true_ledger_passes() {
+    let report = run(&story()).await.unwrap();
+    assert_eq!(report.height, 9);
+    let counts = ["entries", "organisations", "grants", "revocations", "accesses_allowed", "accesses_refused"];
+    assert_eq!(counts.map(|name| report.details[name].as_u64().unwrap()), [8, 3, 1, 1, 2, 1]);
+    assert_eq!(report.details["texts"]["grant.purpose"], serde_json::json!(["care"]));
+    assert_eq!(report.details["texts"]["organisation.name.en"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn an_altered_entry_or_outcome_is_found() {
+    let (height, part, _) = found(|chain| chain.leaves[4].outcome = Outcome::Refused(Refusal::Expired)).await;
+    assert_eq!((height, part.as_str()), (Some(5), "outcome of entry 4"));
+    let (height, part, _) = found(|chain| chain.leaves[7].outcome = Outcome::Applied).await;
+    assert_eq!((height, part.as_str()), (Some(8), "outcome of entry 7"));
+    let last = |chain: &mut Chain| {
+        let mut bytes = chain.leaves[3].entry.to_vec();
+        let length = bytes.len();
+        bytes[length - 1] ^= 1;
+        chain.leaves[3].entry = bytes.into();
+    };
+    let (height, part, detail) = found(last).await;
+    assert_eq!((height, part.as_str()), (Some(4), "entry 3"));
+    assert!(detail.contains("signature"), "{detail}");
+    let (height, part, _) = found(|chain| chain.leaves[5].time_ms += 1).await;
+    assert_eq!((height, part.as_str()), (Some(6), "entry 5"));
+}
+
+#[tokio::test]
+async fn missing_swapped_and_other_entries_are_found() {
+    let (height, part, _) = found(|chain| drop(chain.leaves.pop())).await;
+    assert_eq!((height, part.as_str()), (Some(8), "log"));
+    let (height, part, _) = found(|chain| chain.leaves.swap(4, 5)).await;
+    assert_eq!((height, part.as_str()), (Some(5), "entry 4"));
+    // Another access, signed as it should be, in the place of the real one: only the log root tells.
+    let (height, part, _) = found(|chain| {
+        let other = chain.access_entry(grant_id(50), CLINIC);
+        chain.leaves[4].entry = other.to_bytes().into();
+    })
+    .await;
+    assert_eq!((height, part.as_str()), (Some(5), "log root"));
+}
+
+#[tokio::test]
+async fn an_altered_header_or_certificate_is_found() {
+    let (height, part, _) = found(|chain| chain.headers[2].header.time_ms += 1).await;
+    assert_eq!((height, part.as_str()), (Some(3), "header"));
+    let (height, part, _) = found(|chain| chain.headers[6].header.state_root = Hash([1; 32])).await;
+    assert_eq!((height, part.as_str()), (Some(7), "header"));
+    let (height, part, detail) = found(|chain| chain.headers[5].certificate.signatures[1].signature[3] ^= 1).await;
+    assert_eq!((height, part.as_str()), (Some(6), "certificate"), "{detail}");
+    let (height, part, detail) = found(|chain| drop(chain.headers[5].certificate.signatures.pop())).await;
+    assert_eq!((height, part.as_str()), (Some(6), "certificate"));
+    assert!(detail.contains("2 of 4"), "{detail}");
+    let (height, part, _) = found(|chain| drop(chain.headers.remove(3))).await;
+    assert_eq!((height, part.as_str()), (Some(4), "header"));
+}
+
+/// Even where a quorum of validators signs what is not so.
+#[tokio::test]
+async fn what_a_quorum_invents_is_found() {
+    let (height, part, _) = found(|chain| {
+        let id = StateKey::grant(&grant_id(50));
+        let proof = chain.headers.len() as u64 + 1;
+        let mut state: GrantState = cbor::decode(&cbor_of(chain, &id), 10_000).unwrap();
+        state.revoked_ms = None;
+        chain.tamper(id, cbor::encode(&state));
+        let time_ms = chain.headers.last().unwrap().header.time_ms + 1;
+        chain.append(proof, time_ms, vec![]);
+    })
+    .await;
+    assert_eq!((height, part.as_str()), (Some(10), "state root"));
+    let (height, part, _) = found(|chain| {
+        let entry = chain.access_entry(grant_id(77), CLINIC);
+        let time_ms = chain.headers.last().unwrap().header.time_ms + 1;
+        let leaf = LogLeaf { height: 10, time_ms, entry: entry.to_bytes().into(), outcome: Outcome::Applied };
+        chain.append(10, time_ms, vec![leaf]);
+    })
+    .await;
+    assert_eq!((height, part.as_str()), (Some(10), "outcome of entry 8"), "an access allowed without a grant");
+    let (height, part, _) = found(|chain| {
+        let access = Access {
+            grant: grant_id(50),
+            recipient: tegata_consent::organisation::organisation_id(&tegata_consent::cose::public_key(&key(99))),
+            commitment: Hash([0; 32]),
+            ephemeral: SealKey([0; 32]),
+        };
+        let entry = Entry::sign(&key(99), &chain.id, chain.soon(), Body::Access(access));
+        let time_ms = chain.headers.last().unwrap().header.time_ms + 1;
+        let leaf = LogLeaf { height: 10, time_ms, entry: entry.to_bytes().into(), outcome: Outcome::Applied };
+        chain.append(10, time_ms, vec![leaf]);
+    })
+    .await;
+    assert_eq!((height, part.as_str()), (Some(10), "entry 8, access"), "an entry of nobody");
+}
+
+fn cbor_of(chain: &Chain, key: &StateKey) -> Vec<u8> {
+    chain.stored(key).unwrap()
+}
+
+#[tokio::test]
+async fn a_text_about_a_person_is_found() {
+    let (height, part, detail) = found(|chain| {
+        let Body::Grant(grant) = chain.grant_entry(51, chain.organisation(CLINIC), HOST).body().clone() else { panic!("a grant") };
+        let grant = Grant { legal_basis: "her mother Hanako asked".into(), ..grant };
+        let entry = Entry::sign(&key(51), &chain.id, chain.soon(), Body::Grant(grant)).countersign(&key(HOST), &chain.id);
+        let entry = chain.verified(entry);
+        chain.block(&[entry]).unwrap();
+    })
+    .await;
+    assert_eq!((height, part.as_str()), (Some(10), "text in grant.legal_basis"));
+    assert!(detail.contains("no legal basis"), "{detail}");
+}
+
+#[tokio::test]
+async fn another_genesis_fails_and_no_node_cannot_run() {
+    let shared = story();
+    let node = Node::start(&shared).await;
+    let other = Chain::new().lock().unwrap().genesis.clone();
+    let error = audit(&node.url, &other, &ProgressBar::hidden()).await.unwrap_err();
+    assert!(matches!(error, AuditError::Fails { height: Some(1), .. }), "{error}");
+    let error = audit("http://127.0.0.1:1", &other, &ProgressBar::hidden()).await.unwrap_err();
+    assert!(matches!(error, AuditError::CannotRun(_)), "{error}");
+}
