@@ -1,7 +1,8 @@
 //! Entries on their way between validators, in a swarm of their own, so that a flood of them cannot starve consensus.
 //!
-//! Each node sends its own clients' entries to every other; nobody passes on what came from others. What arrives is parsed
-//! and verified on one thread behind a short queue; what does not fit is dropped, and its client sends it again.
+//! Each node sends its own clients' entries to every other; nobody passes on what came from others. What still waits is sent
+//! again, to whoever comes back and once a second. What arrives is parsed and verified on one thread behind a short queue;
+//! what does not fit is dropped.
 
 use crate::mempool::{Admission, Source};
 use crate::p2p::{Peer, allow_list};
@@ -14,6 +15,7 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, Swarm, allow_block_list, noise, ping, tcp, yamux};
 use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +38,10 @@ const OUTGOING_MAX: usize = 20_000;
 const INCOMING_MAX: usize = 64;
 /// How far another validator's clock may be ahead, in milliseconds.
 const CLOCK_DIFFERENCE_MAX_MS: u64 = 2_000;
+/// Own entries that have waited this long are sent again, this often.
+const RESEND_AFTER: Duration = Duration::from_secs(1);
+/// At most this many bytes of them each time.
+const RESEND_BYTES: usize = 32 * 1024;
 const REDIAL: Duration = Duration::from_millis(500);
 
 /// Why the swarm ended, or did not start.
@@ -76,8 +82,12 @@ pub(crate) fn start(
     let swarm = make_swarm(key, listen, &peers)?;
     let (outgoing, own) = mpsc::channel(OUTGOING_MAX);
     let (incoming, arrived) = mpsc::channel(INCOMING_MAX);
-    tokio::task::spawn_blocking(move || verify_arrivals(&shared, arrived));
-    Ok((Gossip(outgoing), exchange(swarm, peers, own, incoming)))
+    let verifying = shared.clone();
+    tokio::task::spawn_blocking(move || verify_arrivals(&verifying, arrived));
+    Ok((
+        Gossip(outgoing),
+        exchange(shared, swarm, peers, own, incoming),
+    ))
 }
 
 fn make_swarm(
@@ -128,6 +138,7 @@ fn make_swarm(
 }
 
 async fn exchange(
+    shared: Arc<Shared>,
     mut swarm: Swarm<Behaviour>,
     peers: Vec<Peer>,
     mut own: mpsc::Receiver<Arc<VerifiedEntry>>,
@@ -135,6 +146,7 @@ async fn exchange(
 ) -> GossipError {
     let topic = IdentTopic::new(TOPIC).hash();
     let mut redial = tokio::time::interval(REDIAL);
+    let mut resend = tokio::time::interval(RESEND_AFTER);
     let mut batch = Batch::default();
     loop {
         let due = batch.due();
@@ -149,8 +161,9 @@ async fn exchange(
                 None => return GossipError("the node ended".to_owned()),
                 Some(entry) => batch.add(&entry),
             },
+            _ = resend.tick() => batch.add_all(&shared.mempool.own(RESEND_AFTER, RESEND_BYTES)),
             () = tokio::time::sleep_until(due.into()), if !batch.is_empty() => {
-                // Without a peer nobody hears it; the entry then goes out with this node's own block.
+                // Without a peer nobody hears it; what waits is sent again.
                 if let Err(error) = swarm.behaviour_mut().gossip.publish(topic.clone(), batch.take()) {
                     tracing::debug!(%error, "entries not sent");
                 }
@@ -165,6 +178,9 @@ async fn exchange(
                         metrics::counter!("ledger_gossip_dropped_total", "direction" => "in").increment(1);
                     }
                 }
+                SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Subscribed { .. })) => {
+                    batch.add_all(&shared.mempool.own(Duration::ZERO, BATCH_BYTES));
+                }
                 SwarmEvent::IncomingConnectionError { error, send_back_addr, .. } => {
                     metrics::counter!("ledger_connections_refused_total", "swarm" => "mempool").increment(1);
                     tracing::warn!(%send_back_addr, %error, "incoming connection refused");
@@ -178,8 +194,20 @@ async fn exchange(
     }
 }
 
+/// What one validator sends to another.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Message {
+    /// Another one each time, so that entries can be sent again.
+    #[n(0)]
+    number: u64,
+    #[n(1)]
+    entries: Vec<ByteVec>,
+}
+
 /// Entries of the next message.
 struct Batch {
+    number: u64,
     entries: Vec<ByteVec>,
     bytes: usize,
     sent: Instant,
@@ -188,6 +216,7 @@ struct Batch {
 impl Default for Batch {
     fn default() -> Self {
         Self {
+            number: now_ms(),
             entries: Vec::new(),
             bytes: 0,
             sent: Instant::now(),
@@ -199,6 +228,14 @@ impl Batch {
     fn add(&mut self, entry: &VerifiedEntry) {
         self.bytes += entry.bytes().len();
         self.entries.push(entry.bytes().to_vec().into());
+    }
+
+    fn add_all(&mut self, entries: &[Arc<VerifiedEntry>]) {
+        for entry in entries {
+            if self.has_room() {
+                self.add(entry);
+            }
+        }
     }
 
     const fn has_room(&self) -> bool {
@@ -220,15 +257,20 @@ impl Batch {
 
     fn take(&mut self) -> Vec<u8> {
         (self.bytes, self.sent) = (0, Instant::now());
-        cbor::encode(&std::mem::take(&mut self.entries))
+        self.number += 1;
+        let entries = std::mem::take(&mut self.entries);
+        cbor::encode(&Message {
+            number: self.number,
+            entries,
+        })
     }
 }
 
 /// Verifies what others sent. Ends with the swarm.
 fn verify_arrivals(shared: &Shared, mut arrived: mpsc::Receiver<(usize, Vec<u8>)>) {
     while let Some((peer, message)) = arrived.blocking_recv() {
-        let entries = match cbor::decode::<Vec<ByteVec>>(&message, MESSAGE_LIMIT) {
-            Ok(entries) => entries,
+        let entries = match cbor::decode::<Message>(&message, MESSAGE_LIMIT) {
+            Ok(message) => message.entries,
             Err(error) => {
                 tracing::warn!(peer, %error, "malformed entries from a validator");
                 continue;

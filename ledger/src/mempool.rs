@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{Hash as StdHash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tegata_consent::entry::VerifiedEntry;
 use tegata_consent::ids::EntryId;
 use tokio::sync::Notify;
@@ -74,6 +75,7 @@ struct Waiting {
     entry: Arc<VerifiedEntry>,
     number: u64,
     source: Source,
+    since: Instant,
 }
 
 impl Mempool {
@@ -133,6 +135,22 @@ impl Mempool {
         entries
     }
 
+    /// This node's own entries that have waited for at least `waited`, oldest first, together at most `bytes` long.
+    pub fn own(&self, waited: Duration, bytes: usize) -> Vec<Arc<VerifiedEntry>> {
+        let pool = self.lock();
+        let old_enough = |waiting: &&Waiting| waiting.since.elapsed() >= waited;
+        let mut room = bytes;
+        let in_order = pool.order.values().filter_map(|id| pool.waiting.get(id));
+        let own = in_order
+            .take_while(old_enough)
+            .filter(|waiting| waiting.source == Source::Own);
+        let fits = own.map_while(|waiting| {
+            room = room.checked_sub(waiting.entry.bytes().len() + 8)?;
+            Some(waiting.entry.clone())
+        });
+        fits.collect()
+    }
+
     /// Takes entries out.
     pub fn remove<'a>(&self, ids: impl IntoIterator<Item = &'a EntryId>) {
         let mut pool = self.lock();
@@ -187,6 +205,7 @@ impl Pool {
                 entry,
                 number,
                 source,
+                since: Instant::now(),
             },
         );
     }
@@ -196,6 +215,7 @@ impl Pool {
             entry,
             number,
             source,
+            ..
         } = self.waiting.remove(id)?;
         self.order.remove(&number);
         self.ends.remove(&(entry.entry().not_after_ms(), *id));
@@ -329,6 +349,19 @@ mod tests {
             .countersign(&SigningKey::from_bytes(&[9; 32]), &CHAIN);
         assert_eq!(other.id(&CHAIN), waiting.id());
         assert!(pool.verified(&other.to_bytes()).is_none());
+    }
+
+    #[test]
+    fn own_entries_that_wait_can_be_sent_again() {
+        let pool = Mempool::default();
+        pool.add(entry(1, 100), Source::Own);
+        pool.add(entry(2, 100), Source::Peer(0));
+        pool.add(entry(3, 100), Source::Own);
+        let own = pool.own(Duration::ZERO, usize::MAX);
+        let ids: Vec<_> = own.iter().map(|entry| entry.id()).collect();
+        assert_eq!(ids, [entry(1, 100).id(), entry(3, 100).id()]);
+        assert_eq!(pool.own(Duration::ZERO, own[0].bytes().len() + 8).len(), 1);
+        assert!(pool.own(Duration::from_secs(60), usize::MAX).is_empty());
     }
 
     #[test]

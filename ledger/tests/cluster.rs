@@ -518,8 +518,9 @@ async fn a_flood_from_inside_does_not_starve_consensus() {
                 _ = swarm.select_next_some() => {}
                 _ = pause.tick() => {
                     // Well-formed lists of rubbish, so that each entry costs a look.
-                    let rubbish: Vec<minicbor::bytes::ByteVec> = (0..100).map(|_| rand::random::<[u8; 32]>().to_vec().repeat(20).into()).collect();
-                    if swarm.behaviour_mut().publish(topic.hash(), tegata_consent::cbor::encode(&rubbish)).is_ok() {
+                    let rubbish = || minicbor::bytes::ByteVec::from(rand::random::<[u8; 32]>().repeat(20));
+                    let message: (u64, Vec<_>) = (rand::random(), (0..100).map(|_| rubbish()).collect());
+                    if swarm.behaviour_mut().publish(topic.hash(), tegata_consent::cbor::encode(&message)).is_ok() {
                         count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     }
                 }

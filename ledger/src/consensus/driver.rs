@@ -6,6 +6,7 @@ use super::context::{
     Announcement, BlockHeight, HeaderHash, Ledger, Part, ValidatorAddress, Validators,
     VoteSignature, sign,
 };
+use super::network::Others;
 use super::streams::{Arrived, Streams, cut};
 use crate::block::{self, BLOCK_TARGET_BYTES, BlockError, Built, ExecutedBlock};
 use crate::events;
@@ -14,7 +15,7 @@ use crate::store::Undecided;
 use arc_malachitebft_app_channel::app::engine::host::{HeightParams, Next, SyncedValueOutcome};
 use arc_malachitebft_app_channel::app::streaming::{StreamId, StreamMessage};
 use arc_malachitebft_app_channel::app::types::core::{
-    CommitCertificate, CommitSignature, LinearTimeouts, Round, Validity,
+    CommitCertificate, CommitSignature, LinearTimeouts, Round, ValidatorSet as _, Validity,
 };
 use arc_malachitebft_app_channel::app::types::sync::RawDecidedValue;
 use arc_malachitebft_app_channel::app::types::{LocallyProposedValue, PeerId, ProposedValue};
@@ -36,6 +37,8 @@ use tokio::sync::{mpsc, watch};
 const HEARTBEAT_MS: u64 = 5_000;
 /// How far a fresh block's time may lie from this node's clock.
 const CLOCK_DIFFERENCE_MAX_MS: u64 = 2_000;
+/// How long a starting node waits for a quorum of the others.
+const QUORUM_WAIT: Duration = Duration::from_secs(1);
 /// Bodies of this many heights ahead are kept.
 const HEIGHTS_AHEAD_MAX: u64 = 2;
 /// Most bytes of one answer to a peer that catches up.
@@ -97,8 +100,7 @@ pub(super) struct Driver {
     streams: Streams,
     streams_begun: u64,
     network: mpsc::Sender<NetworkMsg<Ledger>>,
-    /// The highest tip that any peer has told.
-    highest_peer: watch::Receiver<u64>,
+    others: watch::Receiver<Others>,
     held: Option<Held>,
     /// Time of the newest block, in milliseconds since 1970.
     time_ms: u64,
@@ -110,7 +112,7 @@ impl Driver {
         shared: Arc<Shared>,
         key: SigningKey,
         network: mpsc::Sender<NetworkMsg<Ledger>>,
-        highest_peer: watch::Receiver<u64>,
+        others: watch::Receiver<Others>,
     ) -> Result<Self, ConsensusError> {
         let view = shared.store.view()?;
         let (height, time_ms) = (view.tip().height, view.tip().time_ms);
@@ -156,7 +158,7 @@ impl Driver {
             streams: Streams::default(),
             streams_begun: now_ms() << 20,
             network,
-            highest_peer,
+            others,
             held: None,
             time_ms,
             height_began: Instant::now(),
@@ -171,7 +173,7 @@ impl Driver {
         mut messages: mpsc::Receiver<AppMsg<Ledger>>,
     ) -> Result<(), ConsensusError> {
         let shared = self.shared.clone();
-        let mut highest_peer = self.highest_peer.clone();
+        let mut others = self.others.clone();
         loop {
             let until_ms = self.held.as_ref().map_or(0, |held| held.until_ms);
             let until = Duration::from_millis(until_ms.saturating_sub(now_ms()).min(HEARTBEAT_MS));
@@ -181,7 +183,7 @@ impl Driver {
                     Some(message) => self.answer(message).await?,
                 },
                 () = shared.mempool.arrived.notified(), if self.held.is_some() => {}
-                changed = highest_peer.changed(), if self.held.is_some() => {
+                changed = others.changed(), if self.held.is_some() => {
                     changed.map_err(|_| ConsensusError::Network("it ended".to_owned()))?;
                 }
                 () = tokio::time::sleep(until), if self.held.is_some() => {}
@@ -194,6 +196,7 @@ impl Driver {
         // A reply that nobody takes belongs to an engine that is ending; its end is noticed elsewhere.
         match message {
             AppMsg::ConsensusReady { reply } => {
+                self.quorum_here().await;
                 let _ = reply.send((self.next(), self.params()));
             }
             AppMsg::StartedRound {
@@ -297,12 +300,21 @@ impl Driver {
         Ok(())
     }
 
+    /// A proposal that nobody hears costs a round: waits a little until a quorum listens.
+    async fn quorum_here(&self) {
+        let validators = self.validators.count();
+        let mut others = self.others.clone();
+        let quorum = others.wait_for(|others| (others.here + 1) * 3 > validators * 2);
+        // Without one, consensus starts as well, and waits by its own rules.
+        let _ = tokio::time::timeout(QUORUM_WAIT, quorum).await;
+    }
+
     /// Starts the next height once there is something to order, somebody proposes or has it already, or the heartbeat is due.
     fn release(&mut self) {
         let next = self.height + 1;
         let due = |held: &Held| held.until_ms <= now_ms();
         let elsewhere = || {
-            *self.highest_peer.borrow() >= next
+            self.others.borrow().tip >= next
                 || self.candidates.values().any(|one| one.height == next)
         };
         if self

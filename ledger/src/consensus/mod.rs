@@ -27,7 +27,7 @@ use driver::Driver;
 use ed25519_dalek::SigningKey;
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
-use network::NetworkParts;
+use network::{NetworkParts, Others};
 use signer::{ConsensusSigner, ConsensusVerifier};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -106,16 +106,16 @@ pub(crate) struct ConsensusParts {
 /// Takes part in consensus until something fails.
 pub(crate) async fn run(parts: ConsensusParts) -> Result<(), ConsensusError> {
     let (fatal, mut failed) = mpsc::channel(1);
-    let (tell_highest, highest_peer) = watch::channel(0);
+    let (tell_others, others) = watch::channel(Others::default());
     let shared = parts.shared.clone();
     let wal = parts.wal.clone();
-    let (channels, engine, key) = start(parts, tell_highest, fatal).await?;
-    let driver = Driver::new(shared.clone(), key, channels.network, highest_peer.clone())?;
+    let (channels, engine, key) = start(parts, tell_others, fatal).await?;
+    let driver = Driver::new(shared.clone(), key, channels.network, others.clone())?;
     tokio::select! {
         ended = driver.run(channels.consensus) => ended,
         _ = engine.handle => Err(ConsensusError::Engine("it ended; see the log above".to_owned())),
         Some(error) = failed.recv() => Err(error),
-        error = watch(&shared, &highest_peer, wal) => Err(error),
+        error = watch(&shared, &others, wal) => Err(error),
     }
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn metrics_text() -> String {
 
 async fn start(
     parts: ConsensusParts,
-    highest_peer: watch::Sender<u64>,
+    others: watch::Sender<Others>,
     fatal: mpsc::Sender<ConsensusError>,
 ) -> Result<(Channels<Ledger>, EngineHandle, SigningKey), ConsensusError> {
     let ConsensusParts {
@@ -144,7 +144,7 @@ async fn start(
         key: network_key,
         listen,
         peers,
-        highest_peer,
+        others,
         fatal,
     })
     .await?;
@@ -177,17 +177,13 @@ async fn start(
 }
 
 /// Ends when the engine hangs: it does so on purpose where going on could sign twice.
-async fn watch(
-    shared: &Shared,
-    highest_peer: &watch::Receiver<u64>,
-    wal: PathBuf,
-) -> ConsensusError {
+async fn watch(shared: &Shared, others: &watch::Receiver<Others>, wal: PathBuf) -> ConsensusError {
     let heights = shared.feed.heights();
     let (mut height, mut since) = (*heights.borrow(), Instant::now());
     loop {
         tokio::time::sleep(WATCH_INTERVAL).await;
         let newest = *heights.borrow();
-        let peer = *highest_peer.borrow();
+        let peer = others.borrow().tip;
         if newest != height || peer <= newest {
             (height, since) = (newest, Instant::now());
         }

@@ -49,10 +49,19 @@ pub(super) struct NetworkParts {
     pub(super) key: Keypair,
     pub(super) listen: Multiaddr,
     pub(super) peers: Vec<Peer>,
-    /// The highest tip that any peer has told.
-    pub(super) highest_peer: watch::Sender<u64>,
+    /// Told what is known of the other validators.
+    pub(super) others: watch::Sender<Others>,
     /// Told why, if the swarm ends.
     pub(super) fatal: mpsc::Sender<ConsensusError>,
+}
+
+/// What is known of the other validators.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Others {
+    /// How many are connected and listen.
+    pub(super) here: usize,
+    /// The highest tip that any has told.
+    pub(super) tip: u64,
 }
 
 /// Starts the actor.
@@ -115,7 +124,7 @@ impl Actor for Network {
             swarm,
             port: port.clone(),
             known: known.clone(),
-            highest_peer: parts.highest_peer,
+            others: parts.others,
             inbound: HashMap::new(),
         };
         let fatal = parts.fatal;
@@ -254,7 +263,7 @@ struct Wire {
     swarm: Swarm<Behaviour>,
     port: Arc<OutputPort<NetworkEvent<Ledger>>>,
     known: Arc<Mutex<Known>>,
-    highest_peer: watch::Sender<u64>,
+    others: watch::Sender<Others>,
     inbound: HashMap<InboundRequestId, ResponseChannel<RawResponse>>,
 }
 
@@ -353,7 +362,9 @@ impl Wire {
                 let mut known = lock(&self.known);
                 known.connected.remove(&peer);
                 known.syncing.remove(&peer);
+                let here = known.syncing.len();
                 drop(known);
+                self.others.send_modify(|others| others.here = here);
                 self.port.send(NetworkEvent::PeerDisconnected(peer));
             }
             SwarmEvent::IncomingConnectionError {
@@ -370,7 +381,11 @@ impl Wire {
                 topic,
             })) if topic == topics[STATUS] => {
                 let peer = ours(&peer_id)?;
-                if lock(&self.known).syncing.insert(peer) {
+                let mut known = lock(&self.known);
+                let (new, here) = (known.syncing.insert(peer), known.syncing.len());
+                drop(known);
+                if new {
+                    self.others.send_modify(|others| others.here = here);
                     self.port
                         .send(NetworkEvent::PeerSubscribed(peer, Channel::Sync));
                 }
@@ -426,8 +441,10 @@ impl Wire {
                 let status = Codec::<sync::Status<Ledger>>::decode(&codec, bytes)?;
                 if Some(status.peer_id) == publisher {
                     let tip = status.tip_height.0;
-                    self.highest_peer.send_if_modified(|highest| {
-                        std::mem::replace(highest, tip.max(*highest)) < tip
+                    self.others.send_if_modified(|others| {
+                        let higher = tip > others.tip;
+                        others.tip = others.tip.max(tip);
+                        higher
                     });
                     let told = Status::new(status.tip_height, status.history_min_height);
                     self.port.send(NetworkEvent::Status(status.peer_id, told));
