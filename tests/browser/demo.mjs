@@ -110,16 +110,16 @@ export function immunization(subject, number) {
   }
 }
 
-export function observation(subject, positive) {
+export function observation(subject, positive, number) {
   return {
     resourceType: 'Observation',
-    id: `${subject}-obs`,
-    identifier: [{ system: 'https://minato.example/observation', value: subject }],
+    id: `${subject}-obs-${number}`,
+    identifier: [{ system: 'https://minato.example/observation', value: `${subject}-${number}` }],
     status: 'final',
     category: [{ coding: [{ system: 'http://terminology.hl7.org/CodeSystem/observation-category', code: 'laboratory' }] }],
     code: { coding: [{ system: 'http://loinc.org', code: '94500-6' }], text: '新型コロナウイルス PCR検査' },
     subject: { identifier: { value: subject } },
-    effectiveDateTime: '2026-11-02T09:30:00+09:00',
+    effectiveDateTime: `2026-11-0${2 + number}T09:30:00+09:00`,
     valueCodeableConcept: {
       coding: [{ system: 'http://snomed.info/sct', code: positive ? '10828004' : '260385009', display: positive ? 'Positive' : 'Negative' }],
     },
