@@ -103,7 +103,7 @@ export function immunization(subject, number) {
     status: 'completed',
     vaccineCode: { coding: [{ system: 'http://hl7.org/fhir/sid/cvx', code: number % 2 === 0 ? '198' : '133' }], text: name },
     patient: { identifier: { value: subject } },
-    occurrenceDateTime: `2026-0${5 + number}-12`,
+    occurrenceDateTime: `2023-0${4 + number}-15`,
     lotNumber: `4A1${number}`,
     performer: [{ actor: { display: 'みどり小児科クリニック' } }],
     protocolApplied: [{ doseNumberPositiveInt: number + 1 }],
@@ -125,4 +125,18 @@ export function observation(subject, positive, number) {
     },
     performer: [{ display: 'みなと検査センター' }],
   }
+}
+
+// A city hall's files for one child: eras, full-width digits and all.
+export function checkupFiles(subject) {
+  const size = '受診日,受診場所,身長(cm),体重(g)'
+  const files = {
+    hip_dislocation_screening: ['受診日,受診場所', '令和5年4月10日,わかば市保健センター'],
+    infant_checkup_3_4_months: [`${size},胸囲(cm),頭囲(cm),カウプ指数`, 'R5.5.20,わかば市保健センター,６２.１,６４００,41.2,41.0,16.6'],
+    infant_checkup_9_10_months: [`${size},胸囲(cm),頭囲(cm),カウプ指数`, 'R5.11.2,わかば市保健センター,71.5,8700,44.9,45.1,17.0'],
+    infant_checkup_18_months: [`${size},胸囲(cm),頭囲(cm),カウプ指数,歯の数,むし歯の数`, '2024-07-11,わかば市保健センター,80.4,10500,47.0,47.2,16.2,12,0'],
+    dental_checkup_2_years: [`${size},カウプ指数,歯の数,むし歯の数`, '令和7年1月15日,わかば市保健センター,86.0,11900,16.1,16,0'],
+    infant_checkup_3_years: [`${size},カウプ指数,尿蛋白,尿糖,尿潜血,尿白血球,むし歯の数`, 'R8.2.3,わかば市保健センター,94.2,14000,15.8,-,-,-,-,1'],
+  }
+  return Object.entries(files).map(([kind, [head, row]]) => ({ file: `${kind}.csv`, csv: `宛名番号,${head}\r\n${subject},${row}\r\n` }))
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test as node_test } from 'node:test'
 import { accessible, follow, freshProfile, launch, show } from './browser.mjs'
-import { immunization, observation, startDemo, systems } from './demo.mjs'
+import { checkupFiles, immunization, observation, startDemo, systems } from './demo.mjs'
 
 const DAY_MS = 86_400_000
 const subject = `B-${Date.now()}`
@@ -70,7 +70,7 @@ test('a child is added, and nothing is there yet', async () => {
   await page.getByText('名前を 入れてください。').waitFor()
   await accessible(page, 'the mistakes of a form')
   await page.getByLabel(/名前/).fill('はるちゃん')
-  await page.getByLabel('生まれた日').fill('2026-03-12')
+  await page.getByLabel('生まれた日').fill('2023-01-12')
   await show(page, '03-child')
   await button(page, '登録する').click()
   await page.getByText('まだ 記録が ありません').waitFor()
@@ -109,20 +109,31 @@ test('records arrive, are opened in the browser and checked', async () => {
   const { page } = first
   for (const number of [0, 1]) await clinicIssuer.post('/fhir/Immunization', immunization(subject, number))
   await centre.post('/fhir/Observation', observation(subject, true, 0))
-  const deposited = (records) => records.length > 0 && records.every((record) => record.status === 'deposited')
-  for (const system of [clinicIssuer, centre]) {
-    await system.until(`/v1/records?subject=${subject}`, (body) => deposited(body.records ?? body ?? []))
+  const files = checkupFiles(subject)
+  for (const { file, csv } of files) await municipality.post(`/v1/imports?file=${file}`, csv, 'text/csv')
+  const deposited = (records, count) => records.length === count && records.every((record) => record.status === 'deposited')
+  for (const [system, count] of [
+    [clinicIssuer, 2],
+    [centre, 1],
+    [municipality, files.length],
+  ]) {
+    await system.until(`/v1/records?subject=${subject}`, (body) => deposited(body.records, count))
   }
   await follow(page, `${demo.wallet}/#/`)
   await heading(page, '記録').waitFor()
   await button(page, '新しくする').click()
-  await page.getByText('3件の記録が すべて そろっています').waitFor()
+  await page.getByText('9件の記録が すべて そろっています').waitFor()
   await page.getByText('陽性').waitFor()
   await show(page, '08-home')
   await page.getByRole('link', { name: /新型コロナウイルス/ }).click()
   await page.getByText('正しい記録です').waitFor()
   assert.equal(await page.getByText('確認できません').count(), 0)
   await show(page, '09-record')
+  await follow(page, `${demo.wallet}/#/`)
+  await page.getByRole('link', { name: /3歳児健康診査/ }).click()
+  await page.getByText('14,000 g').waitFor()
+  await page.getByText('むし歯の数').waitFor()
+  await show(page, '09-record-checkup')
 })
 
 test('a consent request is read, narrowed and allowed', async () => {
@@ -201,7 +212,7 @@ test('locked and opened again with the passkey', async () => {
   await heading(page, 'おかえりなさい').waitFor()
   await show(page, '16-locked')
   await button(page, '開ける').click()
-  await page.getByText('4件の記録が すべて そろっています').waitFor()
+  await page.getByText('10件の記録が すべて そろっています').waitFor()
 })
 
 test('everything comes as one file', async () => {
@@ -237,7 +248,7 @@ test('a wiped device is restored from the sheet, and ends the consent', async ()
   await page.getByLabel('合言葉', { exact: true }).fill('青い たこ 2026 あがる')
   await page.getByLabel('合言葉（もう一度）').fill('青い たこ 2026 あがる')
   await button(page, 'つぎへ').click()
-  await page.getByText('4件の記録が すべて そろっています').waitFor()
+  await page.getByText('10件の記録が すべて そろっています').waitFor()
 
   await follow(page, `${demo.wallet}/#/sharing/${grantOfClinic}`)
   await page.getByText('この記録は そろっています（証明で確認ずみ）').waitFor()
@@ -267,7 +278,7 @@ test('a wiped device is restored from the sheet, and ends the consent', async ()
   await follow(page, `${demo.wallet}/#/settings`)
   await button(page, 'English').click()
   await follow(page, `${demo.wallet}/#/`)
-  await page.getByText('All 4 records are here').waitFor()
+  await page.getByText('All 10 records are here').waitFor()
   await show(page, '20-home-english')
   assert.deepEqual(faults, [])
   await context.close()
