@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::str::FromStr;
 use std::sync::Arc;
+use tegata_consent::ids::NotAnId;
 use tegata_records::fhir::{PatientReference, to_fhir};
 use tegata_service::clock;
 use tegata_service::http::{Cose, Json, Readiness, standard_routes};
@@ -262,15 +263,15 @@ async fn read(
     Path(grant): Path<String>,
     body: axum::body::Bytes,
 ) -> Result<Response, Problem> {
-    let grant = id(&grant).map_err(|_| Problem::not_found())?;
+    let grant = grant.parse().map_err(|_| Problem::not_found())?;
     let body = if body.is_empty() {
         ReadingBody::default()
     } else {
         Json::<ReadingBody>::parse(&body)?.0
     };
     let wanted = Wanted {
-        drawers: body.drawers.map(ids).transpose()?,
-        records: body.records.map(ids).transpose()?,
+        drawers: body.drawers.map(ids).transpose().map_err(malformed)?,
+        records: body.records.map(ids).transpose().map_err(malformed)?,
         from_ms: body.from_ms,
         until_ms: body.until_ms,
     };
@@ -360,7 +361,10 @@ async fn get_copy(
     Path((grant, record)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let missing = |_| Problem::not_found();
-    let (grant, record) = (id(&grant).map_err(missing)?, id(&record).map_err(missing)?);
+    let (grant, record) = (
+        grant.parse().map_err(missing)?,
+        record.parse().map_err(missing)?,
+    );
     let copy = core.store(move |store| store.copy(&grant, &record)).await?;
     // One that the deletion has not come to yet is not given out any more.
     let copy = copy
@@ -425,12 +429,10 @@ async fn listen(State(Shared(core)): State<Shared>, _: OwnSystem) -> Response {
     events::stream(core.events.subscribe()).into_response()
 }
 
-fn id<T: FromStr>(text: &str) -> Result<T, Problem> {
-    text.parse().map_err(|_| {
-        Problem::malformed("an identifier is not what it should be: lower-case hexadecimal")
-    })
+fn ids<T: FromStr<Err = NotAnId>>(texts: Vec<String>) -> Result<Vec<T>, NotAnId> {
+    texts.iter().map(|text| text.parse()).collect()
 }
 
-fn ids<T: FromStr>(texts: Vec<String>) -> Result<Vec<T>, Problem> {
-    texts.iter().map(|text| id(text)).collect()
+fn malformed(error: NotAnId) -> Problem {
+    Problem::malformed(error.to_string())
 }

@@ -23,6 +23,7 @@ mod error;
 mod events;
 mod host;
 mod inbox;
+mod random;
 mod reading;
 mod requests;
 mod rows;

@@ -6,6 +6,7 @@
 use crate::core::Core;
 use crate::events::Event;
 use crate::inbox::open_ticket;
+use crate::random;
 use crate::rows::{
     CopyRow, DrawerSummary, ReadingRow, RecordSummary, RuleSummary, StoreError, TicketRow,
 };
@@ -13,7 +14,6 @@ use crate::rules::Case;
 use crate::verify::{self, Context, Judged, RefusedRecord, VerifiedRecord, signing_keys};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rand::RngExt;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -293,9 +293,9 @@ async fn submit(
     known: &TicketRow,
     standing: bool,
 ) -> Result<OpenAccess, ReadingError> {
-    let salt = Salt(rand::rng().random());
+    let salt = Salt(random::bytes());
     // Nothing is sealed to this key as long as locks have no committee's layer; it stands in the entry all the same.
-    let ephemeral = Secret::new(rand::rng().random()).seal_key();
+    let ephemeral = Secret::new(random::bytes()).seal_key();
     let body = Body::Access(Access {
         grant,
         recipient: core.us,
@@ -446,6 +446,9 @@ impl Pages {
     }
 }
 
+/// A drawer's receipts: what is said of them, and their number and head where they are complete.
+type Chain = (DrawerSummary, Option<(DrawerId, (u64, Hash))>);
+
 /// For drawers that were asked for whole: whether their receipts are one chain that continues what was seen before.
 async fn chains(
     core: &Core,
@@ -453,7 +456,7 @@ async fn chains(
     ticket: &Ticket,
     scope: &Scope,
     mut receipts: BTreeMap<DrawerId, Vec<minicbor::bytes::ByteVec>>,
-) -> Result<Vec<(DrawerSummary, Option<(DrawerId, (u64, Hash))>)>, ReadingError> {
+) -> Result<Vec<Chain>, ReadingError> {
     let whole = scope.records.is_none() && scope.from_ms.is_none() && scope.until_ms.is_none();
     let drawers: Vec<_> = ticket
         .drawers
@@ -504,7 +507,7 @@ async fn finish(
     access: OpenAccess,
     verified: Vec<VerifiedRecord>,
     refused: Vec<RefusedRecord>,
-    chains: Vec<(DrawerSummary, Option<(DrawerId, (u64, Hash))>)>,
+    chains: Vec<Chain>,
     standing: bool,
 ) -> Result<Reading, ReadingError> {
     let superseded: BTreeMap<_, _> = verify::superseded(&verified).into_iter().collect();

@@ -1,10 +1,11 @@
 //! Consent requests: who asks for what, why, how long, under which reference.
 
 use crate::core::Core;
+use crate::random;
 use crate::rows::{RequestRow, StoreError};
+use crate::store::RequestId;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tegata_consent::cose::Signed;
 use tegata_consent::ids::Nonce;
@@ -153,10 +154,10 @@ pub(crate) async fn make(core: &Core, mut new: NewRequest) -> Result<MadeRequest
         uses_max: new.uses_max,
         reference: new.reference,
         expires_ms,
-        nonce: Nonce(rand::rng().random()),
+        nonce: Nonce(random::bytes()),
     };
     let signed = request.sign(&core.keys.sign, &core.chain).to_bytes();
-    let id: [u8; 16] = rand::rng().random();
+    let id: RequestId = random::bytes();
     let link = format!(
         "{}/#/request?from={}&id={}",
         core.wallet_url,

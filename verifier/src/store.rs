@@ -6,6 +6,7 @@
 //!
 //! Contract: each public function is one atomic write; after a crash all of it is there, or nothing.
 
+use crate::random;
 use crate::rows::{
     Claimed, CopyRow, DecisionRow, Job, ReadingRow, RequestRow, StoreError, TicketRow,
 };
@@ -26,6 +27,9 @@ use zeroize::Zeroizing;
 const INDEX: &[u8] = b"index";
 /// How long an expired consent request is kept, in milliseconds: the ticket of a grant that was made in time may be late.
 const REQUEST_KEPT_MS: u64 = 30 * 86_400_000;
+
+/// Keys with their opened values.
+type Rows<T> = Vec<(Box<[u8]>, T)>;
 
 /// Id of a consent request: random.
 pub(crate) type RequestId = [u8; 16];
@@ -125,7 +129,7 @@ impl Store {
         let mut store = Self::with(db, secrets);
         store.index_key = match store.index_key()? {
             Some(key) => key,
-            None => Secret::new(rand::random()),
+            None => Secret::new(random::bytes()),
         };
         let mut batch = Batch::new(&store);
         let text = Zeroizing::new(hex::encode(store.index_key.expose()));
@@ -159,7 +163,7 @@ impl Store {
     }
 
     fn index_key(&self) -> Result<Option<Secret>, StoreError> {
-        let Some(text) = self.get::<Zeroizing<String>>(Part::Keys, INDEX)? else {
+        let Some(text) = self.get::<String>(Part::Keys, INDEX)?.map(Zeroizing::new) else {
             return Ok(None);
         };
         let mut bytes = Zeroizing::new([0; 32]);
@@ -632,7 +636,7 @@ impl Store {
         prefix: &[u8],
         before: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<(Box<[u8]>, T)>, StoreError> {
+    ) -> Result<Rows<T>, StoreError> {
         let mut rows = Vec::new();
         for item in self.db.iterator_cf(
             self.part(part),
@@ -660,7 +664,7 @@ impl Store {
             &info(part),
             key,
             &plaintext,
-            &mut rand::rng(),
+            &mut random::rng(),
         );
         Ok(cbor::encode(
             &sealed.map_err(|error| damaged(part, key, &error))?,

@@ -259,10 +259,15 @@ async fn deposit_signature() {
     assert_ne!(file_digest(&sealed.file), file_digest(&right.file));
     scene.fails(&sealed, check, "the sealed file");
     let mut sealed = right.clone();
-    sealed.lock = Lock::make(&record_key, &reader.seal_key(), &label, &mut rand::rng())
-        .unwrap()
-        .to_bytes()
-        .into();
+    sealed.lock = Lock::make(
+        &record_key,
+        &reader.seal_key(),
+        &label,
+        &mut crate::random::rng(),
+    )
+    .unwrap()
+    .to_bytes()
+    .into();
     scene.fails(&sealed, check, "the lock");
     // A key that did not count any more when the deposit came in.
     let depositor = scene.depositor.as_mut().unwrap();
@@ -420,7 +425,7 @@ async fn manifest() {
 async fn issuer_signature() {
     let check = CheckName::IssuerSignature;
     let mut scene = scene().await;
-    let stranger = SigningKey::generate(Algorithm::EdDsa, &mut rand::rng());
+    let stranger = SigningKey::generate(Algorithm::EdDsa, &mut crate::random::rng());
     scene.altered(check, "had no credential key", |recipe| {
         recipe.credential_key = stranger
     });
@@ -532,7 +537,7 @@ async fn not_revoked() {
 async fn holder_key() {
     let check = CheckName::HolderKey;
     let scene = scene().await;
-    let other = SigningKey::generate(Algorithm::EdDsa, &mut rand::rng()).public_key();
+    let other = SigningKey::generate(Algorithm::EdDsa, &mut crate::random::rng()).public_key();
     scene.altered(check, "another key", |recipe| recipe.holder = Some(other));
     scene.altered(check, "no key", |recipe| recipe.holder = None);
 }

@@ -145,7 +145,7 @@ impl Desk {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let url = format!("http://{address}");
-        let keys = write_new(folder.path().join("keys.json"), &mut rand::rng()).unwrap();
+        let keys = write_new(folder.path().join("keys.json"), &mut crate::random::rng()).unwrap();
         let world = World::with(&base, &url, keys).await;
         site.lock().unwrap().status = Some(world.status_token(&[], 600, &world.credential_key()));
         let genesis = world.chain.lock().unwrap().genesis.clone();

@@ -18,7 +18,8 @@ async fn only_what_the_registry_allows_is_asked() {
         change(&mut body);
         body
     };
-    let alterations: [(fn(&mut Value), u16, &str); 9] = [
+    type Alteration = (fn(&mut Value), u16, &'static str);
+    let alterations: [Alteration; 9] = [
         (
             |body| body["categories"] = json!(["laboratory"]),
             403,

@@ -55,7 +55,7 @@ pub(crate) struct World {
 }
 
 pub(crate) fn organisation_keys() -> OrganisationKeys {
-    OrganisationKeys::generate(&mut rand::rng())
+    OrganisationKeys::generate(&mut crate::random::rng())
 }
 
 fn organisation(keys: &OrganisationKeys, name: &str, role: Role, url: String) -> Organisation {
@@ -251,7 +251,7 @@ impl World {
         let chain = self.ledger.chain();
         granted
             .ticket
-            .seal_to(&granted.key, &us, &to, &chain, &mut rand::rng())
+            .seal_to(&granted.key, &us, &to, &chain, &mut crate::random::rng())
             .unwrap()
     }
 
@@ -418,7 +418,7 @@ impl World {
 
     /// Makes the record.
     pub(crate) fn make(&self, recipe: &Recipe) -> SealedRecord {
-        let mut rng = rand::rng();
+        let mut rng = crate::random::rng();
         let chain = self.ledger.chain();
         let issuance = Issuance {
             holder: recipe.holder.as_ref(),
