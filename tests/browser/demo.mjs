@@ -92,7 +92,7 @@ export function systems(demo, name) {
 
 export function immunization(subject, number) {
   const vaccines = [
-    ['dpt_ipv_hib', '5種混合'],
+    ['hib', 'ヒブ'],
     ['pneumococcus', '小児用肺炎球菌'],
   ]
   const [, name] = vaccines[number % vaccines.length]
@@ -101,7 +101,7 @@ export function immunization(subject, number) {
     id: `${subject}-imm-${number}`,
     identifier: [{ system: 'https://midori.example/immunization', value: `${subject}-${number}` }],
     status: 'completed',
-    vaccineCode: { coding: [{ system: 'http://hl7.org/fhir/sid/cvx', code: number % 2 === 0 ? '198' : '133' }], text: name },
+    vaccineCode: { coding: [{ system: 'http://hl7.org/fhir/sid/cvx', code: number % 2 === 0 ? '48' : '133' }], text: name },
     patient: { identifier: { value: subject } },
     occurrenceDateTime: `2023-0${4 + number}-15`,
     lotNumber: `4A1${number}`,

@@ -2,7 +2,7 @@
  * The record types of the catalogue (`specs/records`), for people. The documents come with the build; this module is
  * loaded when records are first shown.
  */
-import { localised, t, words } from './i18n/index.svelte'
+import { day, localised, moment, t, words } from './i18n/index.svelte'
 
 interface Display {
   locale: string
@@ -59,7 +59,8 @@ export function titleOf(typeId: string, claims: Record<string, unknown>): string
   const name = typeName(typeId)
   if (typeId === 'vaccination') {
     const dose = typeof claims['dose_number'] === 'number' ? `${spaced()}${t('record.dose', { dose: claims['dose_number'] })}` : ''
-    return `${shown(typeId, 'vaccine_code', claims) ?? name}${dose}`
+    const other = claims['vaccine_code'] === 'other' ? text(claims['vaccine_name']) : undefined
+    return `${other ?? shown(typeId, 'vaccine_code', claims) ?? name}${dose}`
   }
   if (typeId === 'laboratory_result' && typeof claims['test_name'] === 'string') return claims['test_name']
   return name
@@ -78,6 +79,8 @@ export function rowsOf(typeId: string, claims: Record<string, unknown>): Row[] {
   for (const claim of documents.get(typeId)?.claims ?? []) {
     const name = claim.path[0]
     if (claim.path.length !== 1 || !name || name === 'date' || name === 'place' || name.endsWith('_codings')) continue
+    // The verdict says in words what this code says.
+    if (name === 'value_concept' && 'result' in claims) continue
     const value = shown(typeId, name, claims)
     if (value) rows.push({ label: labelOf(claim.display), value })
   }
@@ -99,7 +102,7 @@ function shown(typeId: string, name: string, claims: Record<string, unknown>): s
 
 /** The shapes of the catalogue's schemas: numbers, texts, quantities, concepts, parties, notes, and lists of them. */
 function text(value: unknown): string | undefined {
-  if (typeof value === 'string') return value || undefined
+  if (typeof value === 'string') return written(value)
   if (typeof value === 'number') return value.toLocaleString(words.language === 'ja' ? 'ja-JP' : 'en-GB')
   if (typeof value === 'boolean') return t(value ? 'common.yes' : 'common.no')
   if (Array.isArray(value)) {
@@ -118,6 +121,13 @@ function text(value: unknown): string | undefined {
   }
   const coding = Array.isArray(object['codings']) ? (object['codings'][0] as Record<string, unknown> | undefined) : undefined
   return text(object['text']) ?? text(object['name']) ?? text(coding?.['display'] ?? coding?.['code']) ?? text(object['identifier_value'])
+}
+
+/** A text as it stands, but dates and times as people write them. */
+function written(value: string): string | undefined {
+  if (/^\d{4}-\d{2}-\d{2}$/.test(value)) return day(value)
+  if (/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}/.test(value)) return moment(Date.parse(value))
+  return value || undefined
 }
 
 function labelOf(displays: Display[]): string {
