@@ -171,11 +171,13 @@ async fn status_list_token(
 }
 
 /// The name of the system that asks.
+#[allow(clippy::result_large_err, reason = "a problem ends the request")]
 fn system_of(issuer: &Issuer, headers: &HeaderMap) -> Result<String, Problem> {
     issuer.config.tokens.check(headers).map(str::to_owned)
 }
 
 /// An id in a path; what is none is not found.
+#[allow(clippy::result_large_err, reason = "a problem ends the request")]
 fn id_in(path: &str) -> Result<tegata_consent::ids::RecordId, Problem> {
     path.parse().map_err(|_| Problem::not_found())
 }

@@ -52,6 +52,7 @@ impl Issuer {
         make_private_folder(&config.data)?;
         make_private_folder(&config.data.join("imports"))?;
         let store = Store::open(config.data.join("store"))?;
+        store.claim(&keys.organisation_id(), &registry.chain())?;
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(3))
             .timeout(Duration::from_millis(config.deposits.timeout_ms))
@@ -124,6 +125,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
+}
+
+/// The system's randomness; everything below takes it as an argument.
+#[allow(clippy::disallowed_methods, reason = "this is the edge")]
+pub(crate) fn rng() -> rand::rngs::ThreadRng {
+    rand::rng()
 }
 
 /// A random id.

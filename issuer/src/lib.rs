@@ -11,6 +11,7 @@
 //! | `status` | status lists |
 //! | [`model`], `store` | what is remembered; RocksDB |
 //! | `http` | the API |
+//! | `fsck` | checks everything on disk |
 //!
 //! Architecture invariant: a record is acknowledged after a synced write, and a sealed record's bytes are on disk before the
 //! first of them leaves; so a crash at any step neither loses nor doubles a record.
@@ -23,6 +24,7 @@ extern crate alloc; // minicbor's derive names it
 pub mod config;
 mod deposit;
 mod fhir;
+mod fsck;
 mod http;
 pub mod import;
 mod intake;
@@ -38,6 +40,7 @@ mod tests;
 mod worker;
 
 pub use config::IssuerConfig;
+pub use fsck::{Report, fsck};
 pub use http::{ImportAnswer, RecordAnswer};
 pub use import::client::{ImportFile, ImportFileError, import_file};
 pub use store::StoreError;

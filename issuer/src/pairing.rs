@@ -1,7 +1,7 @@
 //! Pairing: a one-time code, given at the counter after checking identity, binds a person's vault to the organisation's own
 //! number for that person.
 
-use crate::issuer::{Issuer, blocking};
+use crate::issuer::{Issuer, blocking, rng};
 use crate::model::{Invited, Pairing, Status};
 use crate::store::StoreError;
 use rand::Rng;
@@ -74,7 +74,7 @@ pub(crate) async fn begin(
     system: String,
     now_ms: u64,
 ) -> Result<Begun, StoreError> {
-    let code = new_code(&mut rand::rng());
+    let code = new_code(&mut rng());
     let expires_ms = now_ms + issuer.config.pairing_ttl_s * 1000;
     let link = format!(
         "{}/#/pair?issuer={}&code={code}",
@@ -219,9 +219,9 @@ fn check_keys(issuer: &Issuer, invited: &VerifiedInvitation) -> Result<(), Answe
     for drawer in &invited.invitation.drawers {
         let label = LockLabel::new(issuer.chain, drawer.id, crate::issuer::random_id(), 0);
         let trial = Secret::new(rand::random());
-        Lock::make(&trial, &drawer.reader_key, &label, &mut rand::rng())
+        Lock::make(&trial, &drawer.reader_key, &label, &mut rng())
             .map_err(|_| AnswerError::DrawerKey)?;
-        Lock::make(&trial, &drawer.drawer_key, &label, &mut rand::rng())
+        Lock::make(&trial, &drawer.drawer_key, &label, &mut rng())
             .map_err(|_| AnswerError::DrawerKey)?;
     }
     Ok(())
@@ -354,9 +354,9 @@ mod tests {
 
     #[test]
     fn codes_have_eighty_bits_and_are_read_as_people_write_them() {
-        let code = new_code(&mut rand::rng());
+        let code = new_code(&mut rng());
         assert_eq!(code.len(), 19);
-        assert_ne!(code, new_code(&mut rand::rng()));
+        assert_ne!(code, new_code(&mut rng()));
         assert_eq!(plain_code(&code).unwrap(), code.replace('-', ""));
         assert_eq!(
             plain_code(" 7kq2 xm4d-oriv lb3t ").unwrap(),

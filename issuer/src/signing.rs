@@ -1,6 +1,6 @@
 //! From claims to a sealed, locked and signed deposit. No network, no store.
 
-use crate::model::{Record, Sealing, StatusPlace};
+use crate::model::{Record, Sealing};
 use rand::CryptoRng;
 use serde_json::Value;
 use tegata_consent::SUITE_X25519;
@@ -25,6 +25,13 @@ pub(crate) struct Signer<'a> {
     pub(crate) did: &'a str,
     pub(crate) deposit_key: &'a ed25519_dalek::SigningKey,
     pub(crate) credential_key: &'a SigningKey,
+}
+
+/// An invitation under which something may go out now.
+pub(crate) struct OpenInvitation {
+    pub(crate) verified: VerifiedInvitation,
+    /// The signed bytes.
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Why a record is not signed.
@@ -66,17 +73,16 @@ impl SignError {
 
 impl Signer<'_> {
     /// Signs a record's claims as SD-JWT VC bound to the invitation's holder key, seals it to the drawer key and a fresh
-    /// record key, locks the record key, and signs the deposit. `invitation` are the invitation's signed bytes.
+    /// record key, locks the record key, and signs the deposit.
     pub(crate) fn seal(
         &self,
         record: &Record,
-        place: StatusPlace,
-        status_list_uri: String,
-        invited: &VerifiedInvitation,
-        invitation: &[u8],
+        status: StatusReference,
+        open: &OpenInvitation,
         now_s: i64,
         rng: &mut impl CryptoRng,
     ) -> Result<(Vec<u8>, Sealing), SignError> {
+        let invited = &open.verified;
         let unknown = || SignError::UnknownType(record.record_type.clone());
         let record_type = catalogue().by_id(&record.record_type).ok_or_else(unknown)?;
         let drawer = invited
@@ -106,10 +112,7 @@ impl Signer<'_> {
             vct_integrity: Some(record_type.integrity()),
             disclosable: &disclosable,
             holder: Some(&holder),
-            status: Some(StatusReference {
-                uri: status_list_uri,
-                index: u64::from(place.index),
-            }),
+            status: Some(status),
             ..Issuance::new(self.did, record_type.vct(), now_s, &claims)
         };
         let credential = Zeroizing::new(issue(&issuance, self.credential_key, rng)?);
@@ -154,7 +157,7 @@ impl Signer<'_> {
         };
         let sealed = SealedRecord {
             deposit: deposit.into(),
-            invitation: invitation.to_vec().into(),
+            invitation: open.bytes.clone().into(),
             lock: lock.to_bytes().into(),
             file: file.into(),
             receipt: None,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tegata_consent::cbor;
-use tegata_consent::ids::{DrawerId, Hash, RecordId, hash};
+use tegata_consent::ids::{ChainId, DrawerId, Hash, OrganisationId, RecordId, hash};
 
 /// Places in one status list. A list is closed when half of them are taken, so that a free one is found at once and the
 /// index says nothing about the order.
@@ -34,6 +34,14 @@ pub enum StoreError {
     /// A value that this version did not write.
     #[error("the store holds a damaged value in table {0:?}")]
     Damaged(&'static str),
+    /// Made for another organisation or ledger.
+    #[error(
+        "the store at {path} belongs to another organisation or ledger: use another data folder"
+    )]
+    Identity {
+        /// Which store.
+        path: PathBuf,
+    },
     /// Written by another version.
     #[error("the store at {path} has format {found}, this version knows format 1")]
     Format {
@@ -150,6 +158,7 @@ impl Store {
         options.create_missing_column_families(true);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_max_total_wal_size(64 << 20);
+        options.set_keep_log_file_num(3);
         let tables = Table::ALL.map(|table| {
             let mut options = Options::default();
             options.set_compression_type(DBCompressionType::Lz4);
@@ -181,6 +190,164 @@ impl Store {
         store.load_counts()?;
         store.load_open_list()?;
         Ok(store)
+    }
+
+    /// Opens a store to read it, also beside a running issuer, as of this moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn open_read_only(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let database = |error| StoreError::Database {
+            path: path.clone(),
+            error,
+        };
+        let names = Table::ALL.map(Table::name);
+        let db = DB::open_cf_for_read_only(&Options::default(), &path, names, false)
+            .map_err(database)?;
+        Ok(Self {
+            db,
+            writer: Mutex::new(OpenList::new(1)),
+            counts: Default::default(),
+            revocations: AtomicU64::new(0),
+            path,
+        })
+    }
+
+    /// Makes a new store this organisation's on this ledger, and refuses one that is another's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn claim(
+        &self,
+        organisation: &OrganisationId,
+        chain: &ChainId,
+    ) -> Result<(), StoreError> {
+        let identity = [organisation.0, chain.0].concat();
+        match self.get(Table::About, b"identity")? {
+            Some(found) if found == identity => Ok(()),
+            Some(_) => Err(StoreError::Identity {
+                path: self.path.clone(),
+            }),
+            None => {
+                let mut change = self.change();
+                change.put(Table::About, b"identity".to_vec(), identity);
+                change.commit()
+            }
+        }
+    }
+
+    /// Whose store it is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn identity(&self) -> Result<(OrganisationId, ChainId), StoreError> {
+        let identity = self
+            .get(Table::About, b"identity")?
+            .ok_or(StoreError::Damaged("about"))?;
+        let (organisation, chain) = identity
+            .split_at_checked(32)
+            .ok_or(StoreError::Damaged("about"))?;
+        let damaged = |_| StoreError::Damaged("about");
+        Ok((
+            organisation.try_into().map_err(damaged)?,
+            chain.try_into().map_err(damaged)?,
+        ))
+    }
+
+    /// Every record, one after the other.
+    pub(crate) fn all_records(&self) -> impl Iterator<Item = Result<Record, StoreError>> {
+        self.db
+            .iterator_cf(self.family(Table::Records), IteratorMode::Start)
+            .map(|item| {
+                let (_, value) = item.map_err(|error| self.error(error))?;
+                read(Table::Records, &value)
+            })
+    }
+
+    /// What the tables by which a record is found say of it that it does not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn index_faults(&self, record: &Record) -> Result<Vec<&'static str>, StoreError> {
+        let mut faults = Vec::new();
+        let mut expect = |holds: bool, fault| {
+            if !holds {
+                faults.push(fault)
+            }
+        };
+        let has = |table, key: &[u8]| self.get(table, key).map(|value| value.is_some());
+        for status in Status::ALL {
+            let listed = has(Table::ByStatus, &status_key(status, record))?;
+            expect(
+                listed == (status == record.status),
+                "is listed under another status, or not at all",
+            );
+        }
+        expect(
+            has(
+                Table::BySubject,
+                &subject_key(&subject_hash(&record.subject), record),
+            )?,
+            "is not listed under its person",
+        );
+        expect(
+            has(Table::Queue, &queue_key(record))? == record.status.is_queued(),
+            "is queued, or not, against its status",
+        );
+        expect(
+            has(Table::Sealed, &record.id.0)? == (record.status == Status::Sealed),
+            "has sealed bytes, or none, against its status",
+        );
+        expect(
+            has(
+                Table::Sources,
+                &source_key(&record.system, &record.source_id),
+            )?,
+            "its source record is not known",
+        );
+        if let Some(place) = record.place {
+            let taken = self.get(Table::Places, &place_key(place))?;
+            expect(
+                taken.as_deref() == Some(&record.id.0),
+                "its place in the status list is another record's",
+            );
+            let back = matches!(record.status, Status::Revoked | Status::Corrected);
+            expect(
+                has(Table::RevokedPlaces, &place_key(place))? == back,
+                "its bit in the status list is wrong",
+            );
+        }
+        Ok(faults)
+    }
+
+    /// Entries in tables whose records are not there, or not queued: their tables' names.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn strays(&self) -> Result<Vec<&'static str>, StoreError> {
+        let mut strays = Vec::new();
+        for table in [
+            Table::ByStatus,
+            Table::BySubject,
+            Table::Queue,
+            Table::Sealed,
+        ] {
+            for key in self.keys(table, &[])? {
+                let id = key
+                    .last_chunk::<16>()
+                    .ok_or(StoreError::Damaged(table.name()))?;
+                if self.record(&RecordId(*id))?.is_none() {
+                    strays.push(table.name());
+                }
+            }
+        }
+        for place in self.keys(Table::RevokedPlaces, &[])? {
+            if self.get(Table::Places, &place)?.is_none() {
+                strays.push(Table::RevokedPlaces.name());
+            }
+        }
+        Ok(strays)
     }
 
     /// Begins a change. Others wait until it is committed or dropped.

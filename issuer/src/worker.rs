@@ -7,19 +7,20 @@
 //! answers with the receipt that it gave before.
 
 use crate::deposit::{Answer, check_chain, send};
-use crate::issuer::{Issuer, blocking};
-use crate::model::{Record, Sealing, Status, StatusPlace};
+use crate::issuer::{Issuer, blocking, rng};
+use crate::model::{Invited, Record, Sealing, Status, StatusPlace};
 use crate::pairing::{AnswerError, check_against_registry};
-use crate::signing::{SignError, Signer};
+use crate::signing::{OpenInvitation, SignError, Signer};
 use crate::store::StoreError;
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tegata_consent::cose::public_key;
-use tegata_consent::ids::{OrganisationId, RecordId};
-use tegata_consent::invitation::{Invitation, VerifiedInvitation};
+use tegata_consent::ids::{Hash, OrganisationId, RecordId};
+use tegata_consent::invitation::{Invitation, invitation_digest};
 use tegata_consent::organisation::{KeyUse, OrganisationState};
+use tegata_credential::sd_jwt::StatusReference;
 use tegata_service::clock::{now_ms, now_s};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -208,7 +209,7 @@ impl Worker {
 /// What became of signing and sealing a record.
 enum Made {
     Sealed {
-        record: Record,
+        id: RecordId,
         place: StatusPlace,
         sealing: Sealing,
         bytes: Vec<u8>,
@@ -216,6 +217,8 @@ enum Made {
     Waiting {
         id: RecordId,
         reason: &'static str,
+        /// Digest of the invitation that was looked at.
+        seen: Option<Hash>,
     },
     Refused {
         id: RecordId,
@@ -293,13 +296,17 @@ enum Closed {
     Later(&'static str),
 }
 
-/// A person's invitation with its signed bytes.
-type Opened = Result<(VerifiedInvitation, Vec<u8>), Closed>;
+/// What was found of a person's invitation.
+struct LookedUp {
+    /// Digest of the newest invitation; `None` where there is none.
+    seen: Option<Hash>,
+    opened: Result<OpenInvitation, Closed>,
+}
 
 async fn open_invitations(
     issuer: &Arc<Issuer>,
     subjects: HashSet<String>,
-) -> Result<HashMap<String, Opened>, StoreError> {
+) -> Result<HashMap<String, LookedUp>, StoreError> {
     let read = blocking(issuer, move |issuer| {
         let read = |subject: String| {
             issuer
@@ -313,52 +320,57 @@ async fn open_invitations(
             .collect::<Result<Vec<_>, _>>()
     })
     .await?;
-    let mut opened = HashMap::new();
+    let mut looked_up = HashMap::new();
     for (subject, invited) in read {
-        let checked = match invited {
+        let seen = invited
+            .as_ref()
+            .map(|invited| invitation_digest(&invited.invitation));
+        let opened = match invited {
             None => Err(Closed::Waiting("no-vault")),
-            Some(invited) => {
-                match Invitation::verify(&invited.invitation, &issuer.chain, &issuer.id) {
-                    Err(_) => Err(Closed::Waiting("invitation")),
-                    Ok(verified) if now_ms() >= verified.invitation.expires_ms => {
-                        Err(Closed::Waiting("invitation-expired"))
-                    }
-                    Ok(verified) => match check_against_registry(issuer, &verified, now_ms()).await
-                    {
-                        // What this organisation may issue is asked for each record.
-                        Ok(()) | Err(AnswerError::NotAccredited(_)) => {
-                            Ok((verified, invited.invitation.to_vec()))
-                        }
-                        Err(AnswerError::UnknownHost(_)) => Err(Closed::Waiting("host-unknown")),
-                        Err(AnswerError::SuspendedHost(_)) => Err(Closed::Later("host-suspended")),
-                        Err(AnswerError::NoDrawer(_)) => Err(Closed::Waiting("no-drawer")),
-                        Err(_) => Err(Closed::Later("ledger")),
-                    },
-                }
-            }
+            Some(invited) => open_invitation(issuer, invited).await,
         };
-        opened.insert(subject, checked);
+        looked_up.insert(subject, LookedUp { seen, opened });
     }
-    Ok(opened)
+    Ok(looked_up)
+}
+
+async fn open_invitation(issuer: &Issuer, invited: Invited) -> Result<OpenInvitation, Closed> {
+    let verified = Invitation::verify(&invited.invitation, &issuer.chain, &issuer.id)
+        .map_err(|_| Closed::Waiting("invitation"))?;
+    if now_ms() >= verified.invitation.expires_ms {
+        return Err(Closed::Waiting("invitation-expired"));
+    }
+    match check_against_registry(issuer, &verified, now_ms()).await {
+        // What this organisation may issue is asked for each record.
+        Ok(()) | Err(AnswerError::NotAccredited(_)) => Ok(OpenInvitation {
+            verified,
+            bytes: invited.invitation.to_vec(),
+        }),
+        Err(AnswerError::UnknownHost(_)) => Err(Closed::Waiting("host-unknown")),
+        Err(AnswerError::SuspendedHost(_)) => Err(Closed::Later("host-suspended")),
+        Err(AnswerError::NoDrawer(_)) => Err(Closed::Waiting("no-drawer")),
+        Err(_) => Err(Closed::Later("ledger")),
+    }
 }
 
 fn make(
     issuer: &Issuer,
     own: &OrganisationState,
-    invitations: &HashMap<String, Opened>,
+    invitations: &HashMap<String, LookedUp>,
     record: Record,
 ) -> Made {
     let id = record.id;
-    let (invited, invitation) = match invitations.get(&record.subject) {
-        Some(Ok(opened)) => opened,
-        Some(Err(Closed::Later(reason))) => return Made::Later { id, reason },
-        Some(Err(Closed::Waiting(reason))) => return Made::Waiting { id, reason },
-        None => {
-            return Made::Waiting {
-                id,
-                reason: "no-vault",
-            };
-        }
+    let Some(LookedUp { seen, opened }) = invitations.get(&record.subject) else {
+        return Made::Later {
+            id,
+            reason: "ledger",
+        };
+    };
+    let seen = *seen;
+    let open = match opened {
+        Ok(open) => open,
+        Err(Closed::Later(reason)) => return Made::Later { id, reason },
+        Err(Closed::Waiting(reason)) => return Made::Waiting { id, reason, seen },
     };
     if !own.may_issue(&record.record_type, now_ms()) {
         return Made::Refused {
@@ -377,17 +389,13 @@ fn make(
         .place
         .unwrap_or_else(|| issuer.store.reserve_place(rand::random));
     let uri = issuer.status_list_uri(place.list);
-    match signer.seal(
-        &record,
-        place,
+    let status = StatusReference {
         uri,
-        invited,
-        invitation,
-        now_s(),
-        &mut rand::rng(),
-    ) {
+        index: u64::from(place.index),
+    };
+    match signer.seal(&record, status, open, now_s(), &mut rng()) {
         Ok((bytes, sealing)) => Made::Sealed {
-            record,
+            id,
             place,
             sealing,
             bytes,
@@ -395,6 +403,7 @@ fn make(
         Err(error @ SignError::NotInvited(_)) => Made::Waiting {
             id,
             reason: error.code(),
+            seen,
         },
         Err(error) => {
             // Only the code: an error of the schema names claims.
@@ -413,8 +422,10 @@ fn store_made(issuer: &Issuer, made: Vec<Made>) -> Result<Vec<Record>, StoreErro
     let mut sealed = Vec::new();
     for made in made {
         let id = match &made {
-            Made::Sealed { record, .. } => record.id,
-            Made::Waiting { id, .. } | Made::Refused { id, .. } | Made::Later { id, .. } => *id,
+            Made::Sealed { id, .. }
+            | Made::Waiting { id, .. }
+            | Made::Refused { id, .. }
+            | Made::Later { id, .. } => *id,
         };
         // It may have been taken back meanwhile.
         let Some(mut record) = change
@@ -438,9 +449,13 @@ fn store_made(issuer: &Issuer, made: Vec<Made>) -> Result<Vec<Record>, StoreErro
                 change.put_record(&record)?;
                 sealed.push(record);
             }
-            Made::Waiting { reason, .. } => {
-                (record.status, record.reason) = (Status::Waiting, Some(reason.to_owned()));
-                change.put_record(&record)?;
+            Made::Waiting { reason, seen, .. } => {
+                let newest = change.invited(&record.subject)?;
+                // The person paired meanwhile: the record stays queued, and is looked at again.
+                if newest.map(|invited| invitation_digest(&invited.invitation)) == seen {
+                    (record.status, record.reason) = (Status::Waiting, Some(reason.to_owned()));
+                    change.put_record(&record)?;
+                }
             }
             Made::Refused { reason, .. } => {
                 (record.status, record.reason) = (Status::Refused, Some(reason.to_owned()));
@@ -492,9 +507,7 @@ pub(crate) fn settle(
             Answer::Refused(reason) => {
                 change.delete_sealed(&id);
                 let invited = change.invited(&record.subject)?;
-                let current = invited.map(|invited| {
-                    tegata_consent::invitation::invitation_digest(&invited.invitation)
-                });
+                let current = invited.map(|invited| invitation_digest(&invited.invitation));
                 let newer = current != record.sealing.as_ref().map(|sealing| sealing.invitation);
                 // Under a newer invitation it is sealed anew; one that is over makes it wait; else nothing would change.
                 let over = reason.ends_with("-invitation-expired");

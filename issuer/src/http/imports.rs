@@ -54,8 +54,8 @@ pub(crate) async fn begin(
     };
     let id = random_id();
     let path = issuer.imports_folder().join(format!("{id}.csv"));
-    let length = match save(body, &path).await {
-        Ok(length) => length,
+    let bytes_total = match save(body, &path).await {
+        Ok(bytes) => bytes,
         Err(problem) => {
             drop(tokio::fs::remove_file(&path).await);
             return Err(problem);
@@ -63,7 +63,16 @@ pub(crate) async fn begin(
     };
     let kind = wanted.kind;
     let begun = blocking(&issuer, move |issuer| {
-        run::begin(issuer, id, name, kind, dry_run, false, &path, length)
+        let new = run::NewImport {
+            id,
+            name,
+            kind,
+            dry_run,
+            watched: false,
+            path,
+            bytes_total,
+        };
+        run::begin(issuer, new)
     })
     .await;
     begun.map_err(|error| Problem::internal(&error))?;

@@ -1,7 +1,7 @@
 //! The watched folder, for offices that can only reach out: a CSV file that is laid into it is imported, and then moved to
 //! `done/` or `failed/`.
 
-use super::run::{begin, failed_rows_path};
+use super::run::{NewImport, begin, failed_rows_path};
 use crate::config::WatchedFolder;
 use crate::issuer::{Issuer, blocking, random_id};
 use crate::model::{Import, ImportState};
@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tegata_consent::ids::RecordId;
 use tokio::sync::watch;
 
 /// What a file looked like when it was last looked at.
@@ -68,10 +69,29 @@ fn look(issuer: &Issuer, folder: &Path, before: &Seen) -> io::Result<Seen> {
         let taken = work.join(format!("{id}-{name}"));
         // First out of reach of whoever wrote it, then begun: a crash in between is found by `adopt`.
         std::fs::rename(&path, &taken)?;
-        begin(issuer, id, name, None, false, true, &taken, about.len())
-            .map_err(io::Error::other)?;
+        begin_watched(issuer, id, name, taken, about.len())?;
     }
     Ok(now)
+}
+
+fn begin_watched(
+    issuer: &Issuer,
+    id: RecordId,
+    name: String,
+    path: PathBuf,
+    bytes_total: u64,
+) -> io::Result<()> {
+    let (kind, dry_run, watched) = (None, false, true);
+    let new = NewImport {
+        id,
+        name,
+        kind,
+        dry_run,
+        watched,
+        path,
+        bytes_total,
+    };
+    begin(issuer, new).map(drop).map_err(io::Error::other)
 }
 
 /// Begins imports of files that were taken out of the folder before a crash, but not begun.
@@ -95,17 +115,7 @@ pub(crate) fn adopt(issuer: &Issuer, folder: &Path) -> io::Result<()> {
             .is_none()
         {
             let length = std::fs::metadata(&path)?.len();
-            begin(
-                issuer,
-                id,
-                name.to_owned(),
-                None,
-                false,
-                true,
-                &path,
-                length,
-            )
-            .map_err(io::Error::other)?;
+            begin_watched(issuer, id, name.to_owned(), path, length)?;
         }
     }
     Ok(())

@@ -108,29 +108,32 @@ async fn accredited(issuer: &Issuer) -> Option<HashSet<String>> {
     )
 }
 
-/// Begins an import of a file that lies at `path` already.
-pub(crate) fn begin(
-    issuer: &Issuer,
-    id: RecordId,
-    name: String,
-    kind: Option<String>,
-    dry_run: bool,
-    watched: bool,
-    path: &std::path::Path,
-    bytes_total: u64,
-) -> Result<Import, StoreError> {
+/// A file that is to be imported.
+pub(crate) struct NewImport {
+    pub(crate) id: RecordId,
+    pub(crate) name: String,
+    pub(crate) kind: Option<String>,
+    pub(crate) dry_run: bool,
+    pub(crate) watched: bool,
+    /// Where it lies.
+    pub(crate) path: PathBuf,
+    pub(crate) bytes_total: u64,
+}
+
+/// Begins an import; it is on disk when this returns.
+pub(crate) fn begin(issuer: &Issuer, new: NewImport) -> Result<Import, StoreError> {
     let import = Import {
-        id,
-        name,
+        id: new.id,
+        name: new.name,
         system: SYSTEM.to_owned(),
-        kind,
-        dry_run,
-        path: path.to_string_lossy().into_owned(),
-        watched,
+        kind: new.kind,
+        dry_run: new.dry_run,
+        path: new.path.to_string_lossy().into_owned(),
+        watched: new.watched,
         state: ImportState::Running,
         started_ms: now_ms(),
         ended_ms: None,
-        bytes_total,
+        bytes_total: new.bytes_total,
         bytes_read: 0,
         rows: 0,
         accepted: 0,

@@ -4,7 +4,7 @@
 use super::world::*;
 use crate::deposit::send;
 use crate::fhir;
-use crate::import::run::{begin, work};
+use crate::import::run::{NewImport, begin, work};
 use crate::issuer::{Issuer, random_id};
 use crate::worker::{seal, settle};
 use std::path::Path;
@@ -55,18 +55,16 @@ async fn child() {
         }
     };
     if step == "imported" {
-        let file = folder.join("town.csv");
-        let import = begin(
-            &issuer,
-            random_id(),
-            "予防接種.csv".into(),
-            None,
-            false,
-            false,
-            &file,
-            1,
-        )
-        .unwrap();
+        let new = NewImport {
+            id: random_id(),
+            name: "予防接種.csv".into(),
+            kind: None,
+            dry_run: false,
+            watched: false,
+            path: folder.join("town.csv"),
+            bytes_total: 1,
+        };
+        let import = begin(&issuer, new).unwrap();
         work(&issuer, import, None, &|| {
             reached("imported");
             false

@@ -3,6 +3,7 @@
 use crate::config::{
     CredentialAlgorithm, DepositConfig, IssuerConfig, StatusListConfig, WatchedFolder,
 };
+use crate::issuer::rng;
 use crate::registry::Registry;
 use axum::Router;
 use axum::body::Bytes;
@@ -163,7 +164,7 @@ pub(super) struct Host {
 impl Host {
     pub(super) async fn start() -> Arc<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let keys = OrganisationKeys::generate(&mut rand::rng());
+        let keys = OrganisationKeys::generate(&mut rng());
         let host = Arc::new(Self {
             keys,
             address: listener.local_addr().unwrap(),
@@ -257,7 +258,7 @@ async fn take(State(host): State<Arc<Host>>, Path(drawer): Path<String>, body: B
         received_ms: now_ms(),
     };
     if mood == Mood::ForgesReceipt {
-        let stranger = OrganisationKeys::generate(&mut rand::rng());
+        let stranger = OrganisationKeys::generate(&mut rng());
         return answer(
             StatusCode::CREATED,
             receipt.sign(&stranger.sign, &CHAIN).to_bytes(),
@@ -378,7 +379,7 @@ pub(super) struct World {
 impl World {
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let keys = write_new(folder.path().join("keys.json"), &mut rand::rng()).unwrap();
+        let keys = write_new(folder.path().join("keys.json"), &mut rng()).unwrap();
         let host = Host::start().await;
         let registry = Arc::new(FixedRegistry::default());
         registry.put(organisation(
