@@ -79,3 +79,43 @@ impl StatusLists {
         Ok(token)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::world::{World, config, credential_key};
+    use std::sync::Arc;
+    use tegata_credential::status_list::StatusListToken;
+
+    #[tokio::test]
+    async fn a_list_is_signed_again_when_it_changed_or_grows_old() {
+        let world = World::new().await;
+        let registry = Arc::clone(&world.registry) as Arc<dyn crate::registry::Registry>;
+        let config = config(world.folder.path(), "127.0.0.1:1".parse().unwrap());
+        let issuer = Issuer::open(config, registry).unwrap();
+        let token = |now_s| issuer.statuses.token(&issuer, 1, now_s).unwrap();
+        let revoked_at = |token: &Bytes, index, now_s| {
+            let token = StatusListToken::parse(std::str::from_utf8(token).unwrap()).unwrap();
+            let list = token
+                .verify(&credential_key(&world), &issuer.status_list_uri(1), now_s)
+                .unwrap();
+            list.status_at(index).unwrap() == Status::Invalid
+        };
+        let first = token(1_000_000);
+        assert_eq!(first, token(1_001_799));
+        let renewed = token(1_001_800);
+        assert_ne!(first, renewed, "half of its life is over");
+        assert!(!revoked_at(&renewed, 7, 1_005_000));
+        let mut change = issuer.store.change();
+        change.revoke_place(crate::model::StatusPlace { list: 1, index: 7 });
+        change.commit().unwrap();
+        let changed = token(1_001_801);
+        assert!(revoked_at(&changed, 7, 1_001_801) && !revoked_at(&changed, 8, 1_001_801));
+        for number in [0, 2, u32::MAX] {
+            assert!(matches!(
+                issuer.statuses.token(&issuer, number, 1),
+                Err(PublishError::NoSuchList(_))
+            ));
+        }
+    }
+}

@@ -9,4 +9,4 @@ mod imports;
 mod pairing;
 mod pipeline;
 mod town;
-mod world;
+pub(crate) mod world;

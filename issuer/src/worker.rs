@@ -579,3 +579,42 @@ fn pause_ms(issuer: &Issuer, failures: u32) -> u64 {
         .clamp(1, config.pause_max_ms.max(1));
     whole / 2 + rand::random::<u64>() % (whole / 2 + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::world::{World, config, immunization};
+
+    #[tokio::test]
+    async fn who_pairs_meanwhile_is_not_missed() {
+        let world = World::new().await;
+        let registry = Arc::clone(&world.registry) as Arc<dyn crate::registry::Registry>;
+        let config = config(world.folder.path(), "127.0.0.1:1".parse().unwrap());
+        let issuer = Issuer::open(config, registry).unwrap();
+        let resource = immunization("0012", "imm-1", "A").to_string();
+        let taken = crate::fhir::post(&issuer, resource.as_bytes(), "Immunization", "emr");
+        let (mut record, _) = taken.await.unwrap();
+        let invited = Invited {
+            invitation: b"newer".to_vec().into(),
+            accepted_ms: 1,
+        };
+        let newest = Some(invitation_digest(&invited.invitation));
+        record.status = Status::Queued;
+        let mut change = issuer.store.change();
+        change.put_record(&record).unwrap();
+        change.put_invited("0012", &invited);
+        change.commit().unwrap();
+        for (seen, status) in [(None, Status::Queued), (newest, Status::Waiting)] {
+            let made = Made::Waiting {
+                id: record.id,
+                reason: "no-vault",
+                seen,
+            };
+            assert!(store_made(&issuer, vec![made]).unwrap().is_empty());
+            assert_eq!(
+                issuer.store.record(&record.id).unwrap().unwrap().status,
+                status
+            );
+        }
+    }
+}

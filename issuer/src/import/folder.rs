@@ -61,17 +61,35 @@ fn look(issuer: &Issuer, folder: &Path, before: &Seen) -> io::Result<Seen> {
             now.insert(path, looks);
             continue;
         }
-        let id = random_id();
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let taken = work.join(format!("{id}-{name}"));
-        // First out of reach of whoever wrote it, then begun: a crash in between is found by `adopt`.
-        std::fs::rename(&path, &taken)?;
-        begin_watched(issuer, id, name, taken, about.len())?;
+        if let Err(error) = take(issuer, &path, &work, about.len()) {
+            // One file must not hold up the others.
+            tracing::warn!(%error, "a file in the watched folder could not be taken");
+        }
     }
     Ok(now)
+}
+
+/// Takes a file out of reach of whoever wrote it, and then begins its import: a crash in between is found by [`adopt`].
+fn take(issuer: &Issuer, path: &Path, work: &Path, length: u64) -> io::Result<()> {
+    let id = random_id();
+    let name = short_name(path);
+    let taken = work.join(format!("{id}-{name}"));
+    std::fs::rename(path, &taken)?;
+    begin_watched(issuer, id, name, taken, length)
+}
+
+/// The end of a file's name, short enough for an id before it and words behind it.
+fn short_name(path: &Path) -> String {
+    const NAME_MAX_BYTES: usize = 180;
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let from = name.len().saturating_sub(NAME_MAX_BYTES);
+    let from = (from..=name.len())
+        .find(|from| name.is_char_boundary(*from))
+        .unwrap_or_default();
+    name[from..].to_owned()
 }
 
 fn begin_watched(

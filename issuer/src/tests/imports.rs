@@ -211,6 +211,8 @@ async fn a_watched_folder_needs_no_hands() {
     )
     .unwrap();
     std::fs::write(folder.join("予防接種2.csv"), "氏名\n").unwrap();
+    let long = "長".repeat(80);
+    std::fs::write(folder.join(format!("{long}予防.csv")), "宛名番号\n").unwrap();
     std::fs::write(folder.join("readme.txt"), "x").unwrap();
     issuer
         .wait("/v1/records?status=waiting", |page| {
@@ -237,21 +239,25 @@ async fn a_watched_folder_needs_no_hands() {
     };
     issuer
         .wait("/v1/records?limit=1", |_: &Value| {
-            names("work").is_empty() && names("failed").len() == 3
+            names("work").is_empty() && names("failed").len() == 5
         })
         .await;
     assert_eq!(tails("done"), ["予防接種0.csv", "予防接種1.csv"]);
-    assert_eq!(
-        tails("failed"),
-        [
-            "予防接種1.failed.csv",
-            "予防接種2.csv",
-            "予防接種2.csv.reason.txt"
-        ]
+    let failed = tails("failed");
+    for name in [
+        "予防接種1.failed.csv",
+        "予防接種2.csv",
+        "予防接種2.csv.reason.txt",
+    ] {
+        assert!(failed.contains(&name.to_owned()), "{failed:?}");
+    }
+    assert!(
+        failed.iter().any(|name| name.ends_with("長予防.csv")),
+        "a long name is cut: {failed:?}"
     );
     let reason = names("failed")
         .into_iter()
-        .find(|name| name.ends_with("reason.txt"))
+        .find(|name| name.ends_with("予防接種2.csv.reason.txt"))
         .unwrap();
     let reason = std::fs::read_to_string(folder.join("failed").join(reason)).unwrap();
     assert!(

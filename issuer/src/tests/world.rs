@@ -45,36 +45,36 @@ use tegata_service::keys::{OrganisationKeys, write_new};
 use tegata_service::ledger::LedgerError;
 use tokio::sync::oneshot;
 
-pub(super) const TOKEN: &str = "made-up-token";
-pub(super) const CHAIN: ChainId = ChainId([7; 32]);
+pub(crate) const TOKEN: &str = "made-up-token";
+pub(crate) const CHAIN: ChainId = ChainId([7; 32]);
 
 /// A registry whose entries the test sets.
 #[derive(Default)]
-pub(super) struct FixedRegistry(
+pub(crate) struct FixedRegistry(
     Mutex<(HashMap<OrganisationId, OrganisationState>, bool)>,
     AtomicU64,
 );
 
 impl FixedRegistry {
-    pub(super) fn put(&self, state: OrganisationState) {
+    pub(crate) fn put(&self, state: OrganisationState) {
         self.0.lock().unwrap().0.insert(state.id, state);
     }
 
-    pub(super) fn change(&self, id: &OrganisationId, change: impl FnOnce(&mut OrganisationState)) {
+    pub(crate) fn change(&self, id: &OrganisationId, change: impl FnOnce(&mut OrganisationState)) {
         change(self.0.lock().unwrap().0.get_mut(id).unwrap());
     }
 
-    pub(super) fn all(&self) -> Vec<OrganisationState> {
+    pub(crate) fn all(&self) -> Vec<OrganisationState> {
         self.0.lock().unwrap().0.values().cloned().collect()
     }
 
     /// How often it was asked.
-    pub(super) fn asked(&self) -> u64 {
+    pub(crate) fn asked(&self) -> u64 {
         self.1.load(Ordering::Relaxed)
     }
 
     /// From now on the ledger is stale, or not.
-    pub(super) fn set_stale(&self, stale: bool) {
+    pub(crate) fn set_stale(&self, stale: bool) {
         self.0.lock().unwrap().1 = stale;
     }
 }
@@ -99,7 +99,7 @@ impl Registry for FixedRegistry {
     }
 }
 
-pub(super) fn organisation(
+pub(crate) fn organisation(
     keys: &OrganisationKeys,
     role: Role,
     url: &str,
@@ -135,7 +135,7 @@ pub(super) fn organisation(
 
 /// How the host answers next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Mood {
+pub(crate) enum Mood {
     #[default]
     Good,
     /// 503.
@@ -149,20 +149,20 @@ pub(super) enum Mood {
 }
 
 #[derive(Default)]
-pub(super) struct HostState {
-    pub(super) mood: Mood,
-    pub(super) requests: u64,
-    pub(super) drawers: HashMap<DrawerId, Vec<(VerifiedDeposit, SealedRecord, Vec<u8>)>>,
+pub(crate) struct HostState {
+    pub(crate) mood: Mood,
+    pub(crate) requests: u64,
+    pub(crate) drawers: HashMap<DrawerId, Vec<(VerifiedDeposit, SealedRecord, Vec<u8>)>>,
 }
 
-pub(super) struct Host {
-    pub(super) keys: OrganisationKeys,
-    pub(super) address: SocketAddr,
-    pub(super) state: Mutex<HostState>,
+pub(crate) struct Host {
+    pub(crate) keys: OrganisationKeys,
+    pub(crate) address: SocketAddr,
+    pub(crate) state: Mutex<HostState>,
 }
 
 impl Host {
-    pub(super) async fn start() -> Arc<Self> {
+    pub(crate) async fn start() -> Arc<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let keys = OrganisationKeys::generate(&mut rng());
         let host = Arc::new(Self {
@@ -178,12 +178,12 @@ impl Host {
         host
     }
 
-    pub(super) fn set_mood(&self, mood: Mood) {
+    pub(crate) fn set_mood(&self, mood: Mood) {
         self.state.lock().unwrap().mood = mood;
     }
 
     /// Everything in a drawer.
-    pub(super) fn drawer(&self, drawer: &DrawerId) -> Vec<SealedRecord> {
+    pub(crate) fn drawer(&self, drawer: &DrawerId) -> Vec<SealedRecord> {
         let state = self.state.lock().unwrap();
         state
             .drawers
@@ -194,7 +194,7 @@ impl Host {
             .collect()
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.state
             .lock()
             .unwrap()
@@ -273,12 +273,12 @@ async fn take(State(host): State<Arc<Host>>, Path(drawer): Path<String>, body: B
 }
 
 /// A person's wallet, as far as an issuer meets it.
-pub(super) struct Wallet {
-    pub(super) secret: VaultSecret,
-    pub(super) drawers: Vec<Drawer>,
+pub(crate) struct Wallet {
+    pub(crate) secret: VaultSecret,
+    pub(crate) drawers: Vec<Drawer>,
 }
 
-pub(super) const TYPES: [&str; 8] = [
+pub(crate) const TYPES: [&str; 8] = [
     "vaccination",
     "hip_dislocation_screening",
     "infant_checkup_3_4_months",
@@ -290,7 +290,7 @@ pub(super) const TYPES: [&str; 8] = [
 ];
 
 impl Wallet {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let secret = VaultSecret::new(rand::random());
         let drawers = ["vaccination", "infant_checkup", "laboratory"].map(|category| {
             let id = DrawerId(rand::random());
@@ -312,7 +312,7 @@ impl Wallet {
         }
     }
 
-    pub(super) fn invitation(
+    pub(crate) fn invitation(
         &self,
         host: &OrganisationId,
         depositor: &OrganisationId,
@@ -331,11 +331,11 @@ impl Wallet {
         }
     }
 
-    pub(super) fn sign(&self, invitation: &Invitation) -> String {
+    pub(crate) fn sign(&self, invitation: &Invitation) -> String {
         URL_SAFE_NO_PAD.encode(invitation.sign(&self.secret.vault_key(), &CHAIN).to_bytes())
     }
 
-    pub(super) fn drawer(&self, category: &str) -> DrawerId {
+    pub(crate) fn drawer(&self, category: &str) -> DrawerId {
         self.drawers
             .iter()
             .find(|drawer| drawer.category == category)
@@ -344,7 +344,7 @@ impl Wallet {
     }
 
     /// Opens a record with the drawer key, and as a reader with the reader key; both give the same.
-    pub(super) fn open(&self, sealed: &SealedRecord) -> (Manifest, String) {
+    pub(crate) fn open(&self, sealed: &SealedRecord) -> (Manifest, String) {
         let lock = Lock::parse(&sealed.lock).unwrap();
         let deposit = Deposit::verify(&sealed.deposit, &CHAIN, &sealed.file, &lock)
             .unwrap()
@@ -366,18 +366,18 @@ impl Wallet {
 }
 
 /// A registry, a host and the files of an issuer.
-pub(super) struct World {
-    pub(super) folder: tempfile::TempDir,
-    pub(super) registry: Arc<FixedRegistry>,
-    pub(super) host: Arc<Host>,
-    pub(super) keys: OrganisationKeys,
-    pub(super) alg: CredentialAlgorithm,
-    pub(super) pairing_ttl_s: u64,
-    pub(super) watched: Option<PathBuf>,
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) registry: Arc<FixedRegistry>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) keys: OrganisationKeys,
+    pub(crate) alg: CredentialAlgorithm,
+    pub(crate) pairing_ttl_s: u64,
+    pub(crate) watched: Option<PathBuf>,
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = write_new(folder.path().join("keys.json"), &mut rng()).unwrap();
         let host = Host::start().await;
@@ -405,15 +405,15 @@ impl World {
         }
     }
 
-    pub(super) fn id(&self) -> OrganisationId {
+    pub(crate) fn id(&self) -> OrganisationId {
         self.keys.organisation_id()
     }
 
-    pub(super) fn host_id(&self) -> OrganisationId {
+    pub(crate) fn host_id(&self) -> OrganisationId {
         self.host.keys.organisation_id()
     }
 
-    pub(super) fn config(&self, address: SocketAddr) -> IssuerConfig {
+    pub(crate) fn config(&self, address: SocketAddr) -> IssuerConfig {
         IssuerConfig {
             alg: self.alg,
             pairing_ttl_s: self.pairing_ttl_s,
@@ -425,7 +425,7 @@ impl World {
         }
     }
 
-    pub(super) async fn start(&self) -> Running {
+    pub(crate) async fn start(&self) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -444,7 +444,7 @@ impl World {
 }
 
 /// The configuration of an issuer in a folder.
-pub(super) fn config(folder: &std::path::Path, address: SocketAddr) -> IssuerConfig {
+pub(crate) fn config(folder: &std::path::Path, address: SocketAddr) -> IssuerConfig {
     IssuerConfig {
         data: folder.join("data"),
         keys: folder.join("keys.json"),
@@ -476,20 +476,20 @@ pub(super) fn config(folder: &std::path::Path, address: SocketAddr) -> IssuerCon
 }
 
 /// An issuer that runs.
-pub(super) struct Running {
-    pub(super) url: String,
-    pub(super) http: reqwest::Client,
+pub(crate) struct Running {
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
     stop: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<Result<(), crate::IssuerError>>,
 }
 
 impl Running {
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         drop(self.stop);
         self.task.await.unwrap().unwrap();
     }
 
-    pub(super) async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let response = self
             .http
             .get(format!("{}{path}", self.url))
@@ -501,7 +501,7 @@ impl Running {
         response.json().await.unwrap()
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let response = self
             .http
             .post(format!("{}{path}", self.url))
@@ -515,7 +515,7 @@ impl Running {
     }
 
     /// Asks until the answer is as wanted, 30 s at most.
-    pub(super) async fn wait(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn wait(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
             let found = self.get(path).await;
@@ -527,7 +527,7 @@ impl Running {
         }
     }
 
-    pub(super) async fn wait_status(&self, id: &str, status: &str) -> Value {
+    pub(crate) async fn wait_status(&self, id: &str, status: &str) -> Value {
         self.wait(&format!("/v1/records/{id}"), |record| {
             record["status"] == status
         })
@@ -535,7 +535,7 @@ impl Running {
     }
 
     /// Pairs a wallet with a patient number.
-    pub(super) async fn pair(&self, world: &World, wallet: &Wallet, subject: &str) {
+    pub(crate) async fn pair(&self, world: &World, wallet: &Wallet, subject: &str) {
         let (status, begun) = self
             .post("/v1/pairings", &json!({ "subject": subject }))
             .await;
@@ -546,7 +546,7 @@ impl Running {
         assert_eq!(status, 200, "{paired}");
     }
 
-    pub(super) async fn answer(&self, code: &str, invitation: &str) -> (u16, Value) {
+    pub(crate) async fn answer(&self, code: &str, invitation: &str) -> (u16, Value) {
         self.post(
             "/v1/pairings/answers",
             &json!({ "code": code, "invitation": invitation }),
@@ -555,7 +555,7 @@ impl Running {
     }
 
     /// Looks a place up in the published status list.
-    pub(super) async fn is_revoked(&self, world: &World, status_list: &Value) -> bool {
+    pub(crate) async fn is_revoked(&self, world: &World, status_list: &Value) -> bool {
         let uri = status_list["uri"].as_str().unwrap();
         let response = self.http.get(uri).send().await.unwrap();
         assert_eq!(
@@ -572,7 +572,7 @@ impl Running {
     }
 }
 
-pub(super) fn credential_key(world: &World) -> PublicKey {
+pub(crate) fn credential_key(world: &World) -> PublicKey {
     let (algorithm, index) = match world.alg {
         CredentialAlgorithm::EdDsa => (Algorithm::EdDsa, 2),
         CredentialAlgorithm::Es256 => (Algorithm::Es256, 3),
@@ -581,7 +581,7 @@ pub(super) fn credential_key(world: &World) -> PublicKey {
 }
 
 /// Checks everything about a credential that does not need the status list.
-pub(super) fn verify(
+pub(crate) fn verify(
     world: &World,
     wallet: &Wallet,
     credential: &str,
@@ -607,7 +607,7 @@ pub(super) fn verify(
     verified
 }
 
-pub(super) fn immunization(patient: &str, id: &str, lot: &str) -> Value {
+pub(crate) fn immunization(patient: &str, id: &str, lot: &str) -> Value {
     json!({
         "resourceType": "Immunization",
         "id": id,
@@ -619,6 +619,6 @@ pub(super) fn immunization(patient: &str, id: &str, lot: &str) -> Value {
     })
 }
 
-pub(super) fn record_id(answer: &Value) -> RecordId {
+pub(crate) fn record_id(answer: &Value) -> RecordId {
     answer["id"].as_str().unwrap().parse().unwrap()
 }
