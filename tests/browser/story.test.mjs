@@ -9,6 +9,9 @@ const DAY_MS = 86_400_000
 const subject = `B-${Date.now()}`
 let demo, stop, browser, first, clinicIssuer, clinicVerifier, centre, insurer, municipality
 let grantOfClinic, kitImage
+const DRAWER = /\/v1\/vaults\/[0-9a-f]+\/drawers\/[0-9a-f]+$/
+/** A drawer's first answer with records in it, by address. */
+const earlier = new Map()
 
 before(async () => {
   ;({ demo, stop } = await startDemo())
@@ -121,6 +124,9 @@ test('records arrive, are opened in the browser and checked', async () => {
   }
   await follow(page, `${demo.wallet}/#/`)
   await heading(page, '記録').waitFor()
+  page.on('response', async (answer) => {
+    if (DRAWER.test(answer.url()) && answer.request().method() === 'GET' && !earlier.has(answer.url())) earlier.set(answer.url(), answer.body())
+  })
   await button(page, '新しくする').click()
   await page.getByText('9件の記録が すべて そろっています').waitFor()
   await page.getByText('陽性').waitFor()
@@ -213,6 +219,30 @@ test('locked and opened again with the passkey', async () => {
   await show(page, '16-locked')
   await button(page, '開ける').click()
   await page.getByText('10件の記録が すべて そろっています').waitFor()
+})
+
+test('a host that hides a record, or alters a history, is found out', async () => {
+  const { page } = first
+  await page.route(DRAWER, async (route) => {
+    const kept = await earlier.get(route.request().url())
+    await (kept ? route.fulfill({ body: kept, headers: { 'access-control-allow-origin': new URL(demo.wallet).origin } }) : route.continue())
+  })
+  await button(page, '新しくする').click()
+  await page.getByText('検査結果：記録が そろっていません').waitFor()
+  assert.equal(await page.getByText('記録が すべて そろっています').count(), 0)
+  await page.unroute(DRAWER)
+
+  const history = `**/grants/${grantOfClinic}`
+  await page.route(history, async (route) => {
+    const answer = await route.fetch()
+    const body = await answer.body()
+    body[Math.floor(body.length / 2)] ^= 1
+    await route.fulfill({ response: answer, body })
+  })
+  await follow(page, `${demo.wallet}/#/sharing/${grantOfClinic}`)
+  await page.getByText('見た記録が そろっていません').waitFor()
+  assert.equal(await page.getByText('この記録は そろっています').count(), 0)
+  await page.unroute(history)
 })
 
 test('everything comes as one file', async () => {
