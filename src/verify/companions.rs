@@ -62,7 +62,7 @@ pub(super) async fn order(bytes: &[u8], trust: &Trust) -> Finding {
         None => finding.unknown("commitment", "give --ledger URL: the ledger has the commitment that the order opens"),
         Some(Err(error)) => finding.unknown("commitment", error.to_string()),
         Some(Ok(proven)) => match proven.value {
-            None => drop(finding.check("commitment", Err::<&str, _>("the ledger proves that there is no such grant"))),
+            None => finding.check("commitment", Err::<&str, _>("the ledger proves that there is no such grant")),
             Some(state) => {
                 let verified = Order::verify(bytes, &chain, &order.grant, &state.grant, &order.host);
                 finding.check("commitment", verified.map(|_| "the order opens what the grant committed to"));

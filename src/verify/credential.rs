@@ -51,7 +51,7 @@ pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
     finding.fact("claims", verified.claims());
     accredited(&mut finding, &verified, issued_ms, trust);
     match record_type {
-        None => drop(finding.check("schema", Err::<&str, _>("the type is not in the catalogue"))),
+        None => finding.check("schema", Err::<&str, _>("the type is not in the catalogue")),
         Some(record_type) => {
             let errors = record_type.validate_disclosed(verified.claims()).err().unwrap_or_default();
             let first = errors.first().map(ToString::to_string);
@@ -97,7 +97,7 @@ async fn status(finding: &mut Finding, verified: &VerifiedSdJwt, trust: &Trust) 
         },
     };
     match list(&text, verified.issuer(), Some(&reference.uri), trust) {
-        Err(error) => drop(finding.check("not revoked", Err::<&str, _>(error))),
+        Err(error) => finding.check("not revoked", Err::<&str, _>(error)),
         Ok((list, _)) => {
             let result = match list.status_at(reference.index) {
                 Ok(Status::Valid) => Ok(format!("valid in the status list of {}", moment(milliseconds(list.issued_at())))),
@@ -137,7 +137,7 @@ pub(super) fn status_list(text: &str, trust: &Trust) -> Finding {
         return finding;
     }
     match list(text, None, None, trust) {
-        Err(error) => drop(finding.check("signature", Err::<&str, _>(error))),
+        Err(error) => finding.check("signature", Err::<&str, _>(error)),
         Ok((verified, name)) => {
             finding.fact("issued", moment(milliseconds(verified.issued_at())));
             if let Some(expires_at) = verified.expires_at() {
@@ -170,7 +170,7 @@ fn key_binding(finding: &mut Finding, credential: &SdJwt, text: &str, key: &tega
             let presented = moment(milliseconds(presentation.presented_at()));
             finding.check("key binding", Ok::<_, String>(format!("the holder's key signed it at {presented}, over these disclosures")));
         }
-        Err(error) => drop(finding.check("key binding", Err::<&str, _>(format!("{} ({error})", error.code())))),
+        Err(error) => finding.check("key binding", Err::<&str, _>(format!("{} ({error})", error.code()))),
     }
 }
 

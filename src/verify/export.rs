@@ -38,7 +38,7 @@ pub(super) fn export(bytes: &[u8], trust: &Trust) -> Option<Finding> {
         Some((chain, _)) if *chain != head.chain => {
             finding.check("ledger", Err::<&str, _>(format!("it belongs to ledger {}", head.chain)));
         }
-        Some(_) => drop(finding.check("ledger", Ok::<_, String>("that of --genesis"))),
+        Some(_) => finding.check("ledger", Ok::<_, String>("that of --genesis")),
         None => finding.unknown("ledger", "give --genesis FILE"),
     }
     let (mut seen, mut count, mut ended) = (Seen::default(), 1_u64, None);
@@ -91,7 +91,7 @@ fn item(bytes: &[u8]) -> Option<Result<(ExportItem, &[u8]), String>> {
 
 fn examine_item(finding: &mut Finding, item: &ExportItem, seen: &mut Seen, trust: &Trust, chain: &ChainId) {
     match item {
-        ExportItem::Head(_) => drop(finding.check("form", Err::<&str, _>("a second head"))),
+        ExportItem::Head(_) => finding.check("form", Err::<&str, _>("a second head")),
         ExportItem::Index(index) => finding.fact("index", format!("{} bytes, sealed by the wallet", index.len())),
         ExportItem::Drawer(drawer) => {
             finding.fact("drawer", format!("{} {} (epoch {})", drawer.id, drawer.category, drawer.epoch));
@@ -150,7 +150,7 @@ fn gather(finding: &mut Finding, trust: &Trust, examine: impl Fn(&mut Finding, &
                 let before: usize = sum.reason.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
                 sum.reason = papers(before + held);
             }
-            None => drop(finding.check("papers", Ok::<_, String>(papers(held)))),
+            None => finding.check("papers", Ok::<_, String>(papers(held))),
         }
     }
 }

@@ -40,13 +40,12 @@ impl Finding {
         self.facts.push((name, value.to_string()));
     }
 
-    pub(super) fn check<E: Display>(&mut self, name: &'static str, result: Result<impl Into<String>, E>) -> bool {
+    pub(super) fn check<E: Display>(&mut self, name: &'static str, result: Result<impl Into<String>, E>) {
         let (holds, reason) = match result {
             Ok(reason) => (true, reason.into()),
             Err(error) => (false, error.to_string()),
         };
         self.checks.push(Check { name, holds: Some(holds), reason });
-        holds
     }
 
     pub(super) fn unknown(&mut self, name: &'static str, reason: impl Into<String>) {

@@ -26,9 +26,8 @@ pub(super) fn genesis(genesis: &Genesis, trust: &Trust) -> Finding {
         Some((chain, _)) => finding.check("genesis", Err::<&str, _>(format!("--genesis is ledger {chain}, another one"))),
         None => {
             finding.unknown("genesis", "nobody signs a genesis: compare it with one from a source you trust (--genesis FILE)");
-            false
         }
-    };
+    }
     finding
 }
 
@@ -124,7 +123,7 @@ pub(super) fn state_proof(proof: StateProof, trust: &Trust) -> Finding {
                 finding.check("proof", Ok::<_, String>(held));
                 in_force(&mut finding, proven.value.as_ref(), time_ms, trust);
             }
-            Err(error) => drop(finding.check("proof", Err::<&str, _>(error))),
+            Err(error) => finding.check("proof", Err::<&str, _>(error)),
         }
     } else if let Some(id) = organisation.and_then(|id| OrganisationId::try_from(id).ok()) {
         finding.what = "A proof about an organisation".into();
@@ -134,7 +133,7 @@ pub(super) fn state_proof(proof: StateProof, trust: &Trust) -> Finding {
                 finding.check("proof", Ok::<_, String>(held));
                 registered(&mut finding, proven.value.as_ref(), time_ms);
             }
-            Err(error) => drop(finding.check("proof", Err::<&str, _>(error))),
+            Err(error) => finding.check("proof", Err::<&str, _>(error)),
         }
     } else {
         finding.fact("key", String::from_utf8_lossy(&key).chars().take(80).collect::<String>());
@@ -231,7 +230,7 @@ pub(super) fn history(history: &GrantHistory, trust: &Trust) -> Finding {
                 },
             );
         }
-        Err(error) => drop(finding.check("complete", Err::<&str, _>(error))),
+        Err(error) => finding.check("complete", Err::<&str, _>(error)),
     }
     finding
 }

@@ -21,7 +21,7 @@ pub(super) fn deposit(bytes: &[u8], trust: &Trust) -> Finding {
     let Some((deposit, signer, _)) = open::<Deposit>(&mut finding, bytes, trust) else { return finding };
     deposit_facts(&mut finding, &deposit, trust);
     match trust.signs_for(&signer, &deposit.depositor, trust.at_ms) {
-        Some(signs) => drop(finding.check("signer", signs)),
+        Some(signs) => finding.check("signer", signs),
         None => finding.unknown("signer", UNKNOWN_DEPOSITOR),
     }
     finding
@@ -44,7 +44,7 @@ pub(super) fn deposit_receipt(bytes: &[u8], trust: &Trust) -> Finding {
     finding.fact("deposit", receipt.deposit);
     finding.fact("received", moment(receipt.received_ms));
     match trust.signs_for(&signer, &receipt.host, receipt.received_ms) {
-        Some(signs) => drop(finding.check("signer", signs)),
+        Some(signs) => finding.check("signer", signs),
         None => finding.unknown("signer", UNKNOWN_HOST),
     }
     finding
@@ -86,7 +86,10 @@ pub(super) fn examine_list(finding: &mut Finding, list: &DrawerList, trust: &Tru
             finding.check("receipt chain", Ok::<_, String>(format!("{} receipts, each following on the one before", receipts.len())));
             receipts
         }
-        Err(error) => return drop(finding.check("receipt chain", Err::<&str, _>(error))),
+        Err(error) => {
+            finding.check("receipt chain", Err::<&str, _>(error));
+            return;
+        }
     };
     let mut unknown = BTreeSet::new();
     let mut wrong = None;
@@ -100,7 +103,7 @@ pub(super) fn examine_list(finding: &mut Finding, list: &DrawerList, trust: &Tru
         }
     }
     match wrong {
-        Some(why) => drop(finding.check("deposits", Err::<&str, _>(why))),
+        Some(why) => finding.check("deposits", Err::<&str, _>(why)),
         None if unknown.is_empty() => {
             finding.check("deposits", Ok::<_, String>("each is the one that its receipt names, signed by its depositor"));
         }
@@ -147,11 +150,17 @@ pub(super) fn examine_record(finding: &mut Finding, record: &SealedRecord, trust
     };
     let lock = match Lock::parse(&record.lock) {
         Ok(lock) => lock,
-        Err(error) => return drop(finding.check("lock", Err::<&str, _>(error))),
+        Err(error) => {
+            finding.check("lock", Err::<&str, _>(error));
+            return;
+        }
     };
     let verified = match Deposit::verify(&record.deposit, chain, &record.file, &lock) {
         Ok(verified) => verified,
-        Err(error) => return drop(finding.check("deposit", Err::<&str, _>(error))),
+        Err(error) => {
+            finding.check("deposit", Err::<&str, _>(error));
+            return;
+        }
     };
     finding.check("deposit", Ok::<_, String>("the signed file and lock are these"));
     let deposit = &verified.deposit;
@@ -171,21 +180,21 @@ pub(super) fn examine_record(finding: &mut Finding, record: &SealedRecord, trust
     let mut received_ms = trust.at_ms;
     match record.receipt.as_ref().map(|bytes| DepositReceipt::open(bytes, chain)) {
         None => finding.unknown("receipt", "there is none: this is how records go in, not how hosts give them out"),
-        Some(Err(error)) => drop(finding.check("receipt", Err::<&str, _>(error))),
+        Some(Err(error)) => finding.check("receipt", Err::<&str, _>(error)),
         Some(Ok((receipt, signer))) => {
             received_ms = receipt.received_ms;
             if (receipt.deposit, receipt.drawer) != (verified.digest, deposit.drawer) {
                 finding.check("receipt", Err::<&str, _>("it is for another deposit"));
             } else {
                 match trust.signs_for(&signer, &receipt.host, received_ms) {
-                    Some(signs) => drop(finding.check("receipt", signs)),
+                    Some(signs) => finding.check("receipt", signs),
                     None => finding.unknown("receipt", UNKNOWN_HOST),
                 }
             }
         }
     }
     match trust.signs_for(&verified.signer, &deposit.depositor, received_ms) {
-        Some(signs) => drop(finding.check("depositor", signs)),
+        Some(signs) => finding.check("depositor", signs),
         None => finding.unknown("depositor", UNKNOWN_DEPOSITOR),
     }
 }

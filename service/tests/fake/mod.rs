@@ -9,11 +9,11 @@
 )]
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
 use minicbor::bytes::ByteVec;
 use sha2::{Digest, Sha256};
