@@ -35,7 +35,7 @@ build: setup wallet ## builds everything
 demo: build ## brings up the whole system on loopback (Ctrl-C stops it)
 	cargo run -q --bin tegata -- demo --dir "$(DEMO_DIR)" --wallet wallet-web/dist $(DEMO)
 
-lint: setup ## rustfmt, clippy with warnings as errors, svelte-check
+lint: setup wallet ## rustfmt, clippy with warnings as errors, svelte-check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cd wallet-web && npm run -s check

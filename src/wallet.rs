@@ -49,10 +49,13 @@ pub async fn run(options: Options) -> io::Result<()> {
     let fixed = |name: &'static str, value: &'static str| {
         SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
     };
+    // Routes, not a fallback: the service layer answers what is left over with a problem.
+    let files = ServeDir::new(&options.files).precompressed_br().precompressed_gzip();
     let router = Router::new()
         .route("/config.json", config_json)
         .route("/readyz", get(|| async { "ready" }))
-        .fallback_service(ServeDir::new(&options.files).precompressed_br().precompressed_gzip())
+        .route_service("/", files.clone())
+        .route_service("/{*path}", files)
         .layer(fixed("content-security-policy", POLICY))
         .layer(fixed("x-content-type-options", "nosniff"))
         .layer(fixed("referrer-policy", "no-referrer"))
