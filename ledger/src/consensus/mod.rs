@@ -2,6 +2,7 @@
 //!
 //! Architecture invariant: no error around persisting, signing or deciding is logged and passed over; it ends the node.
 
+mod candidates;
 mod codec;
 mod context;
 mod driver;
