@@ -31,7 +31,7 @@ mod intake;
 mod issuer;
 pub mod model;
 mod pairing;
-pub mod registry;
+mod registry;
 mod signing;
 mod status;
 mod store;
@@ -123,7 +123,7 @@ pub async fn run(config: IssuerConfig) -> Result<(), IssuerError> {
 ///
 /// # Errors
 /// [`IssuerError`].
-pub async fn run_on(
+async fn run_on(
     listener: TcpListener,
     config: IssuerConfig,
     registry: Arc<dyn Registry>,

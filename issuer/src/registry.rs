@@ -6,7 +6,7 @@ use tegata_consent::organisation::OrganisationState;
 use tegata_service::ledger::{Ledger, LedgerError};
 
 /// Who is registered. Answers are proven against a header under 15 s old, or are errors.
-pub trait Registry: Send + Sync {
+pub(crate) trait Registry: Send + Sync {
     /// The ledger's chain id.
     fn chain(&self) -> ChainId;
 
