@@ -99,6 +99,7 @@ enum WirePart {
         value: WireHash,
         length: u32,
         signature: WireSignature,
+        data: Vec<u8>,
     },
     Data(Vec<u8>),
 }
@@ -301,7 +302,7 @@ fn read_round_certificate(wire: WireRoundCertificate) -> Result<RoundCertificate
 
 fn write_part(part: &Part) -> WirePart {
     match part {
-        Part::Init(announcement, signature) => WirePart::Init {
+        Part::Init(announcement, signature, data) => WirePart::Init {
             height: announcement.height.0,
             round: announcement.round,
             valid_round: announcement.valid_round,
@@ -309,6 +310,7 @@ fn write_part(part: &Part) -> WirePart {
             value: announcement.value.0.0,
             length: announcement.length,
             signature: signature.0,
+            data: data.to_vec(),
         },
         Part::Data(bytes) => WirePart::Data(bytes.to_vec()),
     }
@@ -324,6 +326,7 @@ fn read_part(wire: WirePart) -> Part {
             value,
             length,
             signature,
+            data,
         } => Part::Init(
             Announcement {
                 height: BlockHeight(height),
@@ -334,6 +337,7 @@ fn read_part(wire: WirePart) -> Part {
                 length,
             },
             VoteSignature(signature),
+            data.into(),
         ),
         WirePart::Data(bytes) => Part::Data(bytes.into()),
     }
@@ -623,7 +627,11 @@ mod tests {
             length: 3,
         };
         for content in [
-            StreamContent::Data(Part::Init(announcement, signature)),
+            StreamContent::Data(Part::Init(
+                announcement,
+                signature,
+                Bytes::from_static(b"ab"),
+            )),
             StreamContent::Data(Part::Data(Bytes::from_static(b"abc"))),
             StreamContent::Fin,
         ] {

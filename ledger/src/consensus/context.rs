@@ -338,11 +338,11 @@ impl Announcement {
     }
 }
 
-/// A part of a streamed block. The end of the stream is Malachite's own marker.
+/// A part of a streamed block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Always the first.
-    Init(Announcement, VoteSignature),
+    /// Always the first: what follows, signed, and the first bytes of the block.
+    Init(Announcement, VoteSignature, bytes::Bytes),
     /// The next bytes of the block.
     Data(bytes::Bytes),
 }

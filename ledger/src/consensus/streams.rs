@@ -12,28 +12,26 @@ use std::time::{Duration, Instant};
 const PART_BYTES: usize = 128 * 1024;
 /// Most streams of one peer that may be incomplete at a time.
 const STREAMS_PER_PEER_MAX: usize = 8;
-/// Most sequence numbers of a stream: announcement, parts, end.
-const SEQUENCE_MAX: u64 = 2 + (BLOCK_LIMIT / PART_BYTES) as u64;
+/// Highest sequence number of a part.
+const SEQUENCE_MAX: u64 = (BLOCK_LIMIT / PART_BYTES) as u64;
 /// An incomplete stream this old is dropped.
 const STREAM_AGE_MAX: Duration = Duration::from_secs(30);
 
-/// Cuts a block into parts. `id` must be new for this publisher.
+/// Cuts a block into parts. The first carries the announcement, and there is no other end than the announced length: most
+/// blocks are one message. `id` must be new for this publisher.
 pub(super) fn cut(
     id: &StreamId,
     announcement: Announcement,
     signature: VoteSignature,
     block: &Bytes,
 ) -> Vec<StreamMessage<Part>> {
-    let mut contents = vec![StreamContent::Data(Part::Init(announcement, signature))];
-    let starts = (0..block.len()).step_by(PART_BYTES);
-    contents.extend(starts.map(|start| {
-        let end = block.len().min(start + PART_BYTES);
-        StreamContent::Data(Part::Data(block.slice(start..end)))
-    }));
-    contents.push(StreamContent::Fin);
+    let end = |start: usize| block.len().min(start + PART_BYTES);
+    let first = Part::Init(announcement, signature, block.slice(..end(0)));
+    let starts = (0..block.len()).step_by(PART_BYTES).skip(1);
+    let others = starts.map(|start| Part::Data(block.slice(start..end(start))));
     (0..)
-        .zip(contents)
-        .map(|(sequence, content)| StreamMessage::new(id.clone(), sequence, content))
+        .zip(std::iter::once(first).chain(others))
+        .map(|(number, part)| StreamMessage::new(id.clone(), number, StreamContent::Data(part)))
         .collect()
 }
 
@@ -51,7 +49,6 @@ pub(super) struct Streams(HashMap<(PeerId, Bytes), Partial>);
 struct Partial {
     init: Option<(Announcement, VoteSignature)>,
     data: BTreeMap<u64, Bytes>,
-    end: Option<u64>,
     began: Instant,
 }
 
@@ -66,17 +63,21 @@ impl Streams {
             self.make_room(&from);
         }
         let partial = self.0.entry(key.clone()).or_insert_with(Partial::new);
-        match message.content {
-            StreamContent::Fin => partial.end = Some(message.sequence),
-            StreamContent::Data(Part::Init(announcement, signature)) => {
-                partial.init = Some((announcement, signature))
+        let StreamContent::Data(part) = message.content else {
+            return None;
+        };
+        let data = match part {
+            Part::Init(announcement, signature, data) => {
+                partial.init = Some((announcement, signature));
+                data
             }
-            StreamContent::Data(Part::Data(data)) if data.len() <= PART_BYTES => {
-                partial.data.insert(message.sequence, data);
-            }
-            StreamContent::Data(Part::Data(_)) => return None,
+            Part::Data(data) => data,
+        };
+        if data.len() > PART_BYTES {
+            return None;
         }
-        if partial.init.is_none() || partial.end != Some(partial.data.len() as u64 + 1) {
+        partial.data.insert(message.sequence, data);
+        if !partial.is_whole() {
             return None;
         }
         self.0.remove(&key)?.whole()
@@ -103,25 +104,41 @@ impl Partial {
         Self {
             init: None,
             data: BTreeMap::new(),
-            end: None,
             began: Instant::now(),
         }
     }
 
+    fn is_whole(&self) -> bool {
+        let length = self.data.values().map(Bytes::len).sum::<usize>();
+        let announced = self
+            .init
+            .as_ref()
+            .map(|(announcement, _)| announcement.length);
+        announced.is_some_and(|announced| usize::try_from(announced) == Ok(length))
+            && length <= BLOCK_LIMIT
+    }
+
     fn whole(self) -> Option<Arrived> {
         let (announcement, signature) = self.init?;
-        let length = self.data.values().map(Bytes::len).sum();
-        if usize::try_from(announcement.length) != Ok(length) || length > BLOCK_LIMIT {
-            return None;
-        }
-        let mut block = BytesMut::with_capacity(length);
-        self.data
-            .values()
-            .for_each(|data| block.extend_from_slice(data));
+        let mut parts = self.data.into_values();
+        let first = parts.next()?;
+        let mut block = match parts.len() {
+            0 => {
+                return Some(Arrived {
+                    announcement,
+                    signature,
+                    block: first,
+                });
+            }
+            others => BytesMut::with_capacity((1 + others) * PART_BYTES),
+        };
+        block.extend_from_slice(&first);
+        parts.for_each(|data| block.extend_from_slice(&data));
+        let block = block.freeze();
         Some(Arrived {
             announcement,
             signature,
-            block: block.freeze(),
+            block,
         })
     }
 }
@@ -179,7 +196,7 @@ mod tests {
     fn a_block_comes_out_whole_in_any_order_of_parts() {
         for length in [1, PART_BYTES, PART_BYTES + 1, BLOCK_LIMIT] {
             let (mut parts, block) = parts(1, length, length);
-            assert_eq!(parts.len(), 2 + length.div_ceil(PART_BYTES));
+            assert_eq!(parts.len(), length.div_ceil(PART_BYTES));
             assert_eq!(
                 take_all(&mut Streams::default(), peer(), parts.clone()).as_ref(),
                 Some(&block)
@@ -214,7 +231,7 @@ mod tests {
             take_all(&mut streams, peer(), missing).is_none(),
             "a part is missing"
         );
-        let (mixed, from) = (parts(4, 10, 10).0, peer());
+        let (mixed, from) = (parts(4, PART_BYTES + 1, PART_BYTES + 1).0, peer());
         assert!(streams.take(from, mixed[0].clone()).is_none());
         assert!(
             take_all(&mut streams, peer(), mixed[1..].to_vec()).is_none(),
@@ -231,12 +248,15 @@ mod tests {
     #[test]
     fn a_peer_that_begins_streams_and_never_ends_them_pushes_out_only_its_own() {
         let (mut streams, honest, other) = (Streams::default(), peer(), peer());
-        let (good, block) = parts(0, 10, 10);
+        let (good, block) = parts(0, PART_BYTES + 1, PART_BYTES + 1);
         assert!(streams.take(honest, good[0].clone()).is_none());
         for number in 0..=200 {
             assert!(
                 streams
-                    .take(other, parts(number, 10, 10).0[0].clone())
+                    .take(
+                        other,
+                        parts(number, PART_BYTES + 1, PART_BYTES + 1).0[0].clone()
+                    )
                     .is_none()
             );
         }
