@@ -553,9 +553,9 @@ async fn a_flood_from_inside_does_not_starve_consensus() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_load() {
     let _alone = ALONE.lock().await;
-    let cluster = Cluster::start().await;
+    let mut cluster = Cluster::start().await;
     register(&cluster).await;
-    let count = std::env::var("LOAD_ENTRIES").map_or(2_000, |text| text.parse().unwrap());
+    let count: u64 = std::env::var("LOAD_ENTRIES").map_or(2_000, |text| text.parse().unwrap());
     let clients = std::env::var("LOAD_CLIENTS").map_or(64, |text| text.parse().unwrap());
     let height = cluster.client(0).newest().await.unwrap().header().height;
     for number in 0..4 {
@@ -621,12 +621,12 @@ async fn a_small_load() {
         "quiet: p50 {:?}; load: {count} entries of {bytes} bytes, {clients} clients, {took:?}: {:.0} entries/s, \
          p50 {:?}, p99 {:?}, {blocks} blocks",
         quiet[quiet.len() / 2],
-        f64::from(u32::try_from(count).unwrap()) / took.as_secs_f64(),
+        count as f64 / took.as_secs_f64(),
         times[times.len() / 2],
         times[times.len() * 99 / 100],
     );
     // What the processors did says more than the clock where others use them as well.
-    let each = f64::from(u32::try_from(count).unwrap());
+    let each = count as f64;
     let nodes_ms = (processor_ms() - nodes_before_ms) as f64 / each;
     let client_ms = (processor_ms_of(std::process::id()) - own_before_ms) as f64 / each;
     println!(
@@ -665,6 +665,26 @@ async fn a_small_load() {
             );
         }
     }
+
+    // A wiped node fetches and checks all of it, and its disk is in order.
+    let newest = cluster.client(0).newest().await.unwrap();
+    cluster.nodes[3].kill();
+    std::fs::remove_dir_all(cluster.nodes[3].home.join("store")).unwrap();
+    std::fs::remove_dir_all(cluster.nodes[3].home.join("wal")).unwrap();
+    cluster.nodes[3].start();
+    let started = Instant::now();
+    let height = newest.header().height;
+    cluster.client(3).until_height(height, 20 * SOON).await;
+    println!(
+        "wiped: fetched {height} blocks within {:?}",
+        started.elapsed()
+    );
+    assert_eq!(cluster.client(3).header(height).await.hash(), newest.hash());
+    cluster.nodes[3].stop();
+    let started = Instant::now();
+    let report = fsck(&cluster.nodes[3].home, &cluster.genesis, |_, _| {}).unwrap();
+    println!("fsck: {report:?} within {:?}", started.elapsed());
+    assert!(report.entries >= count);
 }
 
 /// Processor time of a process, in milliseconds (`/proc/PID/stat`, in hundredths of a second).
