@@ -105,6 +105,11 @@ pub async fn run(options: Options) -> ExitCode {
                 for check in &report.checks {
                     println!("✓ {check}");
                 }
+                println!("Texts on the ledger:");
+                for (field, texts) in report.details["texts"].as_object().into_iter().flatten() {
+                    let texts = texts.as_array().into_iter().flatten().filter_map(Value::as_str);
+                    println!("    {field}: {}", texts.collect::<Vec<_>>().join("; "));
+                }
                 println!("Everything an outsider can check holds, up to height {}.", report.height);
             }
             ExitCode::SUCCESS
@@ -257,7 +262,8 @@ async fn grants(node: &Node, replay: &Replay, genesis: &Genesis, end: u64) -> Re
         let ours = replay.value(&StateKey::grant(id));
         let theirs = proven.value.as_ref().map(cbor::encode);
         let height = proven.header.header().height;
-        if height < end || height == end && theirs.as_ref() != ours || theirs.is_some() < ours.is_some() {
+        let (unlike, vanished) = (theirs.as_ref() != ours, theirs.is_none() && ours.is_some());
+        if height < end || height == end && unlike || vanished {
             return Err(AuditError::of(part, &format!("at height {height} it proves something else than the entries give")));
         }
         let Some(state) = proven.value else { continue };

@@ -9,9 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
 /// A problem: `type` is `urn:tegata:problem:<code>`.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{status} {code}: {title}{}", .detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default())]
-pub struct Problem {
+#[derive(Debug, Clone)]
+pub struct Problem(Box<Members>);
+
+#[derive(Debug, Clone)]
+struct Members {
     status: StatusCode,
     code: &'static str,
     title: String,
@@ -19,30 +21,49 @@ pub struct Problem {
     more: Map<String, Value>,
 }
 
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Members {
+            status,
+            code,
+            title,
+            detail,
+            ..
+        } = &*self.0;
+        write!(f, "{status} {code}: {title}")?;
+        detail
+            .as_ref()
+            .map_or(Ok(()), |detail| write!(f, " ({detail})"))
+    }
+}
+
+impl std::error::Error for Problem {}
+
 impl Problem {
     /// A problem with a stable code for programs and a title for people.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, title: impl Into<String>) -> Self {
-        Self {
+        let (title, more) = (title.into(), Map::new());
+        Self(Box::new(Members {
             status,
             code,
-            title: title.into(),
+            title,
             detail: None,
-            more: Map::new(),
-        }
+            more,
+        }))
     }
 
     /// Adds what is particular about this occurrence.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// Adds a member. The members of RFC 9457 and `code` cannot be replaced.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(key.to_owned(), value.into());
+        self.0.more.insert(key.to_owned(), value.into());
         self
     }
 
@@ -87,27 +108,27 @@ impl Problem {
     /// The HTTP status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     /// As JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut members = self.more.clone();
+        let mut members = self.0.more.clone();
         members.insert(
             "type".into(),
-            format!("urn:tegata:problem:{}", self.code).into(),
+            format!("urn:tegata:problem:{}", self.0.code).into(),
         );
-        members.insert("title".into(), self.title.clone().into());
-        members.insert("status".into(), self.status.as_u16().into());
-        members.insert("code".into(), self.code.into());
-        if let Some(detail) = &self.detail {
+        members.insert("title".into(), self.0.title.clone().into());
+        members.insert("status".into(), self.0.status.as_u16().into());
+        members.insert("code".into(), self.0.code.into());
+        if let Some(detail) = &self.0.detail {
             members.insert("detail".into(), detail.clone().into());
         }
         Value::Object(members)
@@ -116,17 +137,17 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.status, self.to_json().to_string()).into_response();
+        let mut response = (self.0.status, self.to_json().to_string()).into_response();
         response.headers_mut().insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if self.0.status == StatusCode::SERVICE_UNAVAILABLE {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.0.status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -1,5 +1,7 @@
 //! The ledger client against nodes that are slow, behind, broken or lying.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod fake;
 
 use fake::{Chain, Manner, Node, SharedChain, grant_id, key};

@@ -1,5 +1,7 @@
 //! Serving: standard routes, bounds, problems, CORS, TLS, an orderly end.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};

@@ -1,5 +1,7 @@
 //! Signed requests: what is taken, and everything that is not.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, Request};
 use base64::Engine;

@@ -132,8 +132,10 @@ pub(super) fn status_list(text: &str, trust: &Trust) -> Finding {
         }
     };
     finding.fact("of", token.uri().unwrap_or("none"));
-    if trust.credential_keys(None, trust.at_ms).is_empty() {
-        finding.unknown("signature", "no issuer is known: give --ledger URL with --genesis, or --trust FILE");
+    let keys = trust.credential_keys(None, trust.at_ms);
+    if !keys.iter().any(|(_, key)| token.key_id() == Some(key.key_id().as_str())) {
+        let kid = token.key_id().unwrap_or("none");
+        finding.unknown("signature", format!("key {kid} is of nobody known: give --ledger URL with --genesis, or --trust FILE"));
         return finding;
     }
     match list(text, None, None, trust) {

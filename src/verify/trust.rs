@@ -106,8 +106,8 @@ impl Trust {
         let failed = |error: &dyn std::fmt::Display| TrustError::Ledger(error.to_string());
         let ledger = Ledger::start_with(vec![url.to_owned()], genesis).map_err(|error| failed(&error))?;
         let mut newest = ledger.watch();
-        let first = tokio::time::timeout(FIRST_HEADER, newest.wait_for(Option::is_some)).await;
-        if first.is_err() {
+        let first = tokio::time::timeout(FIRST_HEADER, newest.wait_for(Option::is_some)).await.is_ok();
+        if !first {
             return Err(TrustError::Ledger(format!("{url} shows no header certified by the genesis' validators")));
         }
         let list = ledger.http().get(format!("{}/v1/state/organisations", url.trim_end_matches('/')));
