@@ -1,13 +1,16 @@
 //! `tegata fsck DIR`: everything an operator can check on disk.
 //!
-//! Finds the services below a directory by their configuration files (`node.toml`, `vault.toml`), there and one folder down.
+//! Finds the services below a directory by their configuration files (`node.toml`, `vault.toml`, `issuer.toml`,
+//! `verifier.toml`), there and one folder down.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tegata_issuer::IssuerConfig;
 use tegata_ledger::NodeConfig;
 use tegata_vault::VaultConfig;
+use tegata_verifier::VerifierConfig;
 
 /// What to check.
 #[derive(Debug, Clone, clap::Args)]
@@ -34,7 +37,7 @@ struct Finding {
 pub fn run(options: &Options) -> ExitCode {
     let configs = configs(&options.dir);
     if configs.is_empty() {
-        eprintln!("tegata: no node.toml or vault.toml in {} or one folder below", options.dir.display());
+        eprintln!("tegata: no node.toml, vault.toml, issuer.toml or verifier.toml in {} or one folder below", options.dir.display());
         return ExitCode::from(2);
     }
     let findings: Vec<_> = configs.iter().map(|path| check(path, options.json)).collect();
@@ -61,12 +64,18 @@ fn configs(dir: &Path) -> Vec<PathBuf> {
     let mut below: Vec<_> = below.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
     below.sort();
     folders.append(&mut below);
-    let files = folders.iter().flat_map(|folder| ["node.toml", "vault.toml"].map(|name| folder.join(name)));
+    let files = folders.iter().flat_map(|folder| ["node.toml", "vault.toml", "issuer.toml", "verifier.toml"].map(|name| folder.join(name)));
     files.filter(|path| path.exists()).collect()
 }
 
 fn check(path: &Path, quiet: bool) -> Finding {
-    let result = if path.ends_with("node.toml") { node(path, quiet) } else { vault(path) };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let result = match &*name {
+        "node.toml" => node(path, quiet),
+        "vault.toml" => vault(path),
+        "issuer.toml" => issuer(path),
+        _ => verifier(path),
+    };
     match result {
         Ok((lines, details)) => Finding { config: path.to_owned(), sound: true, lines, details },
         Err(lines) => Finding { config: path.to_owned(), sound: false, details: json!({ "faults": lines }), lines },
@@ -114,4 +123,34 @@ fn vault(path: &Path) -> Found {
         "orders": report.orders, "outbox": report.outbox, "orphans": report.orphans,
     });
     Ok((lines, details))
+}
+
+fn issuer(path: &Path) -> Found {
+    let failed = |error: &dyn std::fmt::Display| vec![error.to_string()];
+    let config = IssuerConfig::load(path).map_err(|error| failed(&error))?;
+    let report = tegata_issuer::fsck(&config.data).map_err(|error| failed(&error))?;
+    if !report.is_sound() {
+        return Err(report.faults);
+    }
+    let line = format!(
+        "{} records, {} deposited, {} on their way: papers, files and receipts hold",
+        report.records, report.deposited, report.sealed
+    );
+    Ok((vec![line], json!({ "records": report.records, "deposited": report.deposited, "sealed": report.sealed })))
+}
+
+fn verifier(path: &Path) -> Found {
+    let failed = |error: &dyn std::fmt::Display| vec![error.to_string()];
+    let config = VerifierConfig::load(path).map_err(|error| failed(&error))?;
+    let report = tegata_verifier::fsck(&config).map_err(|error| failed(&error))?;
+    if !report.is_sound() {
+        return Err(report.faults);
+    }
+    let line = format!(
+        "{} requests, {} grants, {} readings, {} copies, {} decisions: all can be opened and fit together",
+        report.requests, report.grants, report.readings, report.copies, report.decisions
+    );
+    let details = json!({ "requests": report.requests, "grants": report.grants, "readings": report.readings,
+        "copies": report.copies, "decisions": report.decisions });
+    Ok((vec![line], details))
 }

@@ -452,7 +452,13 @@ impl Wallet {
         let entry = Entry::sign(&key, &chain, clock::now_ms() + 300_000, body);
         let url = format!("{}/v1/vaults/{}/revocations", self.host_url, self.secret.vault_id());
         let answer = self.call(reqwest::Method::POST, &url, Some("application/cbor"), entry.to_bytes()).await?;
-        self.own_receipt(&answer, &entry.id(&chain))
+        let receipt = Receipt::parse(&answer).map_err(|e| wrong("receipt")(&e))?;
+        let verified = receipt.clone().verify(&chain, &self.ledger.validators()).map_err(|e| wrong("receipt")(&e))?;
+        // an earlier revocation whose answer was lost ends the grant as well
+        match verified.entry.entry().body() {
+            Body::Revocation(revocation) if revocation.grant == *grant => Ok(receipt),
+            _ => Err(WalletError("the receipt is for another entry".into())),
+        }
     }
 
     fn own_receipt(&self, bytes: &[u8], entry: &EntryId) -> Result<Receipt> {

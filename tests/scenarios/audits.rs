@@ -1,8 +1,9 @@
 //! `tegata audit` from outside, against honest and altered nodes.
 
-use crate::world::{World, binary};
+use crate::world::{World, binary, within};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 use tegata_consent::ids::Hash;
 use tegata_consent::state::{Outcome, Refusal};
 use tegata_ledger::store::Store;
@@ -33,26 +34,32 @@ async fn an_altered_node_is_found_out_and_the_others_are_not_blamed() {
         ("certificate", |store| store.alter_header(3, |certified| certified.certificate.signatures[0].signature[5] ^= 1).unwrap()),
     ];
     for (part, alter) in alterations {
-        let backup = world.dir().join("backup");
         world.take_away(&["node3"]);
-        copy(&store, &backup);
         {
             let open = open_when_free(&store, &genesis).await;
             alter(&open);
         }
         world.give_back(&["node3"]);
-        world.running.cluster.ready(std::time::Duration::from_secs(30)).await.expect("the altered node starts");
+        world.running.cluster.ready(Duration::from_secs(30)).await.expect("the altered node starts");
         let (code, text) = audit(&demo.genesis, &demo.ledger[3]);
         assert_eq!(code, Some(1), "{part}: the audit did not notice: {text}");
         assert!(text.contains("height"), "{part}: the audit names no height: {text}");
         println!("{part}: {}", text.lines().last().unwrap_or_default());
         let (code, text) = audit(&demo.genesis, &demo.ledger[0]);
         assert_eq!(code, Some(0), "{part}: another node is blamed: {text}");
+        // wiped, it fetches everything from the others again
         world.take_away(&["node3"]);
         drop(open_when_free(&store, &genesis).await);
         std::fs::remove_dir_all(&store).unwrap();
-        std::fs::rename(&backup, &store).unwrap();
+        std::fs::remove_dir_all(world.dir().join("node3/wal")).unwrap();
         world.give_back(&["node3"]);
+        let http = world.running.ledger.http();
+        within(Duration::from_secs(30), "the wiped node has the log again", async || {
+            let Ok(answer) = http.get(format!("{}/v1/log?from=9&limit=1", demo.ledger[3])).send().await else { return false };
+            answer.bytes().await.is_ok_and(|leaves| leaves.len() > 100)
+        })
+        .await;
+        assert_eq!(audit(&demo.genesis, &demo.ledger[3]).0, Some(0), "{part}: the wiped node is not honest again");
     }
     world.end().await;
 }
@@ -65,16 +72,6 @@ async fn open_when_free(store: &Path, genesis: &tegata_consent::genesis::Genesis
             Ok(store) => return store,
             Err(error) => assert!(started.elapsed().as_secs() < 10, "the store stays locked: {error}"),
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
-        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -10,47 +10,47 @@ use tegata_service::clock;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The `tegata` command that this build made.
-pub fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_tegata"))
 }
 
 /// A demo in a directory of its own.
-pub struct World {
-    pub running: Running,
+pub(crate) struct World {
+    pub(crate) running: Running,
     folder: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
 /// Waits for this scenario's turn.
-pub fn turn() -> MutexGuard<'static, ()> {
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The first of a row of free ports, below those that clients are given.
-pub fn port() -> u16 {
+pub(crate) fn port() -> u16 {
     let free = |port: &u16| (*port..port + 24).all(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
     let start = u16::try_from(std::process::id() % 400).expect("below 400");
     (0..400).map(|step| 12_000 + (start + step) % 400 * 40).find(free).expect("24 free ports in a row")
 }
 
 impl World {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let turn = turn();
         let folder = tempfile::tempdir().expect("a temporary directory");
         let running = Running::start(binary(), folder.path(), Some(port()), None).await.expect("the demo comes up");
         Self { running, folder, _turn: turn }
     }
 
-    pub fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         self.folder.path().canonicalize().expect("the directory is there")
     }
 
-    pub fn stage<'a>(&'a self, dir: &'a Path) -> Stage<'a> {
+    pub(crate) fn stage<'a>(&'a self, dir: &'a Path) -> Stage<'a> {
         Stage { demo: &self.running.demo, dir, ledger: self.running.ledger.clone(), run: clock::now_ms() }
     }
 
     /// Tells a story; its broken promise fails the test.
-    pub async fn story(&self, name: &str) {
+    pub(crate) async fn story(&self, name: &str) {
         let dir = self.dir();
         if let Err(broken) = self.stage(&dir).tell(name).await {
             panic!("{name}: {broken}");
@@ -58,27 +58,27 @@ impl World {
     }
 
     /// Takes processes away: killed with SIGKILL, and kept away.
-    pub fn take_away(&self, names: &[&str]) {
+    pub(crate) fn take_away(&self, names: &[&str]) {
         for name in names {
             self.running.cluster.hold(name).expect("a hold file");
-            self.running.cluster.kill(name).expect("a process to kill");
+            let _ = self.running.cluster.kill(name); // it may have ended by itself
         }
     }
 
     /// Gives processes back.
-    pub fn give_back(&self, names: &[&str]) {
+    pub(crate) fn give_back(&self, names: &[&str]) {
         for name in names {
             self.running.cluster.release(name).expect("a hold file");
         }
     }
 
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         self.running.cluster.stop().await;
     }
 }
 
 /// Asks again until `holds`, at most for `within`; gives how long it took.
-pub async fn within<F: AsyncFnMut() -> bool>(within: Duration, what: &str, mut holds: F) -> Duration {
+pub(crate) async fn within<F: AsyncFnMut() -> bool>(within: Duration, what: &str, mut holds: F) -> Duration {
     let started = Instant::now();
     while !holds().await {
         assert!(started.elapsed() < within, "not within {within:?}: {what}");

@@ -215,18 +215,29 @@ impl Ledger {
             detail: error.to_string(),
         })?;
         let id = parsed.id(&core.chain);
-        let bytes = core
-            .nodes
-            .submit(entry, Instant::now() + SUBMIT, |bytes| {
-                self.check_receipt(bytes, &id)
-            })
-            .await;
+        let submitted = core.nodes.submit(entry, Instant::now() + SUBMIT, |bytes| {
+            self.check_receipt(bytes, &id)
+        });
+        let bytes = tokio::select! {
+            bytes = submitted => bytes,
+            error = self.stale() => Err(error),
+        };
         match bytes {
             Ok(found) => Ok(found),
             Err(error @ (LedgerError::Inadmissible { .. } | LedgerError::Malformed { .. })) => {
                 Err(error)
             }
             Err(error) => Err(self.newest().err().unwrap_or(error)),
+        }
+    }
+
+    /// Comes back once the ledger is stale: without a quorum nothing becomes final, so nobody need wait longer.
+    async fn stale(&self) -> LedgerError {
+        loop {
+            if let Err(error) = self.newest() {
+                return error;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 

@@ -95,6 +95,8 @@ export interface ConsentRequest {
 export interface ReceiptSays extends Proven {
   entry: string
   refused: string | null
+  /** The grant that the entry ends. */
+  revokes: string | null
 }
 
 export interface DrawerNote {

@@ -289,9 +289,10 @@ class Wallet {
   async revoke(person: Person, note: GrantNote): Promise<void> {
     const { ledger, host } = await this.around()
     const vault = await this.vaultOf(person)
-    const { entryId, entry } = vault.revocation(ledger.chain, note.nonce, host.id, Date.now() + NOT_AFTER_MS)
+    const { entry } = vault.revocation(ledger.chain, note.nonce, host.id, Date.now() + NOT_AFTER_MS)
     const receipt = ledger.receipt(await new VaultCalls(this.hostUrl, vault).revoke(entry))
-    if (receipt.entry !== entryId || receipt.refused !== null) throw new ProofError('the receipt is for another entry')
+    // an earlier revocation whose answer was lost ends it as well
+    if (receipt.revokes !== note.id || receipt.refused !== null) throw new ProofError('the receipt is for another entry')
     await this.changeGrant(person.id, note.id, (grant) => ({ ...grant, final: true, revokedMs: receipt.timeMs }))
   }
 

@@ -2,6 +2,7 @@
 
 use crate::json::{self, id, thrown};
 use serde_json::json;
+use tegata_consent::entry::Body;
 use tegata_consent::cbor;
 use tegata_consent::cose::Signed;
 use tegata_consent::fetch::GrantHistory;
@@ -85,7 +86,7 @@ impl Ledger {
         Ok(json::grant(&proven).to_string())
     }
 
-    /// Checks a receipt: `{entry, height, timeMs, refused}`.
+    /// Checks a receipt: `{entry, height, timeMs, refused, revokes}`; `revokes` is the grant that the entry ends, or null.
     ///
     /// # Errors
     /// Where the receipt does not hold.
@@ -99,6 +100,10 @@ impl Ledger {
             "height": verified.leaf.height,
             "timeMs": verified.leaf.time_ms,
             "refused": json::outcome(verified.leaf.outcome),
+            "revokes": match verified.entry.entry().body() {
+                Body::Revocation(revocation) => Some(revocation.grant.to_string()),
+                _ => None,
+            },
         })
         .to_string())
     }
