@@ -66,11 +66,19 @@ pub enum AuditError {
 
 impl AuditError {
     fn at(height: u64, part: impl Into<String>, detail: &dyn std::fmt::Display) -> Self {
-        Self::Fails { height: Some(height), part: part.into(), detail: detail.to_string() }
+        Self::Fails {
+            height: Some(height),
+            part: part.into(),
+            detail: detail.to_string(),
+        }
     }
 
     fn of(part: impl Into<String>, detail: &dyn std::fmt::Display) -> Self {
-        Self::Fails { height: None, part: part.into(), detail: detail.to_string() }
+        Self::Fails {
+            height: None,
+            part: part.into(),
+            detail: detail.to_string(),
+        }
     }
 }
 
@@ -89,7 +97,11 @@ pub struct Report {
 
 /// Audits and prints. Exit code 0: all holds; 1: something does not; 2: the audit could not be made.
 pub async fn run(options: Options) -> ExitCode {
-    let bar = if options.json { ProgressBar::hidden() } else { ProgressBar::no_length() };
+    let bar = if options.json {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::no_length()
+    };
     let style = ProgressStyle::with_template("{spinner} height {pos} of {len} {wide_bar} {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let result = match genesis::load(&options.genesis) {
@@ -100,28 +112,49 @@ pub async fn run(options: Options) -> ExitCode {
     match result {
         Ok(report) => {
             if options.json {
-                println!("{}", json!({ "holds": true, "height": report.height, "checks": report.checks, "details": report.details }));
+                println!(
+                    "{}",
+                    json!({ "holds": true, "height": report.height, "checks": report.checks, "details": report.details })
+                );
             } else {
                 for check in &report.checks {
                     println!("✓ {check}");
                 }
                 println!("Texts on the ledger:");
                 for (field, texts) in report.details["texts"].as_object().into_iter().flatten() {
-                    let texts = texts.as_array().into_iter().flatten().filter_map(Value::as_str);
+                    let texts = texts
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .filter_map(Value::as_str);
                     println!("    {field}: {}", texts.collect::<Vec<_>>().join("; "));
                 }
-                println!("Everything an outsider can check holds, up to height {}.", report.height);
+                println!(
+                    "Everything an outsider can check holds, up to height {}.",
+                    report.height
+                );
             }
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let (code, holds) = if matches!(error, AuditError::Fails { .. }) { (1, json!(false)) } else { (2, Value::Null) };
+            let (code, holds) = if matches!(error, AuditError::Fails { .. }) {
+                (1, json!(false))
+            } else {
+                (2, Value::Null)
+            };
             if options.json {
                 let (height, part, detail) = match &error {
-                    AuditError::Fails { height, part, detail } => (*height, Some(part), detail),
+                    AuditError::Fails {
+                        height,
+                        part,
+                        detail,
+                    } => (*height, Some(part), detail),
                     AuditError::CannotRun(detail) => (None, None, detail),
                 };
-                println!("{}", json!({ "holds": holds, "height": height, "part": part, "detail": detail }));
+                println!(
+                    "{}",
+                    json!({ "holds": holds, "height": height, "part": part, "detail": detail })
+                );
             } else if code == 1 {
                 println!("✗ {error}");
             } else {
@@ -138,19 +171,37 @@ pub async fn run(options: Options) -> ExitCode {
 /// [`AuditError`]: the first thing that does not hold, or that the node cannot be asked.
 pub async fn audit(url: &str, genesis: &Genesis, bar: &ProgressBar) -> Result<Report, AuditError> {
     let node = Node::new(url)?;
-    let newest: CertifiedHeader = node.get("/v1/headers/newest?after=0&wait_ms=10000", CertifiedHeader::LIMIT, "newest header").await?;
+    let newest: CertifiedHeader = node
+        .get(
+            "/v1/headers/newest?after=0&wait_ms=10000",
+            CertifiedHeader::LIMIT,
+            "newest header",
+        )
+        .await?;
     let end = newest.header.height;
     bar.set_length(end);
     let mut replay = Replay::new(genesis);
     let (mut leaves, mut roots) = (Leaves::default(), vec![]);
     while replay.height() < end {
         let from = replay.height() + 1;
-        let headers: Vec<CertifiedHeader> =
-            node.get(&format!("/v1/headers?from={from}&limit=200"), 200 * CertifiedHeader::LIMIT, "headers").await?;
+        let headers: Vec<CertifiedHeader> = node
+            .get(
+                &format!("/v1/headers?from={from}&limit=200"),
+                200 * CertifiedHeader::LIMIT,
+                "headers",
+            )
+            .await?;
         if headers.is_empty() {
-            return Err(AuditError::at(from, "header", &format!("missing, though the node shows height {end}")));
+            return Err(AuditError::at(
+                from,
+                "header",
+                &format!("missing, though the node shows height {end}"),
+            ));
         }
-        for certified in headers.into_iter().take_while(|certified| certified.header.height <= end) {
+        for certified in headers
+            .into_iter()
+            .take_while(|certified| certified.header.height <= end)
+        {
             let size = certified.header.log_size;
             let (height, header) = (replay.height() + 1, replay.header(certified)?);
             let block = leaves.take_until(&node, size, height).await?;
@@ -161,8 +212,15 @@ pub async fn audit(url: &str, genesis: &Genesis, bar: &ProgressBar) -> Result<Re
             bar.set_position(height);
         }
     }
-    if replay.newest().is_some_and(|header| *header.header() != newest.header) {
-        return Err(AuditError::at(end, "header", &"the list of headers has another one than /v1/headers/newest"));
+    if replay
+        .newest()
+        .is_some_and(|header| *header.header() != newest.header)
+    {
+        return Err(AuditError::at(
+            end,
+            "header",
+            &"the list of headers has another one than /v1/headers/newest",
+        ));
     }
     let Some(last) = replay.newest().cloned() else {
         return Err(AuditError::CannotRun("the ledger has no block yet".into()));
@@ -170,17 +228,33 @@ pub async fn audit(url: &str, genesis: &Genesis, bar: &ProgressBar) -> Result<Re
     let consistency = consistency(&node, &roots).await?;
     let receipts = receipts(&node, &replay, &last, genesis).await?;
     let grants = grants(&node, &replay, genesis, end).await?;
-    let texts = replay.texts.check().map_err(|(height, part, detail)| AuditError::at(height, part, &detail))?;
+    let texts = replay
+        .texts
+        .check()
+        .map_err(|(height, part, detail)| AuditError::at(height, part, &detail))?;
     let counts = &replay.counts;
     let age_s = clock::now_ms().saturating_sub(last.header().time_ms) / 1000;
     let checks = vec![
-        format!("{end} headers from genesis on, each following on the one before and certified by more than two thirds of the validators"),
-        format!("{} entries executed again: signatures, order, times and outcomes are as the log says", counts.entries),
+        format!(
+            "{end} headers from genesis on, each following on the one before and certified by more than two thirds of the validators"
+        ),
+        format!(
+            "{} entries executed again: signatures, order, times and outcomes are as the log says",
+            counts.entries
+        ),
         format!("log root and state root are what the entries give, at every one of {end} heights"),
         format!("{consistency} consistency proofs between log sizes"),
-        format!("{} accesses allowed, each under a grant in force then for that organisation; {} refused", counts.allowed, counts.refused),
-        format!("{receipts} receipts and {grants} consent proofs with complete reading histories, spread over the log"),
-        format!("no person's data: {} texts stand on the ledger, all of closed lists or of organisations about themselves", texts.total()),
+        format!(
+            "{} accesses allowed, each under a grant in force then for that organisation; {} refused",
+            counts.allowed, counts.refused
+        ),
+        format!(
+            "{receipts} receipts and {grants} consent proofs with complete reading histories, spread over the log"
+        ),
+        format!(
+            "no person's data: {} texts stand on the ledger, all of closed lists or of organisations about themselves",
+            texts.total()
+        ),
         format!("the newest header is {age_s} s old"),
     ];
     let details = json!({
@@ -188,7 +262,12 @@ pub async fn audit(url: &str, genesis: &Genesis, bar: &ProgressBar) -> Result<Re
         "entries": counts.entries, "organisations": counts.organisations, "grants": counts.grants, "revocations": counts.revocations,
         "accesses_allowed": counts.allowed, "accesses_refused": counts.refused, "texts": texts.to_json(),
     });
-    Ok(Report { height: end, time_ms: last.header().time_ms, checks, details })
+    Ok(Report {
+        height: end,
+        time_ms: last.header().time_ms,
+        checks,
+        details,
+    })
 }
 
 /// The log as the node tells it, page by page.
@@ -200,13 +279,28 @@ struct Leaves {
 
 impl Leaves {
     /// The leaves from where the last call ended up to a log size.
-    async fn take_until(&mut self, node: &Node, size: u64, height: u64) -> Result<Vec<LogLeaf>, AuditError> {
+    async fn take_until(
+        &mut self,
+        node: &Node,
+        size: u64,
+        height: u64,
+    ) -> Result<Vec<LogLeaf>, AuditError> {
         let mut block = Vec::new();
         while self.taken < size {
             if self.ready.is_empty() {
-                let page: Vec<LogLeaf> = node.get(&format!("/v1/log?from={}&limit=1000", self.taken), 32 << 20, "log").await?;
+                let page: Vec<LogLeaf> = node
+                    .get(
+                        &format!("/v1/log?from={}&limit=1000", self.taken),
+                        32 << 20,
+                        "log",
+                    )
+                    .await?;
                 if page.is_empty() {
-                    return Err(AuditError::at(height, "log", &format!("leaf {} is missing, the header says {size}", self.taken)));
+                    return Err(AuditError::at(
+                        height,
+                        "log",
+                        &format!("leaf {} is missing, the header says {size}", self.taken),
+                    ));
                 }
                 self.ready.extend(page);
             }
@@ -218,31 +312,58 @@ impl Leaves {
 }
 
 /// Asks for consistency proofs between neighbouring samples of log sizes.
-async fn consistency(node: &Node, roots: &[(u64, tegata_consent::ids::Hash)]) -> Result<usize, AuditError> {
+async fn consistency(
+    node: &Node,
+    roots: &[(u64, tegata_consent::ids::Hash)],
+) -> Result<usize, AuditError> {
     let samples: Vec<_> = spread(roots).filter(|(size, _)| *size > 0).collect();
     for pair in samples.windows(2) {
-        let [(old, old_root), (new, new_root)] = pair else { continue };
+        let [(old, old_root), (new, new_root)] = pair else {
+            continue;
+        };
         let part = format!("consistency proof from log size {old} to {new}");
-        let path = node.get(&format!("/v1/log/consistency?from={old}&to={new}"), 64 << 10, &part).await?;
+        let path = node
+            .get(
+                &format!("/v1/log/consistency?from={old}&to={new}"),
+                64 << 10,
+                &part,
+            )
+            .await?;
         let path: Vec<tegata_consent::ids::Hash> = path;
-        verify_consistency(*old, old_root, *new, new_root, &path).map_err(|error| AuditError::of(part, &error))?;
+        verify_consistency(*old, old_root, *new, new_root, &path)
+            .map_err(|error| AuditError::of(part, &error))?;
     }
     Ok(samples.len().saturating_sub(1))
 }
 
 /// Asks for receipts of a sample of entries; each must prove the very leaf that the log has.
-async fn receipts(node: &Node, replay: &Replay, last: &FinalHeader, genesis: &Genesis) -> Result<usize, AuditError> {
+async fn receipts(
+    node: &Node,
+    replay: &Replay,
+    last: &FinalHeader,
+    genesis: &Genesis,
+) -> Result<usize, AuditError> {
     let (chain, validators) = (genesis.chain_id(), genesis.validator_set());
     let mut checked = 0;
     for (index, id, leaf) in spread(&replay.entries) {
         let part = format!("receipt of entry {id}");
-        let receipt: Receipt = node.get(&format!("/v1/entries/{id}"), Receipt::LIMIT, &part).await?;
-        let verified = receipt.verify(&chain, &validators).map_err(|error| AuditError::of(&part, &error))?;
+        let receipt: Receipt = node
+            .get(&format!("/v1/entries/{id}"), Receipt::LIMIT, &part)
+            .await?;
+        let verified = receipt
+            .verify(&chain, &validators)
+            .map_err(|error| AuditError::of(&part, &error))?;
         if verified.entry.id() != *id || verified.index != *index || verified.leaf.hash() != *leaf {
-            return Err(AuditError::of(part, &"it proves another leaf than the log has"));
+            return Err(AuditError::of(
+                part,
+                &"it proves another leaf than the log has",
+            ));
         }
         if verified.header.header().height < last.header().height {
-            return Err(AuditError::of(part, &"it is against an older header than the newest"));
+            return Err(AuditError::of(
+                part,
+                &"it is against an older header than the newest",
+            ));
         }
         checked += 1;
     }
@@ -250,26 +371,44 @@ async fn receipts(node: &Node, replay: &Replay, last: &FinalHeader, genesis: &Ge
 }
 
 /// Asks for consent proofs of a sample of grants, with the accesses under each; and for the absence of one that is not.
-async fn grants(node: &Node, replay: &Replay, genesis: &Genesis, end: u64) -> Result<usize, AuditError> {
+async fn grants(
+    node: &Node,
+    replay: &Replay,
+    genesis: &Genesis,
+    end: u64,
+) -> Result<usize, AuditError> {
     let (chain, validators) = (genesis.chain_id(), genesis.validator_set());
-    let nobody = GrantId(tegata_consent::ids::hash("tegata/audit/no-grant", &[&chain.0]));
+    let nobody = GrantId(tegata_consent::ids::hash(
+        "tegata/audit/no-grant",
+        &[&chain.0],
+    ));
     let known: Vec<GrantId> = replay.grants().collect();
     let mut checked = 0;
     for id in spread(&known).chain([&nobody]) {
         let part = format!("consent proof of grant {id}");
-        let proof: StateProof = node.get(&format!("/v1/state/grants/{id}"), StateProof::LIMIT, &part).await?;
-        let proven = proof.verify_grant(&chain, &validators, id).map_err(|error| AuditError::of(&part, &error))?;
+        let proof: StateProof = node
+            .get(&format!("/v1/state/grants/{id}"), StateProof::LIMIT, &part)
+            .await?;
+        let proven = proof
+            .verify_grant(&chain, &validators, id)
+            .map_err(|error| AuditError::of(&part, &error))?;
         let ours = replay.value(&StateKey::grant(id));
         let theirs = proven.value.as_ref().map(cbor::encode);
         let height = proven.header.header().height;
         let (unlike, vanished) = (theirs.as_ref() != ours, theirs.is_none() && ours.is_some());
         if height < end || height == end && unlike || vanished {
-            return Err(AuditError::of(part, &format!("at height {height} it proves something else than the entries give")));
+            return Err(AuditError::of(
+                part,
+                &format!("at height {height} it proves something else than the entries give"),
+            ));
         }
         let Some(state) = proven.value else { continue };
         let mut accesses: Vec<LogLeaf> = Vec::new();
         while (accesses.len() as u64) < state.accesses {
-            let path = format!("/v1/grants/{id}/accesses?from={}&limit=1000", accesses.len());
+            let path = format!(
+                "/v1/grants/{id}/accesses?from={}&limit=1000",
+                accesses.len()
+            );
             let page: Vec<LogLeaf> = node.get(&path, 32 << 20, &part).await?;
             if page.is_empty() {
                 break;
@@ -278,7 +417,8 @@ async fn grants(node: &Node, replay: &Replay, genesis: &Genesis, end: u64) -> Re
         }
         // The ledger goes on: accesses after the proof's header are not its subject.
         accesses.truncate(usize::try_from(state.accesses).unwrap_or(usize::MAX));
-        verify_history(&chain, id, &state, &accesses).map_err(|error| AuditError::of(format!("accesses under grant {id}"), &error))?;
+        verify_history(&chain, id, &state, &accesses)
+            .map_err(|error| AuditError::of(format!("accesses under grant {id}"), &error))?;
         checked += 1;
     }
     Ok(checked)
@@ -287,7 +427,13 @@ async fn grants(node: &Node, replay: &Replay, genesis: &Genesis, end: u64) -> Re
 /// At most [`SAMPLES`] of a list, first and last among them.
 fn spread<T>(all: &[T]) -> impl Iterator<Item = &T> {
     let count = all.len().min(SAMPLES);
-    (0..count).map(move |sample| if count == 1 { &all[0] } else { &all[sample * (all.len() - 1) / (count - 1)] })
+    (0..count).map(move |sample| {
+        if count == 1 {
+            &all[0]
+        } else {
+            &all[sample * (all.len() - 1) / (count - 1)]
+        }
+    })
 }
 
 /// What an entry is, in one word, for messages.

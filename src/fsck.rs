@@ -37,10 +37,16 @@ struct Finding {
 pub fn run(options: &Options) -> ExitCode {
     let configs = configs(&options.dir);
     if configs.is_empty() {
-        eprintln!("tegata: no node.toml, vault.toml, issuer.toml or verifier.toml in {} or one folder below", options.dir.display());
+        eprintln!(
+            "tegata: no node.toml, vault.toml, issuer.toml or verifier.toml in {} or one folder below",
+            options.dir.display()
+        );
         return ExitCode::from(2);
     }
-    let findings: Vec<_> = configs.iter().map(|path| check(path, options.json)).collect();
+    let findings: Vec<_> = configs
+        .iter()
+        .map(|path| check(path, options.json))
+        .collect();
     if options.json {
         let all: Vec<_> = findings
             .iter()
@@ -49,22 +55,35 @@ pub fn run(options: &Options) -> ExitCode {
         println!("{}", Value::Array(all));
     } else {
         for finding in &findings {
-            println!("{} {}", if finding.sound { "✓" } else { "✗" }, finding.config.display());
+            println!(
+                "{} {}",
+                if finding.sound { "✓" } else { "✗" },
+                finding.config.display()
+            );
             for line in &finding.lines {
                 println!("    {line}");
             }
         }
     }
-    if findings.iter().all(|finding| finding.sound) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if findings.iter().all(|finding| finding.sound) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn configs(dir: &Path) -> Vec<PathBuf> {
     let mut folders = vec![dir.to_owned()];
     let below = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut below: Vec<_> = below.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    let mut below: Vec<_> = below
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
     below.sort();
     folders.append(&mut below);
-    let files = folders.iter().flat_map(|folder| ["node.toml", "vault.toml", "issuer.toml", "verifier.toml"].map(|name| folder.join(name)));
+    let files = folders.iter().flat_map(|folder| {
+        ["node.toml", "vault.toml", "issuer.toml", "verifier.toml"].map(|name| folder.join(name))
+    });
     files.filter(|path| path.exists()).collect()
 }
 
@@ -77,8 +96,18 @@ fn check(path: &Path, quiet: bool) -> Finding {
         _ => verifier(path),
     };
     match result {
-        Ok((lines, details)) => Finding { config: path.to_owned(), sound: true, lines, details },
-        Err(lines) => Finding { config: path.to_owned(), sound: false, details: json!({ "faults": lines }), lines },
+        Ok((lines, details)) => Finding {
+            config: path.to_owned(),
+            sound: true,
+            lines,
+            details,
+        },
+        Err(lines) => Finding {
+            config: path.to_owned(),
+            sound: false,
+            details: json!({ "faults": lines }),
+            lines,
+        },
     }
 }
 
@@ -88,8 +117,14 @@ fn node(path: &Path, quiet: bool) -> Found {
     let failed = |error: &dyn std::fmt::Display| vec![error.to_string()];
     let config = NodeConfig::load(path).map_err(|error| failed(&error))?;
     let genesis = tegata_service::genesis::load(&config.genesis).map_err(|error| failed(&error))?;
-    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
-    if let Ok(style) = ProgressStyle::with_template("  {bar:40} block {pos} of {len}, {per_sec}, {eta} left") {
+    let bar = if quiet {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new(0)
+    };
+    if let Ok(style) =
+        ProgressStyle::with_template("  {bar:40} block {pos} of {len}, {per_sec}, {eta} left")
+    {
         bar.set_style(style);
     }
     let report = tegata_ledger::fsck(&config.home, &genesis, |height, newest| {
@@ -117,7 +152,11 @@ fn vault(path: &Path) -> Found {
         "{} drawers, {} deposits, {} bytes of sealed files, {} orders: receipt chains and digests hold; {} in the outbox",
         report.drawers, report.deposits, report.file_bytes, report.orders, report.outbox
     )];
-    lines.extend(report.orphans.iter().map(|orphan| format!("{orphan}: a file that no record names, left by a crash; harmless")));
+    lines.extend(
+        report.orphans.iter().map(|orphan| {
+            format!("{orphan}: a file that no record names, left by a crash; harmless")
+        }),
+    );
     let details = json!({
         "drawers": report.drawers, "deposits": report.deposits, "file_bytes": report.file_bytes,
         "orders": report.orders, "outbox": report.outbox, "orphans": report.orphans,
@@ -136,7 +175,10 @@ fn issuer(path: &Path) -> Found {
         "{} records, {} deposited, {} on their way: papers, files and receipts hold",
         report.records, report.deposited, report.sealed
     );
-    Ok((vec![line], json!({ "records": report.records, "deposited": report.deposited, "sealed": report.sealed })))
+    Ok((
+        vec![line],
+        json!({ "records": report.records, "deposited": report.deposited, "sealed": report.sealed }),
+    ))
 }
 
 fn verifier(path: &Path) -> Found {

@@ -54,13 +54,23 @@ pub async fn run(options: Options) -> ExitCode {
     if options.json {
         println!("{}", serde_json::to_string(&answer).unwrap_or_default());
     } else {
-        println!("{} rows: {} new, {} known already, {} failed", answer.rows, answer.accepted, answer.same, answer.failed);
+        println!(
+            "{} rows: {} new, {} known already, {} failed",
+            answer.rows, answer.accepted, answer.same, answer.failed
+        );
         for failure in &answer.failures {
             println!("  {failure:?}");
         }
         if answer.failed > 0 {
-            println!("All failed rows with their reasons: {}/v1/imports/{}/failed.csv", wanted.url, answer.id);
+            println!(
+                "All failed rows with their reasons: {}/v1/imports/{}/failed.csv",
+                wanted.url, answer.id
+            );
         }
     }
-    if answer.failed == 0 && answer.state == "done" { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if answer.failed == 0 && answer.state == "done" {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -93,15 +93,22 @@ async fn main() -> ExitCode {
             Ok(config) => report(tegata_vault::run(config).await),
             Err(error) => report(Err(error)),
         },
-        Command::Issuer(IssuerArguments { command: Some(IssuerCommand::Import(options)), .. }) => import::run(options).await,
-        Command::Issuer(IssuerArguments { config, .. }) => match tegata_issuer::IssuerConfig::load(config.unwrap_or_default()) {
-            Ok(config) => report(tegata_issuer::run(config).await),
-            Err(error) => report(Err(error)),
-        },
-        Command::Verifier(Config { config }) => match tegata_verifier::VerifierConfig::load(&config) {
-            Ok(config) => report(tegata_verifier::run(config).await),
-            Err(error) => report(Err(error)),
-        },
+        Command::Issuer(IssuerArguments {
+            command: Some(IssuerCommand::Import(options)),
+            ..
+        }) => import::run(options).await,
+        Command::Issuer(IssuerArguments { config, .. }) => {
+            match tegata_issuer::IssuerConfig::load(config.unwrap_or_default()) {
+                Ok(config) => report(tegata_issuer::run(config).await),
+                Err(error) => report(Err(error)),
+            }
+        }
+        Command::Verifier(Config { config }) => {
+            match tegata_verifier::VerifierConfig::load(&config) {
+                Ok(config) => report(tegata_verifier::run(config).await),
+                Err(error) => report(Err(error)),
+            }
+        }
         Command::Wallet(options) => report(wallet::run(options).await),
         Command::Verify(options) => verify::run(options).await,
         Command::Audit(options) => audit::run(options).await,

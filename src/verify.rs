@@ -58,7 +58,11 @@ pub async fn run(options: Options) -> ExitCode {
     match examine(&options).await {
         Ok(finding) => {
             print(&finding, options.json);
-            if finding.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if finding.holds() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(error) => {
             if options.json {
@@ -72,8 +76,11 @@ pub async fn run(options: Options) -> ExitCode {
 }
 
 async fn examine(options: &Options) -> Result<Finding, String> {
-    let bytes = read(options).map_err(|error| format!("cannot read {}: {error}", options.file.display()))?;
-    let trust = Trust::load(options).await.map_err(|error| error.to_string())?;
+    let bytes = read(options)
+        .map_err(|error| format!("cannot read {}: {error}", options.file.display()))?;
+    let trust = Trust::load(options)
+        .await
+        .map_err(|error| error.to_string())?;
     recognise(&bytes, &trust).await.ok_or_else(|| {
         "this is none of: credential, status list, receipt, state proof, header, deposit receipts, sealed record, reading history, \
          entry, deposit, invitation, order, consent request, export, genesis"
@@ -84,9 +91,14 @@ async fn examine(options: &Options) -> Result<Finding, String> {
 fn read(options: &Options) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if options.file.as_os_str() == "-" {
-        std::io::stdin().lock().take(FILE_MAX).read_to_end(&mut bytes)?;
+        std::io::stdin()
+            .lock()
+            .take(FILE_MAX)
+            .read_to_end(&mut bytes)?;
     } else {
-        std::fs::File::open(&options.file)?.take(FILE_MAX).read_to_end(&mut bytes)?;
+        std::fs::File::open(&options.file)?
+            .take(FILE_MAX)
+            .read_to_end(&mut bytes)?;
     }
     Ok(bytes)
 }
@@ -108,5 +120,12 @@ fn print(finding: &Finding, as_json: bool) {
         };
         println!("{sign} {}: {}", check.name, check.reason);
     }
-    println!("{}", if finding.holds() { "Everything holds." } else { "NOT everything holds." });
+    println!(
+        "{}",
+        if finding.holds() {
+            "Everything holds."
+        } else {
+            "NOT everything holds."
+        }
+    );
 }

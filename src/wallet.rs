@@ -40,17 +40,34 @@ const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; 
 pub async fn run(options: Options) -> io::Result<()> {
     let config = std::fs::read(&options.config)?;
     if !options.files.join("index.html").exists() {
-        return Err(io::Error::other(format!("{} holds no built wallet: run `make wallet`", options.files.display())));
+        return Err(io::Error::other(format!(
+            "{} holds no built wallet: run `make wallet`",
+            options.files.display()
+        )));
     }
     let config_json = get(move || {
         let config = config.clone();
-        async move { ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], config).into_response() }
+        async move {
+            (
+                [
+                    (header::CONTENT_TYPE, "application/json"),
+                    (header::CACHE_CONTROL, "no-cache"),
+                ],
+                config,
+            )
+                .into_response()
+        }
     });
     let fixed = |name: &'static str, value: &'static str| {
-        SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
+        SetResponseHeaderLayer::if_not_present(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
     };
     // Routes, not a fallback: the service layer answers what is left over with a problem.
-    let files = ServeDir::new(&options.files).precompressed_br().precompressed_gzip();
+    let files = ServeDir::new(&options.files)
+        .precompressed_br()
+        .precompressed_gzip();
     let router = Router::new()
         .route("/config.json", config_json)
         .route("/readyz", get(|| async { "ready" }))
@@ -60,8 +77,16 @@ pub async fn run(options: Options) -> io::Result<()> {
         .layer(fixed("x-content-type-options", "nosniff"))
         .layer(fixed("referrer-policy", "no-referrer"))
         .layer(fixed("cross-origin-opener-policy", "same-origin"))
-        .layer(fixed("permissions-policy", "camera=(self), microphone=(), geolocation=()"))
+        .layer(fixed(
+            "permissions-policy",
+            "camera=(self), microphone=(), geolocation=()",
+        ))
         .layer(fixed("cache-control", "no-cache"));
-    let http = HttpConfig { listen: options.listen, public_url: format!("http://{}", options.listen), tls: None, cors_origins: Vec::new() };
+    let http = HttpConfig {
+        listen: options.listen,
+        public_url: format!("http://{}", options.listen),
+        tls: None,
+        cors_origins: Vec::new(),
+    };
     tegata_service::http::serve(router, &http, tegata_service::http::shutdown_signal()).await
 }

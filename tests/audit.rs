@@ -52,7 +52,11 @@ async fn found(alter: impl FnOnce(&mut Chain)) -> (Option<u64>, String, String) 
     let shared = story();
     alter(&mut shared.lock().unwrap());
     match run(&shared).await {
-        Err(AuditError::Fails { height, part, detail }) => (height, part, detail),
+        Err(AuditError::Fails {
+            height,
+            part,
+            detail,
+        }) => (height, part, detail),
         other => panic!("{other:?}"),
     }
 }
@@ -61,15 +65,35 @@ async fn found(alter: impl FnOnce(&mut Chain)) -> (Option<u64>, String, String) 
 async fn a_true_ledger_passes() {
     let report = run(&story()).await.unwrap();
     assert_eq!(report.height, 9);
-    let counts = ["entries", "organisations", "grants", "revocations", "accesses_allowed", "accesses_refused"];
-    assert_eq!(counts.map(|name| report.details[name].as_u64().unwrap()), [8, 3, 1, 1, 2, 1]);
-    assert_eq!(report.details["texts"]["grant.purpose"], serde_json::json!(["care"]));
-    assert_eq!(report.details["texts"]["organisation.name.en"].as_array().unwrap().len(), 3);
+    let counts = [
+        "entries",
+        "organisations",
+        "grants",
+        "revocations",
+        "accesses_allowed",
+        "accesses_refused",
+    ];
+    assert_eq!(
+        counts.map(|name| report.details[name].as_u64().unwrap()),
+        [8, 3, 1, 1, 2, 1]
+    );
+    assert_eq!(
+        report.details["texts"]["grant.purpose"],
+        serde_json::json!(["care"])
+    );
+    assert_eq!(
+        report.details["texts"]["organisation.name.en"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
 }
 
 #[tokio::test]
 async fn an_altered_entry_or_outcome_is_found() {
-    let (height, part, _) = found(|chain| chain.leaves[4].outcome = Outcome::Refused(Refusal::Expired)).await;
+    let (height, part, _) =
+        found(|chain| chain.leaves[4].outcome = Outcome::Refused(Refusal::Expired)).await;
     assert_eq!((height, part.as_str()), (Some(5), "outcome of entry 4"));
     let (height, part, _) = found(|chain| chain.leaves[7].outcome = Outcome::Applied).await;
     assert_eq!((height, part.as_str()), (Some(8), "outcome of entry 7"));
@@ -107,9 +131,15 @@ async fn an_altered_header_or_certificate_is_found() {
     assert_eq!((height, part.as_str()), (Some(3), "header"));
     let (height, part, _) = found(|chain| chain.headers[6].header.state_root = Hash([1; 32])).await;
     assert_eq!((height, part.as_str()), (Some(7), "header"));
-    let (height, part, detail) = found(|chain| chain.headers[5].certificate.signatures[1].signature[3] ^= 1).await;
-    assert_eq!((height, part.as_str()), (Some(6), "certificate"), "{detail}");
-    let (height, part, detail) = found(|chain| chain.headers[5].certificate.signatures.truncate(2)).await;
+    let (height, part, detail) =
+        found(|chain| chain.headers[5].certificate.signatures[1].signature[3] ^= 1).await;
+    assert_eq!(
+        (height, part.as_str()),
+        (Some(6), "certificate"),
+        "{detail}"
+    );
+    let (height, part, detail) =
+        found(|chain| chain.headers[5].certificate.signatures.truncate(2)).await;
     assert_eq!((height, part.as_str()), (Some(6), "certificate"));
     assert!(detail.contains("2 of 4"), "{detail}");
     let (height, part, _) = found(|chain| drop(chain.headers.remove(3))).await;
@@ -133,25 +163,45 @@ async fn what_a_quorum_invents_is_found() {
     let (height, part, _) = found(|chain| {
         let entry = chain.access_entry(grant_id(77), CLINIC);
         let time_ms = chain.headers.last().unwrap().header.time_ms + 1;
-        let leaf = LogLeaf { height: 10, time_ms, entry: entry.to_bytes().into(), outcome: Outcome::Applied };
+        let leaf = LogLeaf {
+            height: 10,
+            time_ms,
+            entry: entry.to_bytes().into(),
+            outcome: Outcome::Applied,
+        };
         chain.append(10, time_ms, vec![leaf]);
     })
     .await;
-    assert_eq!((height, part.as_str()), (Some(10), "outcome of entry 8"), "an access allowed without a grant");
+    assert_eq!(
+        (height, part.as_str()),
+        (Some(10), "outcome of entry 8"),
+        "an access allowed without a grant"
+    );
     let (height, part, _) = found(|chain| {
         let access = Access {
             grant: grant_id(50),
-            recipient: tegata_consent::organisation::organisation_id(&tegata_consent::cose::public_key(&key(99))),
+            recipient: tegata_consent::organisation::organisation_id(
+                &tegata_consent::cose::public_key(&key(99)),
+            ),
             commitment: Hash([0; 32]),
             ephemeral: SealKey([0; 32]),
         };
         let entry = Entry::sign(&key(99), &chain.id, chain.soon(), Body::Access(access));
         let time_ms = chain.headers.last().unwrap().header.time_ms + 1;
-        let leaf = LogLeaf { height: 10, time_ms, entry: entry.to_bytes().into(), outcome: Outcome::Applied };
+        let leaf = LogLeaf {
+            height: 10,
+            time_ms,
+            entry: entry.to_bytes().into(),
+            outcome: Outcome::Applied,
+        };
         chain.append(10, time_ms, vec![leaf]);
     })
     .await;
-    assert_eq!((height, part.as_str()), (Some(10), "entry 8, access"), "an entry of nobody");
+    assert_eq!(
+        (height, part.as_str()),
+        (Some(10), "entry 8, access"),
+        "an entry of nobody"
+    );
 }
 
 fn cbor_of(chain: &Chain, key: &StateKey) -> Vec<u8> {
@@ -161,14 +211,27 @@ fn cbor_of(chain: &Chain, key: &StateKey) -> Vec<u8> {
 #[tokio::test]
 async fn a_text_about_a_person_is_found() {
     let (height, part, detail) = found(|chain| {
-        let Body::Grant(grant) = chain.grant_entry(51, chain.organisation(CLINIC), HOST).body().clone() else { panic!("a grant") };
-        let grant = Grant { legal_basis: "her mother Hanako asked".into(), ..grant };
-        let entry = Entry::sign(&key(51), &chain.id, chain.soon(), Body::Grant(grant)).countersign(&key(HOST), &chain.id);
+        let Body::Grant(grant) = chain
+            .grant_entry(51, chain.organisation(CLINIC), HOST)
+            .body()
+            .clone()
+        else {
+            panic!("a grant")
+        };
+        let grant = Grant {
+            legal_basis: "her mother Hanako asked".into(),
+            ..grant
+        };
+        let entry = Entry::sign(&key(51), &chain.id, chain.soon(), Body::Grant(grant))
+            .countersign(&key(HOST), &chain.id);
         let entry = chain.verified(entry);
         chain.block(&[entry]).unwrap();
     })
     .await;
-    assert_eq!((height, part.as_str()), (Some(10), "text in grant.legal_basis"));
+    assert_eq!(
+        (height, part.as_str()),
+        (Some(10), "text in grant.legal_basis")
+    );
     assert!(detail.contains("no legal basis"), "{detail}");
 }
 
@@ -177,8 +240,21 @@ async fn another_genesis_fails_and_no_node_cannot_run() {
     let shared = story();
     let node = Node::start(&shared).await;
     let other = Chain::new().lock().unwrap().genesis.clone();
-    let error = audit(&node.url, &other, &ProgressBar::hidden()).await.unwrap_err();
-    assert!(matches!(error, AuditError::Fails { height: Some(1), .. }), "{error}");
-    let error = audit("http://127.0.0.1:1", &other, &ProgressBar::hidden()).await.unwrap_err();
+    let error = audit(&node.url, &other, &ProgressBar::hidden())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            AuditError::Fails {
+                height: Some(1),
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let error = audit("http://127.0.0.1:1", &other, &ProgressBar::hidden())
+        .await
+        .unwrap_err();
     assert!(matches!(error, AuditError::CannotRun(_)), "{error}");
 }

@@ -13,14 +13,39 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tegata-service", &["tegata-consent"]),
     ("tegata-ledger", &["tegata-consent", "tegata-service"]),
     ("tegata-vault", &["tegata-consent", "tegata-service"]),
-    ("tegata-issuer", &["tegata-consent", "tegata-credential", "tegata-records", "tegata-service"]),
-    ("tegata-verifier", &["tegata-consent", "tegata-credential", "tegata-records", "tegata-service"]),
+    (
+        "tegata-issuer",
+        &[
+            "tegata-consent",
+            "tegata-credential",
+            "tegata-records",
+            "tegata-service",
+        ],
+    ),
+    (
+        "tegata-verifier",
+        &[
+            "tegata-consent",
+            "tegata-credential",
+            "tegata-records",
+            "tegata-service",
+        ],
+    ),
     ("tegata-wasm", &["tegata-consent", "tegata-credential"]),
     ("tegata-wasm-bindgen", &[]),
 ];
 
 /// What a pure crate must not link, however indirectly.
-const IMPURE: &[&str] = &["tokio", "axum", "rocksdb", "libp2p", "reqwest", "hyper", "async-std", "ureq"];
+const IMPURE: &[&str] = &[
+    "tokio",
+    "axum",
+    "rocksdb",
+    "libp2p",
+    "reqwest",
+    "hyper",
+    "async-std",
+    "ureq",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -28,7 +53,13 @@ fn root() -> &'static Path {
 
 fn metadata() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
         .current_dir(root())
         .output()
         .expect("cargo runs");
@@ -37,16 +68,24 @@ fn metadata() -> serde_json::Value {
 
 #[test]
 fn there_is_no_arrow_but_those_of_the_house() {
-    let allowed: BTreeMap<_, BTreeSet<_>> = ARROWS.iter().map(|(from, to)| (*from, to.iter().copied().collect())).collect();
+    let allowed: BTreeMap<_, BTreeSet<_>> = ARROWS
+        .iter()
+        .map(|(from, to)| (*from, to.iter().copied().collect()))
+        .collect();
     let metadata = metadata();
     let packages = metadata["packages"].as_array().expect("packages");
-    assert!(packages.len() >= ARROWS.len(), "all crates are members of the workspace");
+    assert!(
+        packages.len() >= ARROWS.len(),
+        "all crates are members of the workspace"
+    );
     for package in packages {
         let name = package["name"].as_str().expect("a name");
         if name == "tegata" || name.starts_with("tegata-bench") {
             continue; // the command and the benchmarks know everything
         }
-        let arrows = allowed.get(name).unwrap_or_else(|| panic!("{name} has no place in the house"));
+        let arrows = allowed
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} has no place in the house"));
         for dependency in package["dependencies"].as_array().expect("dependencies") {
             let to = dependency["name"].as_str().expect("a name");
             if to.starts_with("tegata") && dependency["kind"] != "dev" {
@@ -60,12 +99,30 @@ fn there_is_no_arrow_but_those_of_the_house() {
 fn pure_crates_link_no_network_runtime_or_store() {
     for name in ["tegata-consent", "tegata-credential", "tegata-records"] {
         let output = Command::new(env!("CARGO"))
-            .args(["tree", "-p", name, "-e", "normal", "--prefix", "none", "--format", "{lib}", "--offline"])
+            .args([
+                "tree",
+                "-p",
+                name,
+                "-e",
+                "normal",
+                "--prefix",
+                "none",
+                "--format",
+                "{lib}",
+                "--offline",
+            ])
             .current_dir(root())
             .output()
             .expect("cargo runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let linked: BTreeSet<_> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let linked: BTreeSet<_> = String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect();
         assert!(linked.len() > 5, "{name}: the tree is empty");
         for crate_name in IMPURE {
             assert!(!linked.contains(*crate_name), "{name} links {crate_name}");
@@ -91,14 +148,22 @@ fn only_in(crates: &[&str], word: &str, allowed: &[&str]) {
         sources(&root().join(name).join("src"), &mut files);
     }
     for file in files {
-        let relative = file.strip_prefix(root()).expect("below the root").display().to_string();
+        let relative = file
+            .strip_prefix(root())
+            .expect("below the root")
+            .display()
+            .to_string();
         if allowed.iter().any(|place| relative.starts_with(place)) {
             continue;
         }
         let text = std::fs::read_to_string(&file).expect("a source file");
         for (number, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            assert!(!code.contains(word), "{relative}:{}: {word} belongs into {allowed:?}", number + 1);
+            assert!(
+                !code.contains(word),
+                "{relative}:{}: {word} belongs into {allowed:?}",
+                number + 1
+            );
         }
     }
 }
@@ -107,15 +172,34 @@ fn only_in(crates: &[&str], word: &str, allowed: &[&str]) {
 fn vendors_types_stay_in_their_module() {
     let services = ["ledger", "vault", "issuer", "verifier", "service"];
     only_in(&services, "malachite", &["ledger/src/consensus"]);
-    let stores = ["ledger/src/store", "vault/src/store", "issuer/src/store", "verifier/src/store"];
+    let stores = [
+        "ledger/src/store",
+        "vault/src/store",
+        "issuer/src/store",
+        "verifier/src/store",
+    ];
     only_in(&services, "rocksdb::", &stores);
-    only_in(&["specs/credential"], "identity_", &["specs/credential/src/sd_jwt", "specs/credential/src/status_list"]);
+    only_in(
+        &["specs/credential"],
+        "identity_",
+        &[
+            "specs/credential/src/sd_jwt",
+            "specs/credential/src/status_list",
+        ],
+    );
 }
 
 #[test]
 fn pure_crates_read_no_clock() {
     let pure = ["specs/consent", "specs/credential", "specs/records"];
-    for word in ["SystemTime::now", "Instant::now", "rand::rng", "std::fs", "std::net", "std::env"] {
+    for word in [
+        "SystemTime::now",
+        "Instant::now",
+        "rand::rng",
+        "std::fs",
+        "std::net",
+        "std::env",
+    ] {
         only_in(&pure, word, &[]);
     }
 }
@@ -123,9 +207,15 @@ fn pure_crates_read_no_clock() {
 #[test]
 fn every_dependency_states_its_reason() {
     let text = std::fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
-    let section = text.split("[workspace.dependencies]").nth(1).expect("the section");
+    let section = text
+        .split("[workspace.dependencies]")
+        .nth(1)
+        .expect("the section");
     let section = section.split("\n[").next().expect("its end");
-    for line in section.lines().filter(|line| line.contains('=') && !line.starts_with('#') && !line.contains("path = ")) {
+    for line in section
+        .lines()
+        .filter(|line| line.contains('=') && !line.starts_with('#') && !line.contains("path = "))
+    {
         assert!(line.contains(" # "), "no reason: {line}");
     }
 }

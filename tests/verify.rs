@@ -1,6 +1,11 @@
 //! `tegata verify` recognises everything that leaves a service, and says no to all of it once it is altered.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test"
+)]
 
 #[path = "../service/tests/fake/mod.rs"]
 mod fake;
@@ -57,7 +62,9 @@ fn write(chain: &mut Chain, entry: impl Fn(&Chain) -> Entry) {
 }
 
 fn organisation(chain: &Chain, seed: u8) -> OrganisationState {
-    let bytes = chain.stored(&StateKey::organisation(&chain.organisation(seed))).unwrap();
+    let bytes = chain
+        .stored(&StateKey::organisation(&chain.organisation(seed)))
+        .unwrap();
     cbor::decode(&bytes, 10_000).unwrap()
 }
 
@@ -66,7 +73,12 @@ fn trust(chain: &SharedChain) -> Trust {
     let chain = chain.lock().unwrap();
     let mut issuer = organisation(&chain, ISSUER);
     let public = issuer_key().public_key().to_bytes();
-    issuer.organisation.keys.push(OrganisationKey { key_use: KeyUse::CredentialEdDsa, public, from_ms: 0, until_ms: None });
+    issuer.organisation.keys.push(OrganisationKey {
+        key_use: KeyUse::CredentialEdDsa,
+        public,
+        from_ms: 0,
+        until_ms: None,
+    });
     Trust::at(clock::now_ms())
         .with_genesis(&chain.genesis)
         .with_organisation(organisation(&chain, HOST))
@@ -79,15 +91,27 @@ fn issuer_key() -> CredentialKey {
 }
 
 async fn look(bytes: &[u8], trust: &Trust) -> Finding {
-    recognise(bytes, trust).await.unwrap_or_else(|| panic!("not recognised"))
+    recognise(bytes, trust)
+        .await
+        .unwrap_or_else(|| panic!("not recognised"))
 }
 
 fn failed(finding: &Finding) -> Vec<&'static str> {
-    finding.checks.iter().filter(|check| check.holds == Some(false)).map(|check| check.name).collect()
+    finding
+        .checks
+        .iter()
+        .filter(|check| check.holds == Some(false))
+        .map(|check| check.name)
+        .collect()
 }
 
 fn unknown(finding: &Finding) -> Vec<&'static str> {
-    finding.checks.iter().filter(|check| check.holds.is_none()).map(|check| check.name).collect()
+    finding
+        .checks
+        .iter()
+        .filter(|check| check.holds.is_none())
+        .map(|check| check.name)
+        .collect()
 }
 
 #[track_caller]
@@ -108,31 +132,49 @@ async fn proofs_of_the_ledger() {
             cbor::encode(&chain.receipt(&id).unwrap()),
             cbor::encode(&chain.state_proof(newest, &StateKey::grant(&grant_id(50)))),
             cbor::encode(&chain.state_proof(newest, &StateKey::grant(&grant_id(51)))),
-            cbor::encode(&chain.state_proof(newest, &StateKey::organisation(&chain.organisation(CLINIC)))),
+            cbor::encode(
+                &chain.state_proof(newest, &StateKey::organisation(&chain.organisation(CLINIC))),
+            ),
             cbor::encode(&chain.headers[2]),
             chain.leaves[3].entry.to_vec(),
             tegata_service::genesis::to_json(&chain.genesis),
         )
     };
-    holds(&look(&receipt, &trust).await, "A receipt: proof that an entry is on the ledger: an access");
+    holds(
+        &look(&receipt, &trust).await,
+        "A receipt: proof that an entry is on the ledger: an access",
+    );
     holds(&look(&proof, &trust).await, "A consent proof");
     holds(&look(&about, &trust).await, "A proof about an organisation");
     holds(&look(&header, &trust).await, "The header of height 3");
     holds(&look(genesis.as_bytes(), &trust).await, "genesis");
-    holds(&look(hex::encode(&proof).as_bytes(), &trust).await, "A consent proof");
+    holds(
+        &look(hex::encode(&proof).as_bytes(), &trust).await,
+        "A consent proof",
+    );
     assert_eq!(failed(&look(&absence, &trust).await), ["in force"]);
     assert_eq!(unknown(&look(&entry, &trust).await), ["on the ledger"]);
 
     for bytes in [&receipt, &proof, &about, &header] {
         let nobody = Trust::at(clock::now_ms());
-        assert!(!look(bytes, &nobody).await.holds(), "nothing holds without a genesis");
-        let stranger = Trust::at(clock::now_ms()).with_genesis(&Chain::new().lock().unwrap().genesis);
-        assert!(!failed(&look(bytes, &stranger).await).is_empty(), "nor with another one");
+        assert!(
+            !look(bytes, &nobody).await.holds(),
+            "nothing holds without a genesis"
+        );
+        let stranger =
+            Trust::at(clock::now_ms()).with_genesis(&Chain::new().lock().unwrap().genesis);
+        assert!(
+            !failed(&look(bytes, &stranger).await).is_empty(),
+            "nor with another one"
+        );
         for position in (0..bytes.len()).step_by(7) {
             let mut altered = bytes.clone();
             altered[position] ^= 1;
             let finding = recognise(&altered, &trust).await;
-            assert!(!finding.is_some_and(|finding| finding.holds()), "byte {position}");
+            assert!(
+                !finding.is_some_and(|finding| finding.holds()),
+                "byte {position}"
+            );
         }
     }
 }
@@ -149,13 +191,32 @@ async fn a_revoked_grant_and_its_readings() {
     let trust = trust(&shared);
     let finding = look(&proof, &trust).await;
     assert_eq!(failed(&finding), ["in force"]);
-    assert!(finding.checks.iter().any(|check| check.reason.contains("revoked")));
-    let history = |accesses| cbor::encode(&GrantHistory { proof: ByteVec::from(proof.clone()), accesses, openings: vec![] });
+    assert!(
+        finding
+            .checks
+            .iter()
+            .any(|check| check.reason.contains("revoked"))
+    );
+    let history = |accesses| {
+        cbor::encode(&GrantHistory {
+            proof: ByteVec::from(proof.clone()),
+            accesses,
+            openings: vec![],
+        })
+    };
     let finding = look(&history(accesses), &trust).await;
     assert!(finding.what.contains("reading history"));
-    assert_eq!(failed(&finding), ["in force"], "the history is complete, the grant is over");
+    assert_eq!(
+        failed(&finding),
+        ["in force"],
+        "the history is complete, the grant is over"
+    );
     let finding = look(&history(vec![]), &trust).await;
-    assert_eq!(failed(&finding), ["in force", "complete"], "a reading is kept back");
+    assert_eq!(
+        failed(&finding),
+        ["in force", "complete"],
+        "a reading is kept back"
+    );
 }
 
 struct Vault {
@@ -189,12 +250,22 @@ fn vault(shared: &SharedChain) -> Vault {
         nonce: Nonce([1; 16]),
     };
     let invitation = invitation.sign(&key, &chain.id).to_bytes();
-    let mut list = DrawerList { drawer: DRAWER, deposits: vec![], receipts: vec![] };
+    let mut list = DrawerList {
+        drawer: DRAWER,
+        deposits: vec![],
+        receipts: vec![],
+    };
     let (mut records, mut previous) = (Vec::new(), EMPTY_HEAD);
     for number in 1..=2_u8 {
         let (file, record) = (vec![number; 100], RecordId([number; 16]));
         let label = LockLabel::new(chain.id, DRAWER, record, 5);
-        let lock = Lock::make(&Secret::new([number; 32]), &reader.seal_key(), &label, &mut rand::rng()).unwrap();
+        let lock = Lock::make(
+            &Secret::new([number; 32]),
+            &reader.seal_key(),
+            &label,
+            &mut rand::rng(),
+        )
+        .unwrap();
         let deposit = Deposit {
             depositor: chain.organisation(ISSUER),
             drawer: DRAWER,
@@ -226,38 +297,73 @@ fn vault(shared: &SharedChain) -> Vault {
             receipt: Some(receipt.into()),
         });
     }
-    Vault { chain: chain.id, key, invitation, list, records }
+    Vault {
+        chain: chain.id,
+        key,
+        invitation,
+        list,
+        records,
+    }
 }
 
 #[tokio::test]
 async fn papers_of_a_vault() {
     let shared = begin();
     let (trust, vault) = (trust(&shared), vault(&shared));
-    holds(&look(&vault.list.to_bytes(), &trust).await, "papers of a drawer");
-    holds(&look(&cbor::encode(&vault.records[0]), &trust).await, "sealed record");
+    holds(
+        &look(&vault.list.to_bytes(), &trust).await,
+        "papers of a drawer",
+    );
+    holds(
+        &look(&cbor::encode(&vault.records[0]), &trust).await,
+        "sealed record",
+    );
     holds(&look(&vault.invitation, &trust).await, "deposit invitation");
     holds(&look(&vault.list.deposits[0], &trust).await, "A deposit");
-    holds(&look(&vault.list.receipts[1], &trust).await, "receipt for one deposit");
+    holds(
+        &look(&vault.list.receipts[1], &trust).await,
+        "receipt for one deposit",
+    );
 
     let mut dropped = vault.list.clone();
     dropped.receipts.remove(0);
     dropped.deposits.remove(0);
-    assert_eq!(failed(&look(&dropped.to_bytes(), &trust).await), ["receipt chain"]);
+    assert_eq!(
+        failed(&look(&dropped.to_bytes(), &trust).await),
+        ["receipt chain"]
+    );
     let mut swapped = vault.list.clone();
     swapped.deposits.swap(0, 1);
-    assert_eq!(failed(&look(&swapped.to_bytes(), &trust).await), ["deposits"]);
+    assert_eq!(
+        failed(&look(&swapped.to_bytes(), &trust).await),
+        ["deposits"]
+    );
     let mut record = vault.records[0].clone();
     record.file[5] ^= 1;
-    assert_eq!(failed(&look(&cbor::encode(&record), &trust).await), ["deposit"]);
+    assert_eq!(
+        failed(&look(&cbor::encode(&record), &trust).await),
+        ["deposit"]
+    );
     let mut record = vault.records[0].clone();
     record.receipt = vault.records[1].receipt.clone();
-    assert_eq!(failed(&look(&cbor::encode(&record), &trust).await), ["receipt"]);
+    assert_eq!(
+        failed(&look(&cbor::encode(&record), &trust).await),
+        ["receipt"]
+    );
 
     let stranger = Trust::at(clock::now_ms()).with_genesis(&shared.lock().unwrap().genesis);
     let finding = look(&vault.list.to_bytes(), &stranger).await;
-    assert_eq!((failed(&finding).len(), unknown(&finding)), (0, vec!["receipt chain"]), "the host is not known");
-    let later = Trust::at(clock::now_ms() + 2_000_000).with_genesis(&shared.lock().unwrap().genesis);
-    assert_eq!(failed(&look(&vault.invitation, &later).await), ["not expired"]);
+    assert_eq!(
+        (failed(&finding).len(), unknown(&finding)),
+        (0, vec!["receipt chain"]),
+        "the host is not known"
+    );
+    let later =
+        Trust::at(clock::now_ms() + 2_000_000).with_genesis(&shared.lock().unwrap().genesis);
+    assert_eq!(
+        failed(&look(&vault.invitation, &later).await),
+        ["not expired"]
+    );
 }
 
 fn export(vault: &Vault, shared: &SharedChain) -> Vec<ExportItem> {
@@ -286,7 +392,12 @@ fn export(vault: &Vault, shared: &SharedChain) -> Vec<ExportItem> {
 
 fn order(chain: ChainId, shared: &SharedChain) -> Vec<u8> {
     let host = shared.lock().unwrap().organisation(HOST);
-    let order = Order { grant: grant_id(50), host, salt: Salt([1; 32]), scope: Scope::of_drawers(vec![DRAWER]) };
+    let order = Order {
+        grant: grant_id(50),
+        host,
+        salt: Salt([1; 32]),
+        scope: Scope::of_drawers(vec![DRAWER]),
+    };
     order.sign(&key(50), &chain).to_bytes()
 }
 
@@ -299,18 +410,35 @@ async fn an_export_is_whole_or_it_says_what_is_missing() {
     let shared = begin();
     let (trust, vault) = (trust(&shared), vault(&shared));
     let items = export(&vault, &shared);
-    holds(&look(&written(&items), &trust).await, "export of a whole vault");
-    assert_eq!(failed(&look(&written(&items[..7]), &trust).await), ["complete"], "cut off");
+    holds(
+        &look(&written(&items), &trust).await,
+        "export of a whole vault",
+    );
+    assert_eq!(
+        failed(&look(&written(&items[..7]), &trust).await),
+        ["complete"],
+        "cut off"
+    );
     let mut lacking = items.clone();
     lacking.remove(5);
-    assert_eq!(failed(&look(&written(&lacking), &trust).await), ["complete", "records"], "a record is missing");
+    assert_eq!(
+        failed(&look(&written(&lacking), &trust).await),
+        ["complete", "records"],
+        "a record is missing"
+    );
     let mut altered = items.clone();
     if let ExportItem::Record(record) = &mut altered[4] {
         record.file[0] ^= 1;
     }
     let finding = look(&written(&altered), &trust).await;
     assert_eq!(failed(&finding), ["deposit"]);
-    assert!(finding.checks.iter().any(|check| check.reason.starts_with("record 0101")), "{finding:?}");
+    assert!(
+        finding
+            .checks
+            .iter()
+            .any(|check| check.reason.starts_with("record 0101")),
+        "{finding:?}"
+    );
     let bytes = written(&items);
     assert!(!look(&bytes[..bytes.len() - 3], &trust).await.holds());
 }
@@ -321,7 +449,11 @@ async fn orders_and_requests() {
     let trust = trust(&shared);
     let chain = shared.lock().unwrap().id;
     let finding = look(&order(chain, &shared), &trust).await;
-    assert_eq!((failed(&finding).len(), unknown(&finding)), (0, vec!["commitment"]), "only the ledger says what the grant committed to");
+    assert_eq!(
+        (failed(&finding).len(), unknown(&finding)),
+        (0, vec!["commitment"]),
+        "only the ledger says what the grant committed to"
+    );
     let request = ConsentRequest {
         recipient: shared.lock().unwrap().organisation(CLINIC),
         categories: vec!["vaccination".into()],
@@ -334,11 +466,20 @@ async fn orders_and_requests() {
         expires_ms: clock::now_ms() + 1_000_000,
         nonce: Nonce([1; 16]),
     };
-    holds(&look(&request.sign(&key(CLINIC), &chain).to_bytes(), &trust).await, "consent request");
+    holds(
+        &look(&request.sign(&key(CLINIC), &chain).to_bytes(), &trust).await,
+        "consent request",
+    );
     let by_another = request.sign(&key(HOST), &chain).to_bytes();
     assert_eq!(failed(&look(&by_another, &trust).await), ["signer"]);
-    let greedy = ConsentRequest { categories: vec!["laboratory".into()], ..request.clone() };
-    assert_eq!(failed(&look(&greedy.sign(&key(CLINIC), &chain).to_bytes(), &trust).await), ["accredited"]);
+    let greedy = ConsentRequest {
+        categories: vec!["laboratory".into()],
+        ..request.clone()
+    };
+    assert_eq!(
+        failed(&look(&greedy.sign(&key(CLINIC), &chain).to_bytes(), &trust).await),
+        ["accredited"]
+    );
 }
 
 const STATUS: &str = "https://issuer.example/v1/status-lists/1";
@@ -350,7 +491,10 @@ fn credential(holder: &CredentialKey, record_type: &str) -> String {
     let issuance = Issuance {
         disclosable: &["vaccine_code".into()],
         holder: Some(&holder.public_key()),
-        status: Some(StatusReference { uri: STATUS.into(), index: 7 }),
+        status: Some(StatusReference {
+            uri: STATUS.into(),
+            index: 7,
+        }),
         ..Issuance::new("did:web:org22.example", vct, now_s, &claims)
     };
     issue(&issuance, &issuer_key(), &mut rand::rng()).unwrap()
@@ -359,7 +503,13 @@ fn credential(holder: &CredentialKey, record_type: &str) -> String {
 fn status_list(status: Status) -> String {
     let list = StatusList::from_entries(1, 100, [(7, status)]).unwrap();
     let issued_at = clock::now_s();
-    let issuance = StatusListIssuance { uri: STATUS, issuer: None, issued_at, expires_at: Some(issued_at + 1000), ttl_s: None };
+    let issuance = StatusListIssuance {
+        uri: STATUS,
+        issuer: None,
+        issued_at,
+        expires_at: Some(issued_at + 1000),
+        ttl_s: None,
+    };
     sign(&list, &issuance, &issuer_key())
 }
 
@@ -369,12 +519,22 @@ async fn credentials_presentations_and_status_lists() {
     let holder = CredentialKey::from_bytes(Algorithm::EdDsa, &[34; 32]).unwrap();
     let text = credential(&holder, "vaccination");
     let finding = look(text.as_bytes(), &trust(&shared)).await;
-    assert_eq!((failed(&finding), unknown(&finding)), (vec![], vec!["not revoked"]), "{finding:?}");
+    assert_eq!(
+        (failed(&finding), unknown(&finding)),
+        (vec![], vec!["not revoked"]),
+        "{finding:?}"
+    );
     let valid = trust(&shared).with_status_list(&status_list(Status::Valid));
     holds(&look(text.as_bytes(), &valid).await, "A credential");
-    holds(&look(format!("\n{text}\n").as_bytes(), &valid).await, "A credential");
+    holds(
+        &look(format!("\n{text}\n").as_bytes(), &valid).await,
+        "A credential",
+    );
     let revoked = trust(&shared).with_status_list(&status_list(Status::Invalid));
-    assert_eq!(failed(&look(text.as_bytes(), &revoked).await), ["not revoked"]);
+    assert_eq!(
+        failed(&look(text.as_bytes(), &revoked).await),
+        ["not revoked"]
+    );
     let other = credential(&holder, "laboratory_result");
     assert!(failed(&look(other.as_bytes(), &valid).await).contains(&"issuer accredited"));
     let altered = text.replacen('.', ".A", 1);
@@ -383,17 +543,33 @@ async fn credentials_presentations_and_status_lists() {
     assert_eq!(unknown(&nobody), ["issuer signature"]);
 
     let binding = KeyBinding::new("https://verifier.example", "nonce-1", clock::now_s());
-    let shown = SdJwt::parse(&text).unwrap().present(&["vaccine_code".into()], &binding, &holder).unwrap();
+    let shown = SdJwt::parse(&text)
+        .unwrap()
+        .present(&["vaccine_code".into()], &binding, &holder)
+        .unwrap();
     let finding = look(shown.as_bytes(), &valid).await;
     holds(&finding, "A presentation");
-    assert!(finding.facts.contains(&("presented to", "https://verifier.example".into())));
+    assert!(
+        finding
+            .facts
+            .contains(&("presented to", "https://verifier.example".into()))
+    );
     let other = CredentialKey::from_bytes(Algorithm::EdDsa, &[35; 32]).unwrap();
     let (issued, _) = shown.rsplit_once('~').unwrap();
-    let foreign = SdJwt::parse(&credential(&other, "vaccination")).unwrap().present(&["vaccine_code".into()], &binding, &other).unwrap();
+    let foreign = SdJwt::parse(&credential(&other, "vaccination"))
+        .unwrap()
+        .present(&["vaccine_code".into()], &binding, &other)
+        .unwrap();
     let stolen = format!("{issued}~{}", foreign.rsplit_once('~').unwrap().1);
-    assert_eq!(failed(&look(stolen.as_bytes(), &valid).await), ["key binding"]);
+    assert_eq!(
+        failed(&look(stolen.as_bytes(), &valid).await),
+        ["key binding"]
+    );
 
-    holds(&look(status_list(Status::Invalid).as_bytes(), &valid).await, "A status list");
+    holds(
+        &look(status_list(Status::Invalid).as_bytes(), &valid).await,
+        "A status list",
+    );
     let finding = look(status_list(Status::Invalid).as_bytes(), &valid).await;
     assert!(finding.facts.contains(&("revoked", "1".into())));
 }
@@ -402,12 +578,20 @@ async fn credentials_presentations_and_status_lists() {
 async fn files_are_read_as_the_command_does() {
     let shared = begin();
     let folder = tempfile::tempdir().unwrap();
-    let (genesis, proof, about) = (folder.path().join("g.json"), folder.path().join("p"), folder.path().join("o"));
+    let (genesis, proof, about) = (
+        folder.path().join("g.json"),
+        folder.path().join("p"),
+        folder.path().join("o"),
+    );
     {
         let chain = shared.lock().unwrap();
         let newest = chain.headers.len() as u64;
         tegata_service::genesis::save(&genesis, &chain.genesis).unwrap();
-        std::fs::write(&proof, cbor::encode(&chain.state_proof(newest, &StateKey::grant(&grant_id(50))))).unwrap();
+        std::fs::write(
+            &proof,
+            cbor::encode(&chain.state_proof(newest, &StateKey::grant(&grant_id(50)))),
+        )
+        .unwrap();
         let id = StateKey::organisation(&chain.organisation(HOST));
         std::fs::write(&about, cbor::encode(&chain.state_proof(newest, &id))).unwrap();
     }
@@ -422,17 +606,68 @@ async fn files_are_read_as_the_command_does() {
         json: true,
     };
     let run = |options: Options| async move { format!("{:?}", tegata::verify::run(options).await) };
-    let (good, bad, none) = ("ExitCode(unix_exit_status(0))", "ExitCode(unix_exit_status(1))", "ExitCode(unix_exit_status(2))");
+    let (good, bad, none) = (
+        "ExitCode(unix_exit_status(0))",
+        "ExitCode(unix_exit_status(1))",
+        "ExitCode(unix_exit_status(2))",
+    );
     assert_eq!(run(options.clone()).await, good);
-    assert_eq!(run(Options { genesis: None, trust: vec![], ..options.clone() }).await, bad);
-    assert_eq!(run(Options { file: "/nowhere".into(), ..options.clone() }).await, none);
+    assert_eq!(
+        run(Options {
+            genesis: None,
+            trust: vec![],
+            ..options.clone()
+        })
+        .await,
+        bad
+    );
+    assert_eq!(
+        run(Options {
+            file: "/nowhere".into(),
+            ..options.clone()
+        })
+        .await,
+        none
+    );
     let text = folder.path().join("text");
     std::fs::write(&text, "hello").unwrap();
-    assert_eq!(run(Options { file: text, ..options.clone() }).await, none);
+    assert_eq!(
+        run(Options {
+            file: text,
+            ..options.clone()
+        })
+        .await,
+        none
+    );
     let vault = vault(&shared);
     let list = folder.path().join("list");
     std::fs::write(&list, vault.list.to_bytes()).unwrap();
-    assert_eq!(run(Options { file: list.clone(), ..options.clone() }).await, bad, "the depositor is not known");
-    assert_eq!(run(Options { file: list, ledger: Some(node.url), ..options.clone() }).await, good, "a node proves who it is");
-    assert_eq!(run(Options { ledger: Some("http://127.0.0.1:1".into()), ..options }).await, none, "no node answers");
+    assert_eq!(
+        run(Options {
+            file: list.clone(),
+            ..options.clone()
+        })
+        .await,
+        bad,
+        "the depositor is not known"
+    );
+    assert_eq!(
+        run(Options {
+            file: list,
+            ledger: Some(node.url),
+            ..options.clone()
+        })
+        .await,
+        good,
+        "a node proves who it is"
+    );
+    assert_eq!(
+        run(Options {
+            ledger: Some("http://127.0.0.1:1".into()),
+            ..options
+        })
+        .await,
+        none,
+        "no node answers"
+    );
 }

@@ -16,11 +16,17 @@ const ATTEMPTS: u32 = 4;
 
 impl Node {
     pub(super) fn new(url: &str) -> Result<Self, AuditError> {
-        let cannot = |error: &dyn std::fmt::Display| AuditError::CannotRun(format!("{url}: {error}"));
+        let cannot =
+            |error: &dyn std::fmt::Display| AuditError::CannotRun(format!("{url}: {error}"));
         reqwest::Url::parse(url).map_err(|error| cannot(&error))?;
-        let client = Client::builder().timeout(QUESTION).redirect(reqwest::redirect::Policy::none());
+        let client = Client::builder()
+            .timeout(QUESTION)
+            .redirect(reqwest::redirect::Policy::none());
         let client = client.build().map_err(|error| cannot(&error))?;
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), client })
+        Ok(Self {
+            url: url.trim_end_matches('/').to_owned(),
+            client,
+        })
     }
 
     /// Reads one CBOR value. A node that does not answer makes the audit impossible; one that answers nonsense fails it.
@@ -42,12 +48,22 @@ impl Node {
     }
 
     async fn bytes(&self, path: &str, limit: usize, part: &str) -> Result<Vec<u8>, AuditError> {
-        let cannot = |error: &dyn std::fmt::Display| AuditError::CannotRun(format!("{}{path}: {error}", self.url));
-        let mut response = self.client.get(format!("{}{path}", self.url)).send().await.map_err(|error| cannot(&error))?;
+        let cannot = |error: &dyn std::fmt::Display| {
+            AuditError::CannotRun(format!("{}{path}: {error}", self.url))
+        };
+        let mut response = self
+            .client
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await
+            .map_err(|error| cannot(&error))?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::INTERNAL_SERVER_ERROR => {
-                return Err(AuditError::of(part, &format!("the node answers {}", response.status())));
+                return Err(AuditError::of(
+                    part,
+                    &format!("the node answers {}", response.status()),
+                ));
             }
             status => return Err(cannot(&format!("the node answers {status}"))),
         }

@@ -77,7 +77,10 @@ impl Replay {
             genesis_ms: genesis.time_ms,
             first_previous: genesis.first_previous(),
             newest: None,
-            memory: Memory { values, seen: HashSet::new() },
+            memory: Memory {
+                values,
+                seen: HashSet::new(),
+            },
             tree,
             log: Frontier::default(),
             permissions: BTreeMap::new(),
@@ -88,7 +91,9 @@ impl Replay {
     }
 
     pub(super) fn height(&self) -> u64 {
-        self.newest.as_ref().map_or(0, |newest| newest.header().height)
+        self.newest
+            .as_ref()
+            .map_or(0, |newest| newest.header().height)
     }
 
     pub(super) const fn newest(&self) -> Option<&FinalHeader> {
@@ -108,21 +113,45 @@ impl Replay {
     pub(super) fn header(&self, certified: CertifiedHeader) -> Result<FinalHeader, AuditError> {
         let height = self.height() + 1;
         if certified.header.height != height {
-            return Err(AuditError::at(height, "header", &format!("the node gives height {} instead", certified.header.height)));
+            return Err(AuditError::at(
+                height,
+                "header",
+                &format!("the node gives height {} instead", certified.header.height),
+            ));
         }
-        let part = if certified.certificate.header == certified.header.hash() { "certificate" } else { "header" };
-        let header = certified.verify(&self.chain, &self.validators).map_err(|error| AuditError::at(height, part, &error))?;
+        let part = if certified.certificate.header == certified.header.hash() {
+            "certificate"
+        } else {
+            "header"
+        };
+        let header = certified
+            .verify(&self.chain, &self.validators)
+            .map_err(|error| AuditError::at(height, part, &error))?;
         let fields = header.header();
         if fields.next_validators != self.validators.hash() {
-            return Err(AuditError::at(height, "header", &"it changes the validators, which this version does not"));
+            return Err(AuditError::at(
+                height,
+                "header",
+                &"it changes the validators, which this version does not",
+            ));
         }
         match &self.newest {
-            Some(newest) => newest.check_next(&header).map_err(|error| AuditError::at(height, "header", &error))?,
+            Some(newest) => newest
+                .check_next(&header)
+                .map_err(|error| AuditError::at(height, "header", &error))?,
             None if fields.previous != self.first_previous => {
-                return Err(AuditError::at(height, "header", &"block 1 does not follow on the genesis"));
+                return Err(AuditError::at(
+                    height,
+                    "header",
+                    &"block 1 does not follow on the genesis",
+                ));
             }
             None if fields.time_ms <= self.genesis_ms => {
-                return Err(AuditError::at(height, "header", &"block 1 is not after the genesis"));
+                return Err(AuditError::at(
+                    height,
+                    "header",
+                    &"block 1 is not after the genesis",
+                ));
             }
             None => {}
         }
@@ -130,26 +159,44 @@ impl Replay {
     }
 
     /// Executes a block's entries, and compares everything the header commits to.
-    pub(super) fn block(&mut self, header: &FinalHeader, leaves: Vec<LogLeaf>) -> Result<(), AuditError> {
+    pub(super) fn block(
+        &mut self,
+        header: &FinalHeader,
+        leaves: Vec<LogLeaf>,
+    ) -> Result<(), AuditError> {
         let fields = header.header();
         let (height, time_ms) = (fields.height, fields.time_ms);
         let mut entries = Vec::with_capacity(leaves.len());
         for (position, leaf) in leaves.iter().enumerate() {
             let part = format!("entry {}", self.log.size() + position as u64);
             if (leaf.height, leaf.time_ms) != (height, time_ms) {
-                return Err(AuditError::at(height, part, &"the log says another height or time"));
+                return Err(AuditError::at(
+                    height,
+                    part,
+                    &"the log says another height or time",
+                ));
             }
             let entry = Entry::parse(&leaf.entry).and_then(|entry| entry.verify(&self.chain));
             entries.push(entry.map_err(|error| AuditError::at(height, part, &error))?);
         }
-        let applied = state::apply(&self.memory, height, time_ms, &entries).map_err(|(position, error)| {
-            let part = format!("entry {}, {}", self.log.size() + position as u64, kind(entries[position].entry()));
-            AuditError::at(height, part, &error)
-        })?;
+        let applied = state::apply(&self.memory, height, time_ms, &entries).map_err(
+            |(position, error)| {
+                let part = format!(
+                    "entry {}, {}",
+                    self.log.size() + position as u64,
+                    kind(entries[position].entry())
+                );
+                AuditError::at(height, part, &error)
+            },
+        )?;
         for (position, (said, ours)) in leaves.iter().zip(&applied.leaves).enumerate() {
             if said.outcome != ours.outcome {
                 let part = format!("outcome of entry {}", self.log.size() + position as u64);
-                let detail = format!("the log says {}, the state machine {}", outcome_text(said.outcome), outcome_text(ours.outcome));
+                let detail = format!(
+                    "the log says {}, the state machine {}",
+                    outcome_text(said.outcome),
+                    outcome_text(ours.outcome)
+                );
                 return Err(AuditError::at(height, part, &detail));
             }
         }
@@ -162,14 +209,22 @@ impl Replay {
             self.texts.of_entry(height, entry.entry().body());
         }
         if self.log.size() != fields.log_size || self.log.root() != fields.log_root {
-            return Err(AuditError::at(height, "log root", &"the entries give another one than the header says"));
+            return Err(AuditError::at(
+                height,
+                "log root",
+                &"the entries give another one than the header says",
+            ));
         }
         for (key, value) in applied.changes {
             self.tree.set(key.as_bytes(), &value);
             self.memory.values.insert(key, value);
         }
         if self.tree.root() != fields.state_root {
-            return Err(AuditError::at(height, "state root", &"the entries give another one than the header says"));
+            return Err(AuditError::at(
+                height,
+                "state root",
+                &"the entries give another one than the header says",
+            ));
         }
         self.newest = Some(header.clone());
         Ok(())
@@ -190,7 +245,8 @@ impl Replay {
                     uses_left: grant.uses_max,
                     revoked: false,
                 };
-                self.permissions.insert(GrantId(entry.entry().signer().0), permission);
+                self.permissions
+                    .insert(GrantId(entry.entry().signer().0), permission);
             }
             Body::Revocation(revocation) => {
                 self.counts.revocations += 1;
@@ -200,8 +256,13 @@ impl Replay {
             }
             Body::Access(access) if leaf.outcome == Outcome::Applied => {
                 self.counts.allowed += 1;
-                self.in_force(access, leaf)
-                    .map_err(|why| AuditError::at(leaf.height, format!("access {}", entry.id()), &format!("allowed, but {why}")))?;
+                self.in_force(access, leaf).map_err(|why| {
+                    AuditError::at(
+                        leaf.height,
+                        format!("access {}", entry.id()),
+                        &format!("allowed, but {why}"),
+                    )
+                })?;
             }
             Body::Access(_) => self.counts.refused += 1,
         }
@@ -209,7 +270,10 @@ impl Replay {
     }
 
     fn in_force(&mut self, access: &Access, leaf: &LogLeaf) -> Result<(), &'static str> {
-        let permission = self.permissions.get_mut(&access.grant).ok_or("there is no such grant")?;
+        let permission = self
+            .permissions
+            .get_mut(&access.grant)
+            .ok_or("there is no such grant")?;
         if permission.recipient != access.recipient {
             return Err("the grant is for another organisation");
         }

@@ -28,7 +28,9 @@ pub(super) struct Texts(BTreeMap<&'static str, BTreeMap<String, u64>>);
 impl Texts {
     pub(super) fn of_entry(&mut self, height: u64, body: &Body) {
         match body {
-            Body::OrganisationRegistered(organisation) => self.of_organisation(height, organisation),
+            Body::OrganisationRegistered(organisation) => {
+                self.of_organisation(height, organisation)
+            }
             Body::OrganisationChanged(change) => self.of_organisation(height, &change.organisation),
             Body::Grant(grant) => self.of_grant(height, grant),
             Body::OrganisationSuspended(_) | Body::Revocation(_) | Body::Access(_) => {} // numbers, keys and digests
@@ -51,7 +53,11 @@ impl Texts {
             self.add(height, "organisation.services.url", &service.url);
         }
         for issues in &organisation.issues {
-            self.add(height, "organisation.issues.record_type", &issues.record_type);
+            self.add(
+                height,
+                "organisation.issues.record_type",
+                &issues.record_type,
+            );
         }
         for asks in &organisation.asks {
             self.add(height, "organisation.asks.purpose", &asks.purpose);
@@ -74,34 +80,57 @@ impl Texts {
             for (text, height) in texts {
                 if let Err(why) = allowed(field, text) {
                     let shown: String = text.chars().take(100).collect();
-                    return Err((*height, format!("text in {field}"), format!("{shown:?} {why}")));
+                    return Err((
+                        *height,
+                        format!("text in {field}"),
+                        format!("{shown:?} {why}"),
+                    ));
                 }
             }
         }
         let names = |texts: &BTreeMap<String, u64>| texts.keys().cloned().collect();
-        Ok(Listed(self.0.iter().map(|(field, texts)| (*field, names(texts))).collect()))
+        Ok(Listed(
+            self.0
+                .iter()
+                .map(|(field, texts)| (*field, names(texts)))
+                .collect(),
+        ))
     }
 }
 
 fn allowed(field: &str, text: &str) -> Result<(), &'static str> {
     let within = |known: bool, why| if known { Ok(()) } else { Err(why) };
     match field {
-        "grant.categories" | "organisation.asks.categories" => within(Category::from_code(text).is_some(), "is no category"),
-        "grant.purpose" | "organisation.asks.purpose" => within(Purpose::from_code(text).is_some(), "is no purpose"),
+        "grant.categories" | "organisation.asks.categories" => {
+            within(Category::from_code(text).is_some(), "is no category")
+        }
+        "grant.purpose" | "organisation.asks.purpose" => {
+            within(Purpose::from_code(text).is_some(), "is no purpose")
+        }
         "grant.legal_basis" => within(LEGAL_BASES.contains(&text), "is no legal basis"),
-        "organisation.issues.record_type" => within(catalogue().by_id(text).is_some(), "is no record type of the catalogue"),
+        "organisation.issues.record_type" => within(
+            catalogue().by_id(text).is_some(),
+            "is no record type of the catalogue",
+        ),
         "organisation.did" => {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":.-_%".contains(&byte);
-            within(text.starts_with("did:") && text.bytes().all(plain), "is no DID")
+            within(
+                text.starts_with("did:") && text.bytes().all(plain),
+                "is no DID",
+            )
         }
         "organisation.services.url" => {
             let url = reqwest::Url::parse(text).map_err(|_| "is no URL")?;
-            let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+            let bare = url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none();
             within(bare, "carries more than an address")
         }
-        "organisation.name.ja" | "organisation.name.en" => {
-            within(!text.chars().any(char::is_control) && !text.contains('@'), "is not an organisation's name")
-        }
+        "organisation.name.ja" | "organisation.name.en" => within(
+            !text.chars().any(char::is_control) && !text.contains('@'),
+            "is not an organisation's name",
+        ),
         _ => Err("stands in a field that nobody knows"),
     }
 }
@@ -132,9 +161,21 @@ mod tests {
             ("grant.legal_basis", "consent", "her mother said so"),
             ("organisation.issues.record_type", "vaccination", "x"),
             ("organisation.did", "did:web:clinic.example", "Sakura"),
-            ("organisation.services.url", "https://clinic.example/api", "https://clinic.example/?patient=7"),
-            ("organisation.services.url", "http://localhost:4000", "https://sakura@clinic.example"),
-            ("organisation.name.en", "Sakura Clinic", "sakura@clinic.example"),
+            (
+                "organisation.services.url",
+                "https://clinic.example/api",
+                "https://clinic.example/?patient=7",
+            ),
+            (
+                "organisation.services.url",
+                "http://localhost:4000",
+                "https://sakura@clinic.example",
+            ),
+            (
+                "organisation.name.en",
+                "Sakura Clinic",
+                "sakura@clinic.example",
+            ),
         ] {
             let mut texts = Texts::default();
             texts.add(3, field, good);

@@ -15,14 +15,21 @@ pub struct StateTree(Node);
 enum Node {
     #[default]
     Empty,
-    Leaf { key: Bytes, value: Bytes },
-    Inner { hash: Hash, children: Box<[Node; 2]> },
+    Leaf {
+        key: Bytes,
+        value: Bytes,
+    },
+    Inner {
+        hash: Hash,
+        children: Box<[Node; 2]>,
+    },
 }
 
 impl StateTree {
     /// Sets the value of a key.
     pub fn set(&mut self, key: &[u8], value: &[u8]) {
-        self.0.set(0, Sha256::digest(key).into(), Sha256::digest(value).into());
+        self.0
+            .set(0, Sha256::digest(key).into(), Sha256::digest(value).into());
     }
 
     /// The root.
@@ -46,23 +53,40 @@ impl Node {
         match self {
             Self::Empty => *self = Self::Leaf { key, value },
             Self::Leaf { key: present, .. } if *present == key => *self = Self::Leaf { key, value },
-            Self::Leaf { key: present, value: present_value } => {
+            Self::Leaf {
+                key: present,
+                value: present_value,
+            } => {
                 let (other, other_value) = (*present, *present_value);
-                *self = Self::Inner { hash: EMPTY_ROOT, children: Box::default() };
+                *self = Self::Inner {
+                    hash: EMPTY_ROOT,
+                    children: Box::default(),
+                };
                 self.set(depth, other, other_value);
                 self.set(depth, key, value);
             }
             Self::Inner { hash, children } => {
                 let bit = key[depth / 8] >> (7 - depth % 8) & 1;
                 children[usize::from(bit)].set(depth + 1, key, value);
-                *hash = digest(b"JMT::IntrnalNode", &children[0].hash().0, &children[1].hash().0);
+                *hash = digest(
+                    b"JMT::IntrnalNode",
+                    &children[0].hash().0,
+                    &children[1].hash().0,
+                );
             }
         }
     }
 }
 
 fn digest(tag: &[u8], left: &Bytes, right: &Bytes) -> Hash {
-    Hash(Sha256::new().chain_update(tag).chain_update(left).chain_update(right).finalize().into())
+    Hash(
+        Sha256::new()
+            .chain_update(tag)
+            .chain_update(left)
+            .chain_update(right)
+            .finalize()
+            .into(),
+    )
 }
 
 #[cfg(test)]
@@ -76,9 +100,14 @@ mod tests {
             [] => EMPTY_ROOT,
             [(key, value)] => digest(b"JMT::LeafNode", key, value),
             _ => {
-                let middle = leaves.partition_point(|(key, _)| key[depth / 8] >> (7 - depth % 8) & 1 == 0);
+                let middle =
+                    leaves.partition_point(|(key, _)| key[depth / 8] >> (7 - depth % 8) & 1 == 0);
                 let (left, right) = leaves.split_at(middle);
-                digest(b"JMT::IntrnalNode", &definition(left, depth + 1).0, &definition(right, depth + 1).0)
+                digest(
+                    b"JMT::IntrnalNode",
+                    &definition(left, depth + 1).0,
+                    &definition(right, depth + 1).0,
+                )
             }
         }
     }
@@ -110,8 +139,14 @@ mod tests {
         let (a, b) = (leaf(b"a", b"1"), leaf(b"b", b"2"));
         let same = (a.key_hash.0[0] ^ b.key_hash.0[0]).leading_zeros();
         let mut siblings = vec![digest(b"JMT::LeafNode", &b.key_hash.0, &b.value_hash.0)];
-        siblings.extend(std::iter::repeat_n(EMPTY_ROOT, usize::try_from(same).unwrap()));
-        let proof = TreeProof { leaf: Some(a), siblings };
+        siblings.extend(std::iter::repeat_n(
+            EMPTY_ROOT,
+            usize::try_from(same).unwrap(),
+        ));
+        let proof = TreeProof {
+            leaf: Some(a),
+            siblings,
+        };
         proof.verify(&tree.root(), b"a", Some(b"1")).unwrap();
         assert!(proof.verify(&tree.root(), b"a", Some(b"2")).is_err());
     }

@@ -45,7 +45,9 @@ pub enum ClusterError {
         error: std::io::Error,
     },
     /// A process did not become ready.
-    #[error("{name} is not ready after {waited_s} s. Its log ends with:\n{log}\n(whole log: {path})")]
+    #[error(
+        "{name} is not ready after {waited_s} s. Its log ends with:\n{log}\n(whole log: {path})"
+    )]
     NotReady {
         /// Which.
         name: String,
@@ -72,10 +74,22 @@ impl Cluster {
         let restarts = Arc::new(Mutex::new(BTreeMap::new()));
         let keep = |process: &Process| {
             let (binary, dir, process) = (binary.to_owned(), dir.to_owned(), process.clone());
-            tokio::spawn(keep_running(binary, dir, process, stopping.clone(), Arc::clone(&restarts)))
+            tokio::spawn(keep_running(
+                binary,
+                dir,
+                process,
+                stopping.clone(),
+                Arc::clone(&restarts),
+            ))
         };
         let tasks = processes.iter().map(keep).collect();
-        Ok(Self { dir: dir.to_owned(), processes, stop, tasks, restarts })
+        Ok(Self {
+            dir: dir.to_owned(),
+            processes,
+            stop,
+            tasks,
+            restarts,
+        })
     }
 
     /// Waits until every process that is not held says that it is ready.
@@ -102,7 +116,12 @@ impl Cluster {
                     let log = std::fs::read_to_string(&path).unwrap_or_default();
                     let tail: Vec<_> = log.lines().rev().take(8).collect();
                     let log = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
-                    return Err(ClusterError::NotReady { name: process.name.clone(), waited_s: within.as_secs(), log, path });
+                    return Err(ClusterError::NotReady {
+                        name: process.name.clone(),
+                        waited_s: within.as_secs(),
+                        log,
+                        path,
+                    });
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -113,8 +132,14 @@ impl Cluster {
     /// Sends SIGKILL to a process. It is started again unless held.
     pub fn kill(&self, name: &str) -> std::io::Result<()> {
         let pid = std::fs::read_to_string(self.dir.join("run").join(format!("{name}.pid")))?;
-        let status = std::process::Command::new("kill").args(["-9", pid.trim()]).status()?;
-        if status.success() { Ok(()) } else { Err(std::io::Error::other(format!("kill -9 of {name} failed"))) }
+        let status = std::process::Command::new("kill")
+            .args(["-9", pid.trim()])
+            .status()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(std::io::Error::other(format!("kill -9 of {name} failed")))
+        }
     }
 
     /// Keeps a process from being started again once it ends.
@@ -130,7 +155,10 @@ impl Cluster {
     /// How often each process was started again.
     #[must_use]
     pub fn restarts(&self) -> BTreeMap<String, u32> {
-        self.restarts.lock().map(|restarts| restarts.clone()).unwrap_or_default()
+        self.restarts
+            .lock()
+            .map(|restarts| restarts.clone())
+            .unwrap_or_default()
     }
 
     /// Stops all processes and waits for their end.
@@ -180,7 +208,11 @@ async fn keep_running(
             }
             Err(error) => tracing::error!(name = process.name, %error, "cannot start"),
         }
-        pause = if started.elapsed() > Duration::from_secs(5) { Duration::from_millis(200) } else { (pause * 2).min(Duration::from_secs(5)) };
+        pause = if started.elapsed() > Duration::from_secs(5) {
+            Duration::from_millis(200)
+        } else {
+            (pause * 2).min(Duration::from_secs(5))
+        };
         if let Ok(mut restarts) = restarts.lock() {
             *restarts.entry(process.name.clone()).or_default() += 1;
         }
@@ -189,7 +221,10 @@ async fn keep_running(
 }
 
 fn spawn(binary: &Path, dir: &Path, process: &Process) -> std::io::Result<tokio::process::Child> {
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(log_path(dir, &process.name))?;
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log_path(dir, &process.name))?;
     let child = Command::new(binary)
         .args(&process.arguments)
         .arg("--exit-with-input")
@@ -199,7 +234,10 @@ fn spawn(binary: &Path, dir: &Path, process: &Process) -> std::io::Result<tokio:
         .kill_on_drop(true)
         .spawn()?;
     if let Some(pid) = child.id() {
-        std::fs::write(dir.join("run").join(format!("{}.pid", process.name)), pid.to_string())?;
+        std::fs::write(
+            dir.join("run").join(format!("{}.pid", process.name)),
+            pid.to_string(),
+        )?;
     }
     Ok(child)
 }
@@ -209,7 +247,13 @@ fn log_path(dir: &Path, name: &str) -> PathBuf {
 }
 
 async fn answers(url: &str) -> bool {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build();
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(2))
+        .build();
     let Ok(client) = client else { return false };
-    client.get(format!("{url}/readyz")).send().await.is_ok_and(|answer| answer.status().is_success())
+    client
+        .get(format!("{url}/readyz"))
+        .send()
+        .await
+        .is_ok_and(|answer| answer.status().is_success())
 }

@@ -83,18 +83,39 @@ impl Running {
     ///
     /// # Errors
     /// [`DemoError`].
-    pub async fn start(binary: &Path, dir: &Path, port: Option<u16>, wallet: Option<&Path>) -> Result<Self, DemoError> {
-        std::fs::create_dir_all(dir).map_err(|error| DemoError::File { path: dir.to_owned(), error })?;
-        let dir = &dir.canonicalize().map_err(|error| DemoError::File { path: dir.to_owned(), error })?;
+    pub async fn start(
+        binary: &Path,
+        dir: &Path,
+        port: Option<u16>,
+        wallet: Option<&Path>,
+    ) -> Result<Self, DemoError> {
+        std::fs::create_dir_all(dir).map_err(|error| DemoError::File {
+            path: dir.to_owned(),
+            error,
+        })?;
+        let dir = &dir.canonicalize().map_err(|error| DemoError::File {
+            path: dir.to_owned(),
+            error,
+        })?;
         let mut rng: StdRng = rand::make_rng();
         let demo = Demo::load_or_create(dir, port, &mut rng)?;
-        let (nodes, services): (Vec<_>, Vec<_>) =
-            demo.processes(dir, wallet).into_iter().partition(|process| process.name.starts_with("node"));
+        let (nodes, services): (Vec<_>, Vec<_>) = demo
+            .processes(dir, wallet)
+            .into_iter()
+            .partition(|process| process.name.starts_with("node"));
         let all = nodes.iter().chain(&services).cloned().collect();
         let cluster = Cluster::start(binary, dir, all)?;
-        let ledger = Ledger::start(LedgerConfig { urls: demo.ledger.clone(), genesis: demo.genesis.clone() })?;
+        let ledger = Ledger::start(LedgerConfig {
+            urls: demo.ledger.clone(),
+            genesis: demo.genesis.clone(),
+        })?;
         cluster.ready_some(&nodes, Duration::from_secs(60)).await?;
-        let running = Self { demo, cluster, ledger, dir: dir.to_owned() };
+        let running = Self {
+            demo,
+            cluster,
+            ledger,
+            dir: dir.to_owned(),
+        };
         running.register().await?;
         running.cluster.ready(Duration::from_secs(60)).await?;
         Ok(running)
@@ -104,11 +125,15 @@ impl Running {
     async fn register(&self) -> Result<(), DemoError> {
         let chain = self.ledger.chain();
         for organisation in self.demo.organisations(&self.dir)? {
-            let id = organisation.id().ok_or_else(|| Broken("an organisation of the demo has no key".into()))?;
+            let id = organisation
+                .id()
+                .ok_or_else(|| Broken("an organisation of the demo has no key".into()))?;
             if self.fresh_organisation(&id).await? {
                 continue;
             }
-            let keys: Vec<SigningKey> = (0..VALIDATORS - 1).map(|operator| self.operator(operator)).collect::<Result<_, _>>()?;
+            let keys: Vec<SigningKey> = (0..VALIDATORS - 1)
+                .map(|operator| self.operator(operator))
+                .collect::<Result<_, _>>()?;
             let body = Body::OrganisationRegistered(organisation);
             let mut entry = Entry::sign(&keys[0], &chain, clock::now_ms() + 120_000, body);
             for key in &keys[1..] {
@@ -120,12 +145,17 @@ impl Running {
     }
 
     /// Whether an organisation is registered, once the follower is fresh.
-    async fn fresh_organisation(&self, id: &tegata_consent::ids::OrganisationId) -> Result<bool, DemoError> {
+    async fn fresh_organisation(
+        &self,
+        id: &tegata_consent::ids::OrganisationId,
+    ) -> Result<bool, DemoError> {
         let started = std::time::Instant::now();
         loop {
             match self.ledger.organisation(id).await {
                 Ok(proven) => return Ok(proven.value.is_some()),
-                Err(error) if started.elapsed() > Duration::from_secs(30) => return Err(error.into()),
+                Err(error) if started.elapsed() > Duration::from_secs(30) => {
+                    return Err(error.into());
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
@@ -133,10 +163,14 @@ impl Running {
 
     fn operator(&self, operator: usize) -> Result<SigningKey, DemoError> {
         let path = operator_key(&self.dir, operator);
-        let file = |error| DemoError::File { path: path.clone(), error };
+        let file = |error| DemoError::File {
+            path: path.clone(),
+            error,
+        };
         let text = std::fs::read_to_string(&path).map_err(file)?;
         let mut seed = [0; 32];
-        hex::decode_to_slice(text.trim(), &mut seed).map_err(|error| file(std::io::Error::other(error)))?;
+        hex::decode_to_slice(text.trim(), &mut seed)
+            .map_err(|error| file(std::io::Error::other(error)))?;
         Ok(SigningKey::from_bytes(&seed))
     }
 
@@ -146,22 +180,41 @@ impl Running {
     /// [`DemoError::Broken`].
     pub async fn check_earlier(&self) -> Result<usize, DemoError> {
         let folder = self.dir.join("wallets");
-        let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(0) };
-        let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            return Ok(0);
+        };
+        let mut files: Vec<_> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|e| e == "json"))
+            .collect();
         files.sort();
         let mut steps = Steps::begin("again", "what was there before is there");
         for file in &files {
-            let mut wallet = Wallet::load_or_open(file, &self.demo.host, self.ledger.clone()).await.map_err(Broken::from)?;
+            let mut wallet = Wallet::load_or_open(file, &self.demo.host, self.ledger.clone())
+                .await
+                .map_err(Broken::from)?;
             // the receipt chain must go on from the head that was seen before
             let records = wallet.records().await.map_err(Broken::from)?;
             let mut readings = 0;
             for grant in wallet.grant_ids() {
                 readings += wallet.history(&grant).await.map_err(Broken::from)?.1.len();
             }
-            promise(!records.is_empty() || wallet.grants.is_empty(), "a wallet with grants has lost its records")?;
+            promise(
+                !records.is_empty() || wallet.grants.is_empty(),
+                "a wallet with grants has lost its records",
+            )?;
             wallet.save(file).map_err(Broken::from)?;
-            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            steps.tell(format!("{name}: {} records, {} grants, {readings} readings", records.len(), wallet.grants.len()));
+            let name = file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            steps.tell(format!(
+                "{name}: {} records, {} grants, {readings} readings",
+                records.len(),
+                wallet.grants.len()
+            ));
         }
         steps.end();
         Ok(files.len())
@@ -178,7 +231,12 @@ impl Running {
             stories.iter().map(String::as_str).collect()
         };
         for name in names {
-            let stage = Stage { demo: &self.demo, dir: &self.dir, ledger: self.ledger.clone(), run: clock::now_ms() };
+            let stage = Stage {
+                demo: &self.demo,
+                dir: &self.dir,
+                ledger: self.ledger.clone(),
+                run: clock::now_ms(),
+            };
             stage.tell(name).await?;
         }
         Ok(())
@@ -190,13 +248,29 @@ impl Running {
 /// # Errors
 /// [`DemoError`], after all processes have ended.
 pub async fn run(options: Options) -> Result<(), DemoError> {
-    let binary = std::env::current_exe().map_err(|error| DemoError::File { path: "tegata".into(), error })?;
-    let unknown = options.story.iter().find(|story| *story != "all" && !NAMES.contains(&story.as_str()));
+    let binary = std::env::current_exe().map_err(|error| DemoError::File {
+        path: "tegata".into(),
+        error,
+    })?;
+    let unknown = options
+        .story
+        .iter()
+        .find(|story| *story != "all" && !NAMES.contains(&story.as_str()));
     if let Some(story) = unknown {
-        return Err(Broken(format!("there is no story {story:?}; there are {} and all", NAMES.join(", "))).into());
+        return Err(Broken(format!(
+            "there is no story {story:?}; there are {} and all",
+            NAMES.join(", ")
+        ))
+        .into());
     }
     let started = std::time::Instant::now();
-    let running = Running::start(&binary, &options.dir, options.port, options.wallet.as_deref()).await?;
+    let running = Running::start(
+        &binary,
+        &options.dir,
+        options.port,
+        options.wallet.as_deref(),
+    )
+    .await?;
     print_table(&running.demo, &options, started.elapsed());
     let told = async {
         running.check_earlier().await?;
@@ -215,7 +289,11 @@ pub async fn run(options: Options) -> Result<(), DemoError> {
 }
 
 fn print_table(demo: &Demo, options: &Options, took: Duration) {
-    println!("Tegata is up after {:.1} s, in {}", took.as_secs_f64(), options.dir.display());
+    println!(
+        "Tegata is up after {:.1} s, in {}",
+        took.as_secs_f64(),
+        options.dir.display()
+    );
     if options.wallet.is_some() {
         println!("  {:<20} {}", "wallet", demo.wallet);
     }
@@ -225,5 +303,8 @@ fn print_table(demo: &Demo, options: &Options, took: Duration) {
     for (name, service) in &demo.services {
         println!("  {name:<20} {}", service.url);
     }
-    println!("  every address and token: {}", options.dir.join("demo.json").display());
+    println!(
+        "  every address and token: {}",
+        options.dir.join("demo.json").display()
+    );
 }

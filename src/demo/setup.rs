@@ -109,7 +109,14 @@ const CHECKUPS: &[&str] = &[
 
 /// Made-up organisations of a made-up town.
 const MEMBERS: &[Member] = &[
-    Member { name: "host", ja: "あんしん保管センター", en: "Anshin Vault Host", issues: &[], asks: &[], services: &[(Role::Host, 13)] },
+    Member {
+        name: "host",
+        ja: "あんしん保管センター",
+        en: "Anshin Vault Host",
+        issues: &[],
+        asks: &[],
+        services: &[(Role::Host, 13)],
+    },
     Member {
         name: "municipality",
         ja: "わかば市 子ども家庭課",
@@ -150,18 +157,27 @@ impl Demo {
     ///
     /// # Errors
     /// [`SetupError`].
-    pub fn load_or_create(dir: &Path, port: Option<u16>, rng: &mut StdRng) -> Result<Self, SetupError> {
+    pub fn load_or_create(
+        dir: &Path,
+        port: Option<u16>,
+        rng: &mut StdRng,
+    ) -> Result<Self, SetupError> {
         let path = dir.join("demo.json");
         if path.exists() {
-            let text = std::fs::read(&path).map_err(|error| SetupError::File { path: path.clone(), error })?;
-            return serde_json::from_slice(&text).map_err(|error| SetupError::NotADemo { path, error });
+            let text = std::fs::read(&path).map_err(|error| SetupError::File {
+                path: path.clone(),
+                error,
+            })?;
+            return serde_json::from_slice(&text)
+                .map_err(|error| SetupError::NotADemo { path, error });
         }
         Self::create(dir, port.unwrap_or(PORT), rng)
     }
 
     fn create(dir: &Path, port: u16, rng: &mut StdRng) -> Result<Self, SetupError> {
         for taken in port..port + PORTS {
-            TcpListener::bind(("127.0.0.1", taken)).map_err(|_| SetupError::Port { port: taken })?;
+            TcpListener::bind(("127.0.0.1", taken))
+                .map_err(|_| SetupError::Port { port: taken })?;
         }
         let genesis = make_genesis(dir, rng)?;
         let url = |offset: u16| format!("http://127.0.0.1:{}", port + offset);
@@ -194,8 +210,16 @@ impl Demo {
                 demo.services.insert(process_name(member, *role), address);
             }
         }
-        let policy = |number: u32| format!("[P-{number}]\namount = {}\ncurrency = \"JPY\"\n", 30_000 + 10_000 * u64::from(number % 5));
-        save(&dir.join("insurer/policies.toml"), &(1000..2000).map(policy).collect::<String>())?;
+        let policy = |number: u32| {
+            format!(
+                "[P-{number}]\namount = {}\ncurrency = \"JPY\"\n",
+                30_000 + 10_000 * u64::from(number % 5)
+            )
+        };
+        save(
+            &dir.join("insurer/policies.toml"),
+            &(1000..2000).map(policy).collect::<String>(),
+        )?;
         let hosts = serde_json::json!([{ "name": { "ja": MEMBERS[0].ja, "en": MEMBERS[0].en }, "url": demo.host }]);
         let wallet = serde_json::json!({ "genesis": URL_SAFE_NO_PAD.encode(cbor::encode(&genesis)), "hosts": hosts, "ledgers": demo.ledger });
         save(&dir.join("wallet/config.json"), &wallet.to_string())?;
@@ -210,11 +234,20 @@ impl Demo {
     pub fn processes(&self, dir: &Path, wallet_files: Option<&Path>) -> Vec<Process> {
         let process = |name: String, command: &str, config: PathBuf, url: String| Process {
             name,
-            arguments: vec![command.to_owned(), "--config".to_owned(), config.display().to_string()],
+            arguments: vec![
+                command.to_owned(),
+                "--config".to_owned(),
+                config.display().to_string(),
+            ],
             url,
         };
         let node = |(node, url): (usize, &String)| {
-            process(format!("node{node}"), "node", dir.join(format!("node{node}/node.toml")), url.clone())
+            process(
+                format!("node{node}"),
+                "node",
+                dir.join(format!("node{node}/node.toml")),
+                url.clone(),
+            )
         };
         let mut all: Vec<_> = self.ledger.iter().enumerate().map(node).collect();
         for member in MEMBERS {
@@ -222,15 +255,32 @@ impl Demo {
                 let name = process_name(member, *role);
                 let command = command(*role);
                 let url = self.services[&name].url.clone();
-                all.push(process(name, command, dir.join(member.name).join(file_name(*role)), url));
+                all.push(process(
+                    name,
+                    command,
+                    dir.join(member.name).join(file_name(*role)),
+                    url,
+                ));
             }
         }
         if let Some(files) = wallet_files {
             let listen = format!("127.0.0.1:{}", self.port);
             let config = dir.join("wallet/config.json").display().to_string();
-            let arguments = ["wallet", "--files", &files.display().to_string(), "--config", &config, "--listen", &listen];
+            let arguments = [
+                "wallet",
+                "--files",
+                &files.display().to_string(),
+                "--config",
+                &config,
+                "--listen",
+                &listen,
+            ];
             let arguments = arguments.map(str::to_owned).to_vec();
-            all.push(Process { name: "wallet".into(), arguments, url: format!("http://{listen}") });
+            all.push(Process {
+                name: "wallet".into(),
+                arguments,
+                url: format!("http://{listen}"),
+            });
         }
         all
     }
@@ -242,21 +292,35 @@ impl Demo {
     pub fn organisations(&self, dir: &Path) -> Result<Vec<Organisation>, SetupError> {
         let organisation = |member: &Member| {
             let path = dir.join(member.name).join("keys.json");
-            let keys = load_organisation_keys(&path).map_err(|error| SetupError::Keys(error.to_string()))?;
+            let keys = load_organisation_keys(&path)
+                .map_err(|error| SetupError::Keys(error.to_string()))?;
             let mut services: Vec<_> = member
                 .services
                 .iter()
-                .map(|(role, _)| Service { role: *role, url: self.services[&process_name(member, *role)].url.clone() })
+                .map(|(role, _)| Service {
+                    role: *role,
+                    url: self.services[&process_name(member, *role)].url.clone(),
+                })
                 .collect();
             services.sort_by_key(|service| service.role);
-            let issues = |kind: &&str| Issues { record_type: (*kind).to_owned(), from_ms: 0, until_ms: None };
+            let issues = |kind: &&str| Issues {
+                record_type: (*kind).to_owned(),
+                from_ms: 0,
+                until_ms: None,
+            };
             let asks = |(purpose, categories, days): &(&str, &[&str], u32)| Asks {
                 purpose: (*purpose).to_owned(),
-                categories: categories.iter().map(|category| (*category).to_owned()).collect(),
+                categories: categories
+                    .iter()
+                    .map(|category| (*category).to_owned())
+                    .collect(),
                 retention_max_days: *days,
             };
             Ok(Organisation {
-                name: Name { ja: member.ja.to_owned(), en: member.en.to_owned() },
+                name: Name {
+                    ja: member.ja.to_owned(),
+                    en: member.en.to_owned(),
+                },
                 roles: services.iter().map(|service| service.role).collect(),
                 services,
                 did: format!("did:web:{}.wakaba.example", member.name),
@@ -278,7 +342,8 @@ pub fn operator_key(dir: &Path, operator: usize) -> PathBuf {
 fn make_genesis(dir: &Path, rng: &mut StdRng) -> Result<Genesis, SetupError> {
     let path = dir.join("genesis.json");
     if path.exists() {
-        return tegata_service::genesis::load(&path).map_err(|error| SetupError::Keys(error.to_string()));
+        return tegata_service::genesis::load(&path)
+            .map_err(|error| SetupError::Keys(error.to_string()));
     }
     let mut validators = Vec::new();
     let mut operators = Vec::new();
@@ -286,39 +351,66 @@ fn make_genesis(dir: &Path, rng: &mut StdRng) -> Result<Genesis, SetupError> {
     for node in 0..VALIDATORS {
         let folder = dir.join(format!("node{node}"));
         let _ = std::fs::remove_dir_all(&folder); // of a setup that was interrupted before it had a genesis
-        let keys = tegata_ledger::init(&folder, rng).map_err(|error| SetupError::Keys(error.to_string()))?;
-        validators.push(Validator { key: keys.consensus, power: 1 });
+        let keys = tegata_ledger::init(&folder, rng)
+            .map_err(|error| SetupError::Keys(error.to_string()))?;
+        validators.push(Validator {
+            key: keys.consensus,
+            power: 1,
+        });
         peers.push(keys.network.to_string());
         let seed: [u8; 32] = rng.random();
         let path = operator_key(dir, node);
-        write_secret(&path, hex::encode(seed).as_bytes()).map_err(|error| SetupError::File { path, error })?;
-        operators.push(tegata_consent::cose::public_key(&ed25519_dalek::SigningKey::from_bytes(&seed)));
+        write_secret(&path, hex::encode(seed).as_bytes())
+            .map_err(|error| SetupError::File { path, error })?;
+        operators.push(tegata_consent::cose::public_key(
+            &ed25519_dalek::SigningKey::from_bytes(&seed),
+        ));
     }
-    save(&dir.join("peers.json"), &serde_json::to_string(&peers).expect("plain data"))?;
+    save(
+        &dir.join("peers.json"),
+        &serde_json::to_string(&peers).expect("plain data"),
+    )?;
     let genesis = Genesis {
         name: "Wakaba demo".into(),
         time_ms: clock::now_ms() - 1000,
         nonce: Nonce(rng.random()),
         validators,
         operators,
-        parameters: Parameters { sponsor_entries_per_hour: 100_000 },
+        parameters: Parameters {
+            sponsor_entries_per_hour: 100_000,
+        },
     };
-    tegata_service::genesis::save(&path, &genesis).map_err(|error| SetupError::Keys(error.to_string()))?;
+    tegata_service::genesis::save(&path, &genesis)
+        .map_err(|error| SetupError::Keys(error.to_string()))?;
     Ok(genesis)
 }
 
-fn organisation_keys(path: &Path, rng: &mut StdRng) -> Result<tegata_service::keys::OrganisationKeys, SetupError> {
+fn organisation_keys(
+    path: &Path,
+    rng: &mut StdRng,
+) -> Result<tegata_service::keys::OrganisationKeys, SetupError> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| SetupError::File { path: folder.to_owned(), error })?;
+        std::fs::create_dir_all(folder).map_err(|error| SetupError::File {
+            path: folder.to_owned(),
+            error,
+        })?;
     }
-    let keys = if path.exists() { load_organisation_keys(path) } else { write_new(path, rng) };
+    let keys = if path.exists() {
+        load_organisation_keys(path)
+    } else {
+        write_new(path, rng)
+    };
     keys.map_err(|error| SetupError::Keys(error.to_string()))
 }
 
 fn node_config(dir: &Path, node: usize, port: u16, wallet: &str) -> Result<String, SetupError> {
     let path = dir.join("peers.json");
-    let text = std::fs::read(&path).map_err(|error| SetupError::File { path: path.clone(), error })?;
-    let keys: Vec<String> = serde_json::from_slice(&text).map_err(|error| SetupError::NotADemo { path, error })?;
+    let text = std::fs::read(&path).map_err(|error| SetupError::File {
+        path: path.clone(),
+        error,
+    })?;
+    let keys: Vec<String> =
+        serde_json::from_slice(&text).map_err(|error| SetupError::NotADemo { path, error })?;
     let port_of = |offset: usize| port + u16::try_from(offset).expect("a handful of nodes");
     let mut text = format!(
         "name = \"node{node}\"\nhome = \".\"\ngenesis = \"../genesis.json\"\nconsensus_key = \"consensus.key\"\nnetwork_key = \"network.key\"\n\
@@ -327,7 +419,9 @@ fn node_config(dir: &Path, node: usize, port: u16, wallet: &str) -> Result<Strin
         port_of(9 + node),
     );
     let http = format!("127.0.0.1:{}", port_of(1 + node));
-    text += &format!("\n[http]\nlisten = \"{http}\"\npublic_url = \"http://{http}\"\ncors_origins = [\"{wallet}\"]\n");
+    text += &format!(
+        "\n[http]\nlisten = \"{http}\"\npublic_url = \"http://{http}\"\ncors_origins = [\"{wallet}\"]\n"
+    );
     for (peer, key) in keys.iter().enumerate().filter(|(peer, _)| *peer != node) {
         text += &format!(
             "\n[[peers]]\nnetwork_key = \"{key}\"\nconsensus = \"127.0.0.1:{}\"\nmempool = \"127.0.0.1:{}\"\n",
@@ -351,7 +445,10 @@ fn service_config(member: &Member, role: Role, url: &str, token: &str, demo: &De
         demo.wallet,
     );
     if role != Role::Host {
-        text += &format!("\n[tokens]\n\"own-systems\" = \"{}\"\n", token_digest(token));
+        text += &format!(
+            "\n[tokens]\n\"own-systems\" = \"{}\"\n",
+            token_digest(token)
+        );
     }
     if member.name == "insurer" {
         text += PAYOUT_RULE;
@@ -386,9 +483,16 @@ const fn command(role: Role) -> &'static str {
 }
 
 fn process_name(member: &Member, role: Role) -> String {
-    if role == Role::Host { member.name.to_owned() } else { format!("{}-{}", member.name, command(role)) }
+    if role == Role::Host {
+        member.name.to_owned()
+    } else {
+        format!("{}-{}", member.name, command(role))
+    }
 }
 
 fn save(path: &Path, text: &str) -> Result<(), SetupError> {
-    write_public(path, text.as_bytes()).map_err(|error| SetupError::File { path: path.to_owned(), error })
+    write_public(path, text.as_bytes()).map_err(|error| SetupError::File {
+        path: path.to_owned(),
+        error,
+    })
 }

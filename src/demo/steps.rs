@@ -27,19 +27,32 @@ impl Steps {
     #[must_use]
     pub fn begin(story: &'static str, title: &str) -> Self {
         println!("\n── {story}: {title}");
-        Self { story, number: 0, started: Instant::now(), step: Instant::now() }
+        Self {
+            story,
+            number: 0,
+            started: Instant::now(),
+            step: Instant::now(),
+        }
     }
 
     /// Tells what the step that ends now has shown.
     pub fn tell(&mut self, what: impl Display) {
         self.number += 1;
-        println!("  {:>2}. {what}  [{:.0} ms]", self.number, self.step.elapsed().as_secs_f64() * 1000.0);
+        println!(
+            "  {:>2}. {what}  [{:.0} ms]",
+            self.number,
+            self.step.elapsed().as_secs_f64() * 1000.0
+        );
         self.step = Instant::now();
     }
 
     /// Ends the story.
     pub fn end(self) {
-        println!("  ✓ {} kept its promises  [{:.1} s]", self.story, self.started.elapsed().as_secs_f64());
+        println!(
+            "  ✓ {} kept its promises  [{:.1} s]",
+            self.story,
+            self.started.elapsed().as_secs_f64()
+        );
     }
 }
 
@@ -48,5 +61,9 @@ impl Steps {
 /// # Errors
 /// [`Broken`], with the words given.
 pub fn promise(holds: bool, otherwise: impl Display) -> Result<(), Broken> {
-    if holds { Ok(()) } else { Err(Broken(otherwise.to_string())) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Broken(otherwise.to_string()))
+    }
 }

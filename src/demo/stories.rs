@@ -35,13 +35,26 @@ impl Stage<'_> {
     /// # Errors
     /// Where the demo has no such service.
     pub fn systems(&self, name: &str) -> Result<Systems<'_>, Broken> {
-        let service = self.demo.services.get(name).ok_or_else(|| Broken(format!("the demo has no {name}")))?;
+        let service = self
+            .demo
+            .services
+            .get(name)
+            .ok_or_else(|| Broken(format!("the demo has no {name}")))?;
         Ok(Systems::new(self.ledger.http(), service))
     }
 
-    async fn pair(&self, issuer: &str, subject: &str, wallet: &mut Wallet, kinds: &[&str]) -> Result<String, Broken> {
+    async fn pair(
+        &self,
+        issuer: &str,
+        subject: &str,
+        wallet: &mut Wallet,
+        kinds: &[&str],
+    ) -> Result<String, Broken> {
         let systems = self.systems(issuer)?;
-        let pairing = systems.post("/v1/pairings", &json!({ "subject": subject })).await?.success("the pairing")?;
+        let pairing = systems
+            .post("/v1/pairings", &json!({ "subject": subject }))
+            .await?
+            .success("the pairing")?;
         let link = text(&pairing, "link")?;
         wallet.pair(&link, kinds).await?;
         let again = wallet.pair(&link, kinds).await;
@@ -51,11 +64,15 @@ impl Stage<'_> {
 
     async fn deposited(&self, issuer: &str, id: &str) -> Result<(), Broken> {
         let done = |answer: &Answer| (answer.body["status"] == "deposited").then_some(());
-        self.systems(issuer)?.until(&format!("/v1/records/{id}"), DEPOSITED, done).await
+        self.systems(issuer)?
+            .until(&format!("/v1/records/{id}"), DEPOSITED, done)
+            .await
     }
 
     fn wallet_file(&self, name: &str) -> std::path::PathBuf {
-        self.dir.join("wallets").join(format!("{name}-{}.json", self.run))
+        self.dir
+            .join("wallets")
+            .join(format!("{name}-{}.json", self.run))
     }
 
     /// Tells one story.
@@ -66,41 +83,76 @@ impl Stage<'_> {
         match name {
             "vaccination" => self.vaccination().await,
             "payout" => self.payout().await,
-            other => Err(Broken(format!("there is no story {other:?}; there are {}", NAMES.join(", ")))),
+            other => Err(Broken(format!(
+                "there is no story {other:?}; there are {}",
+                NAMES.join(", ")
+            ))),
         }
     }
 
     async fn vaccination(&self) -> Result<(), Broken> {
-        let mut steps = Steps::begin("vaccination", "from a clinic's record to a consented reading");
+        let mut steps = Steps::begin(
+            "vaccination",
+            "from a clinic's record to a consented reading",
+        );
         let subject = format!("W-{}", self.run);
         let file = self.wallet_file("vaccination");
 
         let mut wallet = Wallet::load_or_open(&file, &self.demo.host, self.ledger.clone()).await?;
-        wallet.open_drawers(&["vaccination", "infant_checkup"]).await?;
+        wallet
+            .open_drawers(&["vaccination", "infant_checkup"])
+            .await?;
         wallet.save(&file)?;
         steps.tell("a guardian's wallet opens a vault with two drawers");
 
         let clinic = self.systems("clinic-issuer")?;
-        let waiting = clinic.post("/fhir/Immunization", &immunization(&subject, 0)).await?.success("the first Immunization")?;
+        let waiting = clinic
+            .post("/fhir/Immunization", &immunization(&subject, 0))
+            .await?
+            .success("the first Immunization")?;
         let first = text(&waiting, "id")?;
-        promise(waiting["status"] == "waiting", format!("a record of somebody without a vault must wait: {waiting}"))?;
+        promise(
+            waiting["status"] == "waiting",
+            format!("a record of somebody without a vault must wait: {waiting}"),
+        )?;
         steps.tell("the clinic's first record waits visibly: nobody has paired yet");
 
-        self.pair("clinic-issuer", &subject, &mut wallet, &["vaccination"]).await?;
-        self.pair("municipality-issuer", &subject, &mut wallet, CHECKUP_TYPES).await?;
+        self.pair("clinic-issuer", &subject, &mut wallet, &["vaccination"])
+            .await?;
+        self.pair("municipality-issuer", &subject, &mut wallet, CHECKUP_TYPES)
+            .await?;
         steps.tell("two counters give a pairing code each, the wallet answers with invitations; a code counts once");
 
         self.deposited("clinic-issuer", &first).await?;
-        let again = clinic.post("/fhir/Immunization", &immunization(&subject, 0)).await?;
-        promise(again.status == 200 && again.body["id"] == first.as_str(), format!("the same source record twice must be one: {}", again.body))?;
-        let second = clinic.post("/fhir/Immunization", &immunization(&subject, 1)).await?.success("the second Immunization")?;
-        self.deposited("clinic-issuer", &text(&second, "id")?).await?;
-        let bad = clinic.post("/fhir/Immunization", &json!({ "resourceType": "Immunization", "status": "completed" })).await?;
-        promise(bad.status == 422 && bad.body["resourceType"] == "OperationOutcome", "a broken Immunization must get an OperationOutcome")?;
+        let again = clinic
+            .post("/fhir/Immunization", &immunization(&subject, 0))
+            .await?;
+        promise(
+            again.status == 200 && again.body["id"] == first.as_str(),
+            format!("the same source record twice must be one: {}", again.body),
+        )?;
+        let second = clinic
+            .post("/fhir/Immunization", &immunization(&subject, 1))
+            .await?
+            .success("the second Immunization")?;
+        self.deposited("clinic-issuer", &text(&second, "id")?)
+            .await?;
+        let bad = clinic
+            .post(
+                "/fhir/Immunization",
+                &json!({ "resourceType": "Immunization", "status": "completed" }),
+            )
+            .await?;
+        promise(
+            bad.status == 422 && bad.body["resourceType"] == "OperationOutcome",
+            "a broken Immunization must get an OperationOutcome",
+        )?;
         steps.tell("the clinic signs, seals, locks and deposits two vaccinations; one sent twice is one, a broken one is refused");
 
         let imported = self.import_checkups(&subject).await?;
-        steps.tell(format!("the municipality imports a CSV: {imported} checkups of all kinds"));
+        steps.tell(format!(
+            "the municipality imports a CSV: {imported} checkups of all kinds"
+        ));
 
         let records = self.records(&mut wallet, 2 + imported).await?;
         wallet.save(&file)?;
@@ -108,52 +160,138 @@ impl Stage<'_> {
 
         let verifier = self.systems("clinic-verifier")?;
         let until_ms = clock::now_ms() + 30 * 86_400_000;
-        let request = verifier.post("/v1/requests", &request("care", &["infant_checkup", "vaccination"], until_ms, &subject)).await?;
+        let request = verifier
+            .post(
+                "/v1/requests",
+                &request(
+                    "care",
+                    &["infant_checkup", "vaccination"],
+                    until_ms,
+                    &subject,
+                ),
+            )
+            .await?;
         let link = text(&request.success("the consent request")?, "link")?;
-        let over = verifier.post("/v1/requests", &self::request("care", &["laboratory"], until_ms, &subject)).await?;
-        promise(over.status >= 400, "the clinic may not ask for laboratory results")?;
+        let over = verifier
+            .post(
+                "/v1/requests",
+                &self::request("care", &["laboratory"], until_ms, &subject),
+            )
+            .await?;
+        promise(
+            over.status >= 400,
+            "the clinic may not ask for laboratory results",
+        )?;
         steps.tell("the clinic shows a consent request; asking for more than it is accredited for is refused");
 
         let started = Instant::now();
         let (grant, receipt) = wallet.grant(&link, Some(&["vaccination"])).await?;
         let final_ms = started.elapsed().as_millis();
         wallet.save(&file)?;
-        promise(final_ms < 2000, format!("a grant took {final_ms} ms to be final"))?;
+        promise(
+            final_ms < 2000,
+            format!("a grant took {final_ms} ms to be final"),
+        )?;
         steps.tell(format!("the guardian narrows it to vaccinations and grants: final at height {} after {final_ms} ms", receipt.leaf.height));
 
         self.ticket(&verifier, &grant).await?;
-        let reading = verifier.post(&format!("/v1/grants/{grant}/readings"), &json!({})).await?.success("the reading")?;
+        let reading = verifier
+            .post(&format!("/v1/grants/{grant}/readings"), &json!({}))
+            .await?
+            .success("the reading")?;
         let read = reading["records"].as_array().cloned().unwrap_or_default();
-        promise(read.len() == 2, format!("two vaccinations were granted, {} came", read.len()))?;
+        promise(
+            read.len() == 2,
+            format!("two vaccinations were granted, {} came", read.len()),
+        )?;
         for record in &read {
-            promise(record["record_type"] == "vaccination", format!("something else than a vaccination was read: {record}"))?;
+            promise(
+                record["record_type"] == "vaccination",
+                format!("something else than a vaccination was read: {record}"),
+            )?;
             every_check_holds(record)?;
         }
-        steps.tell(format!("the clinic reads 2 records and verifies each: {}", checks(&read[0])));
+        steps.tell(format!(
+            "the clinic reads 2 records and verifies each: {}",
+            checks(&read[0])
+        ));
 
         let (state, history) = wallet.history(&grant).await?;
-        promise(history.len() == 1 && state.uses == 1, "the wallet must see one reading")?;
-        promise(history[0].records.len() == 2, "the wallet must see which two records were handed out")?;
+        promise(
+            history.len() == 1 && state.uses == 1,
+            "the wallet must see one reading",
+        )?;
+        promise(
+            history[0].records.len() == 2,
+            "the wallet must see which two records were handed out",
+        )?;
         steps.tell("the guardian sees who read what and when, complete by proof");
 
-        let revoked = clinic.post(&format!("/v1/records/{first}/revocation"), &json!({ "reason": "wrong lot number" })).await?;
+        let revoked = clinic
+            .post(
+                &format!("/v1/records/{first}/revocation"),
+                &json!({ "reason": "wrong lot number" }),
+            )
+            .await?;
         revoked.success("the revocation of a record")?;
-        let reading = verifier.post(&format!("/v1/grants/{grant}/readings"), &json!({})).await?.success("the second reading")?;
-        let refused: Vec<_> = reading["records"].as_array().into_iter().flatten().filter(|record| !holds(record, "not-revoked")).collect();
-        promise(refused.len() == 1, format!("one of the two records was revoked by its issuer: {reading}"))?;
-        promise(refused[0].get("claims").is_none_or(Value::is_null), "claims of a revoked record must not be given out")?;
+        let reading = verifier
+            .post(&format!("/v1/grants/{grant}/readings"), &json!({}))
+            .await?
+            .success("the second reading")?;
+        let refused: Vec<_> = reading["records"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|record| !holds(record, "not-revoked"))
+            .collect();
+        promise(
+            refused.len() == 1,
+            format!("one of the two records was revoked by its issuer: {reading}"),
+        )?;
+        promise(
+            refused[0].get("claims").is_none_or(Value::is_null),
+            "claims of a revoked record must not be given out",
+        )?;
         steps.tell("the clinic revokes a wrongly signed record; the next reading says so and withholds its claims");
 
         let receipt = wallet.revoke(&grant).await?;
-        steps.tell(format!("the guardian ends the grant: final at height {}", receipt.leaf.height));
-        let refused = verifier.post(&format!("/v1/grants/{grant}/readings"), &json!({})).await?;
-        promise(refused.status == 403, format!("a reading after revocation must be refused, it was answered {}: {}", refused.status, refused.body))?;
-        promise(refused.body.to_string().contains("revoked"), format!("the refusal must say why: {}", refused.body))?;
+        steps.tell(format!(
+            "the guardian ends the grant: final at height {}",
+            receipt.leaf.height
+        ));
+        let refused = verifier
+            .post(&format!("/v1/grants/{grant}/readings"), &json!({}))
+            .await?;
+        promise(
+            refused.status == 403,
+            format!(
+                "a reading after revocation must be refused, it was answered {}: {}",
+                refused.status, refused.body
+            ),
+        )?;
+        promise(
+            refused.body.to_string().contains("revoked"),
+            format!("the refusal must say why: {}", refused.body),
+        )?;
         let (state, history) = wallet.history(&grant).await?;
-        promise(state.accesses == 3 && state.uses == 2, format!("three accesses, two allowed; the ledger has {}, {}", state.accesses, state.uses))?;
-        let last = history.last().ok_or_else(|| Broken("the history is empty".into()))?;
-        promise(last.reading.outcome == Outcome::Refused(Refusal::Revoked), "the refusal must be an entry that the guardian sees")?;
-        promise(last.records.is_empty(), "the host handed something out after the revocation")?;
+        promise(
+            state.accesses == 3 && state.uses == 2,
+            format!(
+                "three accesses, two allowed; the ledger has {}, {}",
+                state.accesses, state.uses
+            ),
+        )?;
+        let last = history
+            .last()
+            .ok_or_else(|| Broken("the history is empty".into()))?;
+        promise(
+            last.reading.outcome == Outcome::Refused(Refusal::Revoked),
+            "the refusal must be an entry that the guardian sees",
+        )?;
+        promise(
+            last.records.is_empty(),
+            "the host handed something out after the revocation",
+        )?;
         steps.tell("the next access is refused as revoked, the refusal is an entry too, and the host hands out nothing");
         steps.end();
         Ok(())
@@ -166,99 +304,199 @@ impl Stage<'_> {
         let file = self.wallet_file("payout");
         let mut wallet = Wallet::load_or_open(&file, &self.demo.host, self.ledger.clone()).await?;
         wallet.open_drawers(&["laboratory"]).await?;
-        self.pair("test-centre-issuer", &subject, &mut wallet, &["laboratory_result"]).await?;
+        self.pair(
+            "test-centre-issuer",
+            &subject,
+            &mut wallet,
+            &["laboratory_result"],
+        )
+        .await?;
         wallet.save(&file)?;
         steps.tell("a wallet opens a laboratory drawer and pairs with the test centre");
 
         let insurer = self.systems("insurer-verifier")?;
         let until_ms = clock::now_ms() + 365 * 86_400_000;
-        let request = insurer.post("/v1/requests", &request("payout", &["laboratory"], until_ms, &policy)).await?;
+        let request = insurer
+            .post(
+                "/v1/requests",
+                &request("payout", &["laboratory"], until_ms, &policy),
+            )
+            .await?;
         let link = text(&request.success("the consent request")?, "link")?;
         let (grant, _) = wallet.grant(&link, None).await?;
         wallet.save(&file)?;
         self.ticket(&insurer, &grant).await?;
-        steps.tell(format!("the insurer asks under policy {policy}, the person grants until next year"));
+        steps.tell(format!(
+            "the insurer asks under policy {policy}, the person grants until next year"
+        ));
 
         let centre = self.systems("test-centre-issuer")?;
-        let negative = centre.post("/fhir/Observation", &observation(&subject, "negative", 0)).await?.success("the negative result")?;
-        self.deposited("test-centre-issuer", &text(&negative, "id")?).await?;
+        let negative = centre
+            .post("/fhir/Observation", &observation(&subject, "negative", 0))
+            .await?
+            .success("the negative result")?;
+        self.deposited("test-centre-issuer", &text(&negative, "id")?)
+            .await?;
         self.reads_at_least(&wallet, &grant, 1).await?;
-        promise(self.decisions(&insurer, &policy).await?.is_empty(), "a negative result must not be paid")?;
+        promise(
+            self.decisions(&insurer, &policy).await?.is_empty(),
+            "a negative result must not be paid",
+        )?;
         steps.tell("a negative result is deposited; the insurer is pinged, reads, and its rule pays nothing");
 
-        let positive = centre.post("/fhir/Observation", &observation(&subject, "positive", 1)).await?.success("the positive result")?;
-        self.deposited("test-centre-issuer", &text(&positive, "id")?).await?;
+        let positive = centre
+            .post("/fhir/Observation", &observation(&subject, "positive", 1))
+            .await?
+            .success("the positive result")?;
+        self.deposited("test-centre-issuer", &text(&positive, "id")?)
+            .await?;
         let started = Instant::now();
         let decisions = loop {
             let decisions = self.decisions(&insurer, &policy).await?;
             if !decisions.is_empty() {
                 break decisions;
             }
-            promise(started.elapsed() < Duration::from_secs(30), "no payment was decided within 30 s")?;
+            promise(
+                started.elapsed() < Duration::from_secs(30),
+                "no payment was decided within 30 s",
+            )?;
             tokio::time::sleep(Duration::from_millis(30)).await;
         };
-        promise(decisions.len() == 1 && decisions[0]["amount"].as_u64().is_some_and(|amount| amount > 0), format!("one payment was due: {decisions:?}"))?;
-        steps.tell(format!("a positive result is deposited; the insurer reads it and decides {} {} for {policy}", decisions[0]["amount"], text(&decisions[0], "currency")?));
+        promise(
+            decisions.len() == 1
+                && decisions[0]["amount"]
+                    .as_u64()
+                    .is_some_and(|amount| amount > 0),
+            format!("one payment was due: {decisions:?}"),
+        )?;
+        steps.tell(format!(
+            "a positive result is deposited; the insurer reads it and decides {} {} for {policy}",
+            decisions[0]["amount"],
+            text(&decisions[0], "currency")?
+        ));
 
         let (_, history) = wallet.history(&grant).await?;
-        promise(history.len() >= 2 && history.iter().all(|read| read.reading.outcome == Outcome::Applied), "the person must see the insurer's readings")?;
-        steps.tell(format!("the person sees {} readings of the insurer, complete by proof", history.len()));
+        promise(
+            history.len() >= 2
+                && history
+                    .iter()
+                    .all(|read| read.reading.outcome == Outcome::Applied),
+            "the person must see the insurer's readings",
+        )?;
+        steps.tell(format!(
+            "the person sees {} readings of the insurer, complete by proof",
+            history.len()
+        ));
         steps.end();
         Ok(())
     }
 
-    async fn reads_at_least(&self, wallet: &Wallet, grant: &GrantId, readings: usize) -> Result<(), Broken> {
+    async fn reads_at_least(
+        &self,
+        wallet: &Wallet,
+        grant: &GrantId,
+        readings: usize,
+    ) -> Result<(), Broken> {
         let started = Instant::now();
         loop {
             let (_, history) = wallet.history(grant).await?;
-            if history.iter().filter(|read| !read.records.is_empty()).count() >= readings {
+            if history
+                .iter()
+                .filter(|read| !read.records.is_empty())
+                .count()
+                >= readings
+            {
                 return Ok(());
             }
-            promise(started.elapsed() < Duration::from_secs(30), "nobody read within 30 s")?;
+            promise(
+                started.elapsed() < Duration::from_secs(30),
+                "nobody read within 30 s",
+            )?;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     async fn decisions(&self, insurer: &Systems<'_>, policy: &str) -> Result<Vec<Value>, Broken> {
-        let all = insurer.get("/v1/decisions").await?.success("the decisions")?;
-        let all = all.as_array().cloned().or_else(|| all["decisions"].as_array().cloned()).unwrap_or_default();
-        Ok(all.into_iter().filter(|decision| decision["policy"] == policy).collect())
+        let all = insurer
+            .get("/v1/decisions")
+            .await?
+            .success("the decisions")?;
+        let all = all
+            .as_array()
+            .cloned()
+            .or_else(|| all["decisions"].as_array().cloned())
+            .unwrap_or_default();
+        Ok(all
+            .into_iter()
+            .filter(|decision| decision["policy"] == policy)
+            .collect())
     }
 
     async fn ticket(&self, verifier: &Systems<'_>, grant: &GrantId) -> Result<(), Broken> {
         let id = grant.to_string();
         let there = |answer: &Answer| answer.body.to_string().contains(&id).then_some(());
-        verifier.until("/v1/grants", Duration::from_secs(15), there).await
+        verifier
+            .until("/v1/grants", Duration::from_secs(15), there)
+            .await
     }
 
     async fn import_checkups(&self, subject: &str) -> Result<usize, Broken> {
         let municipality = self.systems("municipality-issuer")?;
         let mut rows = 0;
         for (file, csv) in checkup_files(subject) {
-            let dry = municipality.post_as(&format!("/v1/imports?file={file}&dry_run=true"), "text/csv", csv.clone()).await?;
+            let dry = municipality
+                .post_as(
+                    &format!("/v1/imports?file={file}&dry_run=true"),
+                    "text/csv",
+                    csv.clone(),
+                )
+                .await?;
             dry.success("the dry run")?;
-            let answer = municipality.post_as(&format!("/v1/imports?file={file}"), "text/csv", csv).await?;
+            let answer = municipality
+                .post_as(&format!("/v1/imports?file={file}"), "text/csv", csv)
+                .await?;
             let id = text(&answer.success("the import")?, "id")?;
             let finished = |answer: &Answer| {
                 let state = answer.body["state"].as_str().unwrap_or_default();
                 (state == "done" || state == "refused").then(|| answer.body.clone())
             };
-            let result = municipality.until(&format!("/v1/imports/{id}"), DEPOSITED, finished).await?;
-            promise(result["failed"] == 0 && result["accepted"] == 1, format!("no row of {file} should fail: {result}"))?;
+            let result = municipality
+                .until(&format!("/v1/imports/{id}"), DEPOSITED, finished)
+                .await?;
+            promise(
+                result["failed"] == 0 && result["accepted"] == 1,
+                format!("no row of {file} should fail: {result}"),
+            )?;
             rows += 1;
         }
         Ok(rows)
     }
 
-    async fn records(&self, wallet: &mut Wallet, expected: usize) -> Result<Vec<OpenedRecord>, Broken> {
+    async fn records(
+        &self,
+        wallet: &mut Wallet,
+        expected: usize,
+    ) -> Result<Vec<OpenedRecord>, Broken> {
         let started = Instant::now();
         loop {
             let records = wallet.records().await?;
             if records.len() >= expected {
-                promise(records.len() == expected, format!("{expected} records were sent, the wallet has {}", records.len()))?;
+                promise(
+                    records.len() == expected,
+                    format!(
+                        "{expected} records were sent, the wallet has {}",
+                        records.len()
+                    ),
+                )?;
                 return Ok(records);
             }
-            promise(started.elapsed() < DEPOSITED, format!("{expected} records were sent, the wallet has {}", records.len()))?;
+            promise(
+                started.elapsed() < DEPOSITED,
+                format!(
+                    "{expected} records were sent, the wallet has {}",
+                    records.len()
+                ),
+            )?;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -276,14 +514,48 @@ const CHECKUP_TYPES: &[&str] = &[
 
 /// One file for each kind of checkup, as a city hall has them: Japanese eras, full-width digits.
 fn checkup_files(subject: &str) -> Vec<(&'static str, Vec<u8>)> {
-    let csv = |header: &str, row: &str| format!("宛名番号,{header}\r\n{subject},{row}\r\n").into_bytes();
+    let csv =
+        |header: &str, row: &str| format!("宛名番号,{header}\r\n{subject},{row}\r\n").into_bytes();
     vec![
-        ("hip_dislocation_screening.csv", csv("受診日,受診場所", "令和5年4月10日,わかば市保健センター")),
-        ("infant_checkup_3_4_months.csv", csv("受診日,受診場所,身長(cm),体重(g),胸囲(cm),頭囲(cm),カウプ指数", "R5.5.20,わかば市保健センター,６２.１,６４００,41.2,41.0,16.6")),
-        ("infant_checkup_9_10_months.csv", csv("受診日,受診場所,身長(cm),体重(g),胸囲(cm),頭囲(cm),カウプ指数", "R5.11.2,わかば市保健センター,71.5,8700,44.9,45.1,17.0")),
-        ("infant_checkup_18_months.csv", csv("受診日,受診場所,身長(cm),体重(g),胸囲(cm),頭囲(cm),カウプ指数,歯の数,むし歯の数", "2024-07-11,わかば市保健センター,80.4,10500,47.0,47.2,16.2,12,0")),
-        ("dental_checkup_2_years.csv", csv("受診日,受診場所,身長(cm),体重(g),カウプ指数,歯の数,むし歯の数", "令和7年1月15日,わかば市保健センター,86.0,11900,16.1,16,0")),
-        ("infant_checkup_3_years.csv", csv("受診日,受診場所,身長(cm),体重(g),カウプ指数,尿蛋白,尿糖,尿潜血,尿白血球,むし歯の数", "R8.2.3,わかば市保健センター,94.2,14000,15.8,-,-,-,-,1")),
+        (
+            "hip_dislocation_screening.csv",
+            csv("受診日,受診場所", "令和5年4月10日,わかば市保健センター"),
+        ),
+        (
+            "infant_checkup_3_4_months.csv",
+            csv(
+                "受診日,受診場所,身長(cm),体重(g),胸囲(cm),頭囲(cm),カウプ指数",
+                "R5.5.20,わかば市保健センター,６２.１,６４００,41.2,41.0,16.6",
+            ),
+        ),
+        (
+            "infant_checkup_9_10_months.csv",
+            csv(
+                "受診日,受診場所,身長(cm),体重(g),胸囲(cm),頭囲(cm),カウプ指数",
+                "R5.11.2,わかば市保健センター,71.5,8700,44.9,45.1,17.0",
+            ),
+        ),
+        (
+            "infant_checkup_18_months.csv",
+            csv(
+                "受診日,受診場所,身長(cm),体重(g),胸囲(cm),頭囲(cm),カウプ指数,歯の数,むし歯の数",
+                "2024-07-11,わかば市保健センター,80.4,10500,47.0,47.2,16.2,12,0",
+            ),
+        ),
+        (
+            "dental_checkup_2_years.csv",
+            csv(
+                "受診日,受診場所,身長(cm),体重(g),カウプ指数,歯の数,むし歯の数",
+                "令和7年1月15日,わかば市保健センター,86.0,11900,16.1,16,0",
+            ),
+        ),
+        (
+            "infant_checkup_3_years.csv",
+            csv(
+                "受診日,受診場所,身長(cm),体重(g),カウプ指数,尿蛋白,尿糖,尿潜血,尿白血球,むし歯の数",
+                "R8.2.3,わかば市保健センター,94.2,14000,15.8,-,-,-,-,1",
+            ),
+        ),
     ]
 }
 
@@ -303,7 +575,11 @@ fn immunization(subject: &str, number: u32) -> Value {
 }
 
 fn observation(subject: &str, result: &str, number: u32) -> Value {
-    let code = if result == "positive" { ("10828004", "Positive") } else { ("260385009", "Negative") };
+    let code = if result == "positive" {
+        ("10828004", "Positive")
+    } else {
+        ("260385009", "Negative")
+    };
     json!({
         "resourceType": "Observation",
         "id": format!("{subject}-obs-{number}"),
@@ -330,27 +606,55 @@ fn request(purpose: &str, categories: &[&str], until_ms: u64, reference: &str) -
 }
 
 fn text(value: &Value, key: &str) -> Result<String, Broken> {
-    value[key].as_str().map(str::to_owned).ok_or_else(|| Broken(format!("no {key} in {value}")))
+    value[key]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Broken(format!("no {key} in {value}")))
 }
 
 fn holds(record: &Value, check: &str) -> bool {
     let checks = record["checks"].as_array().into_iter().flatten();
-    checks.filter(|found| found["check"] == check).all(|found| found["holds"] == true)
+    checks
+        .filter(|found| found["check"] == check)
+        .all(|found| found["holds"] == true)
 }
 
 fn every_check_holds(record: &Value) -> Result<(), Broken> {
     const WANTED: &[&str] = &[
-        "deposit-signature", "issuer-signature", "issuer-accredited", "not-revoked", "holder-key", "consent-proof", "receipt", "manifest", "schema",
+        "deposit-signature",
+        "issuer-signature",
+        "issuer-accredited",
+        "not-revoked",
+        "holder-key",
+        "consent-proof",
+        "receipt",
+        "manifest",
+        "schema",
     ];
-    let names: Vec<_> = record["checks"].as_array().into_iter().flatten().filter_map(|check| check["check"].as_str()).collect();
+    let names: Vec<_> = record["checks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|check| check["check"].as_str())
+        .collect();
     for wanted in WANTED {
-        promise(names.contains(wanted), format!("the check {wanted} was not made: {record}"))?;
-        promise(holds(record, wanted), format!("the check {wanted} does not hold: {record}"))?;
+        promise(
+            names.contains(wanted),
+            format!("the check {wanted} was not made: {record}"),
+        )?;
+        promise(
+            holds(record, wanted),
+            format!("the check {wanted} does not hold: {record}"),
+        )?;
     }
     Ok(())
 }
 
 fn checks(record: &Value) -> String {
-    let names = record["checks"].as_array().into_iter().flatten().filter_map(|check| check["check"].as_str());
+    let names = record["checks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|check| check["check"].as_str());
     names.collect::<Vec<_>>().join(", ")
 }

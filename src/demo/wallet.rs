@@ -4,19 +4,24 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use minicbor::bytes::ByteVec;
-use rand::rngs::StdRng;
 use rand::RngExt;
+use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
+use tegata_consent::SUITE_X25519;
 use tegata_consent::cbor;
 use tegata_consent::cose::Signed;
-use tegata_consent::deposit::{Deposit, DrawerList, EMPTY_HEAD, SealedRecord, verify_receipt_chain};
+use tegata_consent::deposit::{
+    Deposit, DrawerList, EMPTY_HEAD, SealedRecord, verify_receipt_chain,
+};
 use tegata_consent::entry::{Body, Entry, Grant, Revocation};
 use tegata_consent::fetch::{GrantHistory, HandedOut};
 use tegata_consent::history::{Reading, verify_history};
-use tegata_consent::ids::{DrawerId, EntryId, GrantId, Hash, Nonce, OrganisationId, PublicKey, RecordId, Salt, SealKey};
+use tegata_consent::ids::{
+    DrawerId, EntryId, GrantId, Hash, Nonce, OrganisationId, PublicKey, RecordId, Salt, SealKey,
+};
 use tegata_consent::invitation::{Drawer, Invitation, invitation_digest, pairing_hash};
 use tegata_consent::keys::{Secret, VaultSecret};
 use tegata_consent::lock::{Lock, LockLabel};
@@ -25,10 +30,9 @@ use tegata_consent::organisation::{KeyUse, OrganisationState, Role};
 use tegata_consent::proof::{Receipt, StateProof};
 use tegata_consent::request::{ConsentRequest, request_commitment};
 use tegata_consent::scope::Scope;
+use tegata_consent::sealing::{self, Manifest, Part};
 use tegata_consent::state::GrantState;
 use tegata_consent::ticket::{Ticket, TicketDrawer, request_digest};
-use tegata_consent::sealing::{self, Manifest, Part};
-use tegata_consent::SUITE_X25519;
 use tegata_credential::keys::{Algorithm, PublicKey as CredentialKey};
 use tegata_credential::sd_jwt::SdJwt;
 use tegata_service::clock;
@@ -125,11 +129,24 @@ impl Wallet {
     }
 
     /// Opens a vault with its secret.
-    async fn with_secret(secret: VaultSecret, host_url: &str, ledger: Ledger, rng: StdRng) -> Result<Self> {
+    async fn with_secret(
+        secret: VaultSecret,
+        host_url: &str,
+        ledger: Ledger,
+        rng: StdRng,
+    ) -> Result<Self> {
         let http = ledger.http();
-        let answer = http.get(format!("{host_url}/v1/host")).send().await.map_err(|e| wrong("host")(&e))?;
+        let answer = http
+            .get(format!("{host_url}/v1/host"))
+            .send()
+            .await
+            .map_err(|e| wrong("host")(&e))?;
         let host: Value = answer.json().await.map_err(|e| wrong("host")(&e))?;
-        let host = host["organisation"].as_str().unwrap_or_default().parse().map_err(|e| wrong("host")(&e))?;
+        let host = host["organisation"]
+            .as_str()
+            .unwrap_or_default()
+            .parse()
+            .map_err(|e| wrong("host")(&e))?;
         let wallet = Self {
             secret,
             host_url: host_url.to_owned(),
@@ -142,7 +159,9 @@ impl Wallet {
             rng,
         };
         let url = format!("{host_url}/v1/vaults/{}", wallet.secret.vault_id());
-        wallet.call(reqwest::Method::PUT, &url, None, Vec::new()).await?;
+        wallet
+            .call(reqwest::Method::PUT, &url, None, Vec::new())
+            .await?;
         Ok(wallet)
     }
 
@@ -157,13 +176,19 @@ impl Wallet {
         let index: Index = serde_json::from_str(&text).map_err(|e| wrong("wallet file")(&e))?;
         let secret: Hash = index.secret.parse().map_err(|e| wrong("wallet file")(&e))?;
         let rng: StdRng = rand::make_rng();
-        let mut wallet = Self::with_secret(VaultSecret::new(secret.0), host_url, ledger, rng).await?;
+        let mut wallet =
+            Self::with_secret(VaultSecret::new(secret.0), host_url, ledger, rng).await?;
         for (category, id) in index.drawers {
-            wallet.drawers.insert(category, id.parse().map_err(|e| wrong("wallet file")(&e))?);
+            wallet
+                .drawers
+                .insert(category, id.parse().map_err(|e| wrong("wallet file")(&e))?);
         }
         for (drawer, (count, head)) in index.seen {
             let drawer = drawer.parse().map_err(|e| wrong("wallet file")(&e))?;
-            wallet.seen.insert(drawer, (count, head.parse().map_err(|e| wrong("wallet file")(&e))?));
+            wallet.seen.insert(
+                drawer,
+                (count, head.parse().map_err(|e| wrong("wallet file")(&e))?),
+            );
         }
         wallet.grants = index.grants;
         Ok(wallet)
@@ -173,9 +198,17 @@ impl Wallet {
     pub fn save(&self, path: &Path) -> Result<()> {
         let index = Index {
             secret: hex::encode(self.secret.secret().expose()),
-            drawers: self.drawers.iter().map(|(category, id)| (category.clone(), id.to_string())).collect(),
+            drawers: self
+                .drawers
+                .iter()
+                .map(|(category, id)| (category.clone(), id.to_string()))
+                .collect(),
             grants: self.grants.clone(),
-            seen: self.seen.iter().map(|(drawer, (count, head))| (drawer.to_string(), (*count, head.to_string()))).collect(),
+            seen: self
+                .seen
+                .iter()
+                .map(|(drawer, (count, head))| (drawer.to_string(), (*count, head.to_string())))
+                .collect(),
         };
         let text = serde_json::to_string_pretty(&index).expect("an index is plain data");
         super::files::write_secret(path, text.as_bytes()).map_err(|e| wrong("wallet file")(&e))
@@ -189,8 +222,18 @@ impl Wallet {
             }
             let id = DrawerId(self.rng.random());
             let drawer = self.drawer(category, id);
-            let url = format!("{}/v1/vaults/{}/drawers/{id}", self.host_url, self.secret.vault_id());
-            self.call(reqwest::Method::PUT, &url, Some("application/cbor"), cbor::encode(&drawer)).await?;
+            let url = format!(
+                "{}/v1/vaults/{}/drawers/{id}",
+                self.host_url,
+                self.secret.vault_id()
+            );
+            self.call(
+                reqwest::Method::PUT,
+                &url,
+                Some("application/cbor"),
+                cbor::encode(&drawer),
+            )
+            .await?;
             self.drawers.insert((*category).to_owned(), id);
         }
         Ok(())
@@ -214,13 +257,23 @@ impl Wallet {
 
     /// Answers a pairing link from a counter with a deposit invitation. Gives the issuer's answer.
     pub async fn pair(&mut self, link: &str, record_types: &[&str]) -> Result<Value> {
-        let issuer: OrganisationId = parameter(link, "issuer")?.parse().map_err(|e| wrong("pairing link")(&e))?;
+        let issuer: OrganisationId = parameter(link, "issuer")?
+            .parse()
+            .map_err(|e| wrong("pairing link")(&e))?;
         let code = parameter(link, "code")?;
         let invitation = self.invitation(&issuer, &code, record_types);
         let state = self.organisation(&issuer).await?;
-        let url = state.organisation.url(Role::Issuer).ok_or_else(|| WalletError("the issuer has no address".into()))?;
+        let url = state
+            .organisation
+            .url(Role::Issuer)
+            .ok_or_else(|| WalletError("the issuer has no address".into()))?;
         let body = json!({ "code": code, "invitation": URL_SAFE_NO_PAD.encode(invitation) });
-        let answer = self.http.post(format!("{url}/v1/pairings/answers")).json(&body).send().await;
+        let answer = self
+            .http
+            .post(format!("{url}/v1/pairings/answers"))
+            .json(&body)
+            .send()
+            .await;
         let answer = checked(answer.map_err(|e| wrong("issuer")(&e))?).await?;
         answer.json().await.map_err(|e| wrong("issuer")(&e))
     }
@@ -229,8 +282,18 @@ impl Wallet {
     ///
     /// # Errors
     /// Where sealing fails.
-    pub fn prepare_deposit(&mut self, issuer: &OrganisationKeys, content: &[u8], record_key: &Secret, rng: &mut StdRng) -> Result<Prepared> {
-        let (category, drawer) = self.drawers.iter().next().ok_or_else(|| WalletError("no drawer".into()))?;
+    pub fn prepare_deposit(
+        &mut self,
+        issuer: &OrganisationKeys,
+        content: &[u8],
+        record_key: &Secret,
+        rng: &mut StdRng,
+    ) -> Result<Prepared> {
+        let (category, drawer) = self
+            .drawers
+            .iter()
+            .next()
+            .ok_or_else(|| WalletError("no drawer".into()))?;
         let (drawer, public) = (*drawer, self.drawer(category, *drawer));
         let invitation = self.invitation(&issuer.organisation_id(), "benchmark", &["vaccination"]);
         let record = RecordId(rng.random());
@@ -242,14 +305,20 @@ impl Wallet {
             date_ms,
             depositor: issuer.organisation_id(),
             record_type: "vaccination".into(),
-            parts: vec![Part { media_type: "application/dc+sd-jwt".into(), length: 0, name: None }],
+            parts: vec![Part {
+                media_type: "application/dc+sd-jwt".into(),
+                length: 0,
+                name: None,
+            }],
             replaces: None,
         };
         let plaintext = sealing::frame(manifest, &[content]).map_err(|e| wrong("record")(&e))?;
-        let file = sealing::seal(&plaintext, &public.drawer_key, &record_key.seal_key()).map_err(|e| wrong("record")(&e))?;
+        let file = sealing::seal(&plaintext, &public.drawer_key, &record_key.seal_key())
+            .map_err(|e| wrong("record")(&e))?;
         let chain = self.ledger.chain();
         let label = LockLabel::new(chain, drawer, record, date_ms);
-        let lock = Lock::make(record_key, &public.reader_key, &label, rng).map_err(|e| wrong("lock")(&e))?;
+        let lock = Lock::make(record_key, &public.reader_key, &label, rng)
+            .map_err(|e| wrong("lock")(&e))?;
         let deposit = Deposit {
             depositor: issuer.organisation_id(),
             drawer,
@@ -267,7 +336,11 @@ impl Wallet {
             file: file.into(),
             receipt: None,
         };
-        Ok(Prepared { drawer, record, body: cbor::encode(&sealed) })
+        Ok(Prepared {
+            drawer,
+            record,
+            body: cbor::encode(&sealed),
+        })
     }
 
     /// A sealed record, unopened.
@@ -275,24 +348,40 @@ impl Wallet {
     /// # Errors
     /// Where the host does not give it.
     pub async fn fetch_raw(&self, drawer: &DrawerId, record: &RecordId) -> Result<Vec<u8>> {
-        let url = format!("{}/v1/vaults/{}/drawers/{drawer}/records/{record}", self.host_url, self.secret.vault_id());
-        self.call(reqwest::Method::GET, &url, None, Vec::new()).await
+        let url = format!(
+            "{}/v1/vaults/{}/drawers/{drawer}/records/{record}",
+            self.host_url,
+            self.secret.vault_id()
+        );
+        self.call(reqwest::Method::GET, &url, None, Vec::new())
+            .await
     }
 
     /// A signed deposit invitation for all drawers.
-    pub fn invitation(&mut self, issuer: &OrganisationId, code: &str, record_types: &[&str]) -> Vec<u8> {
+    pub fn invitation(
+        &mut self,
+        issuer: &OrganisationId,
+        code: &str,
+        record_types: &[&str],
+    ) -> Vec<u8> {
         let invitation = Invitation {
             suite: SUITE_X25519,
             host: self.host,
             depositor: *issuer,
             pairing: pairing_hash(issuer, code),
-            drawers: self.drawers.iter().map(|(category, id)| self.drawer(category, *id)).collect(),
+            drawers: self
+                .drawers
+                .iter()
+                .map(|(category, id)| self.drawer(category, *id))
+                .collect(),
             holder: tegata_consent::cose::public_key(&self.secret.holder_key(issuer)),
             record_types: record_types.iter().map(|kind| (*kind).to_owned()).collect(),
             expires_ms: clock::now_ms() + 365 * 86_400_000,
             nonce: Nonce(self.rng.random()),
         };
-        invitation.sign(&self.secret.vault_key(), &self.ledger.chain()).to_bytes()
+        invitation
+            .sign(&self.secret.vault_key(), &self.ledger.chain())
+            .to_bytes()
     }
 
     /// All records, each drawer's receipt chain checked, opened and with the issuer's signature checked.
@@ -301,17 +390,34 @@ impl Wallet {
         let host = self.organisation(&self.host).await?;
         let host_keys = sign_keys(&host);
         for drawer in self.drawers.values().copied().collect::<Vec<_>>() {
-            let url = format!("{}/v1/vaults/{}/drawers/{drawer}", self.host_url, self.secret.vault_id());
-            let bytes = self.call(reqwest::Method::GET, &url, None, Vec::new()).await?;
-            let list: DrawerList = cbor::decode(&bytes, DrawerList::LIMIT).map_err(|e| wrong("drawer list")(&e))?;
+            let url = format!(
+                "{}/v1/vaults/{}/drawers/{drawer}",
+                self.host_url,
+                self.secret.vault_id()
+            );
+            let bytes = self
+                .call(reqwest::Method::GET, &url, None, Vec::new())
+                .await?;
+            let list: DrawerList =
+                cbor::decode(&bytes, DrawerList::LIMIT).map_err(|e| wrong("drawer list")(&e))?;
             let seen = self.seen.get(&drawer).copied().unwrap_or((0, EMPTY_HEAD));
-            let (receipts, head) = verify_receipt_chain(&self.ledger.chain(), &host_keys, &drawer, &list.receipts, seen)
-                .map_err(|e| wrong("receipt chain")(&e))?;
+            let (receipts, head) = verify_receipt_chain(
+                &self.ledger.chain(),
+                &host_keys,
+                &drawer,
+                &list.receipts,
+                seen,
+            )
+            .map_err(|e| wrong("receipt chain")(&e))?;
             for (bytes, receipt) in list.deposits.iter().zip(&receipts) {
                 if tegata_consent::deposit::deposit_digest(bytes) != receipt.deposit {
-                    return Err(WalletError(format!("receipt {} is for another deposit", receipt.sequence)));
+                    return Err(WalletError(format!(
+                        "receipt {} is for another deposit",
+                        receipt.sequence
+                    )));
                 }
-                let (deposit, _) = Deposit::open(bytes, &self.ledger.chain()).map_err(|e| wrong("deposit")(&e))?;
+                let (deposit, _) =
+                    Deposit::open(bytes, &self.ledger.chain()).map_err(|e| wrong("deposit")(&e))?;
                 opened.push(self.open_record(&drawer, &deposit, bytes).await?);
             }
             self.seen.insert(drawer, (receipts.len() as u64, head));
@@ -319,32 +425,61 @@ impl Wallet {
         Ok(opened)
     }
 
-    async fn open_record(&self, drawer: &DrawerId, listed: &Deposit, listed_bytes: &ByteVec) -> Result<OpenedRecord> {
-        let url = format!("{}/v1/vaults/{}/drawers/{drawer}/records/{}", self.host_url, self.secret.vault_id(), listed.record);
-        let bytes = self.call(reqwest::Method::GET, &url, None, Vec::new()).await?;
-        let sealed: SealedRecord = cbor::decode(&bytes, SealedRecord::LIMIT).map_err(|e| wrong("record")(&e))?;
+    async fn open_record(
+        &self,
+        drawer: &DrawerId,
+        listed: &Deposit,
+        listed_bytes: &ByteVec,
+    ) -> Result<OpenedRecord> {
+        let url = format!(
+            "{}/v1/vaults/{}/drawers/{drawer}/records/{}",
+            self.host_url,
+            self.secret.vault_id(),
+            listed.record
+        );
+        let bytes = self
+            .call(reqwest::Method::GET, &url, None, Vec::new())
+            .await?;
+        let sealed: SealedRecord =
+            cbor::decode(&bytes, SealedRecord::LIMIT).map_err(|e| wrong("record")(&e))?;
         if sealed.deposit != *listed_bytes {
-            return Err(WalletError("the host serves another deposit than it listed".into()));
+            return Err(WalletError(
+                "the host serves another deposit than it listed".into(),
+            ));
         }
         let lock = Lock::parse(&sealed.lock).map_err(|e| wrong("lock")(&e))?;
-        let verified =
-            Deposit::verify(&sealed.deposit, &self.ledger.chain(), &sealed.file, &lock).map_err(|e| wrong("deposit")(&e))?;
+        let verified = Deposit::verify(&sealed.deposit, &self.ledger.chain(), &sealed.file, &lock)
+            .map_err(|e| wrong("deposit")(&e))?;
         let issuer = self.organisation(&verified.deposit.depositor).await?;
         if !sign_keys(&issuer).contains(&verified.signer) {
-            return Err(WalletError(format!("{} is not a key of the depositor", verified.signer)));
+            return Err(WalletError(format!(
+                "{} is not a key of the depositor",
+                verified.signer
+            )));
         }
-        let plaintext = sealing::open(&sealed.file, &self.secret.drawer_secret(drawer)).map_err(|e| wrong("file")(&e))?;
+        let plaintext = sealing::open(&sealed.file, &self.secret.drawer_secret(drawer))
+            .map_err(|e| wrong("file")(&e))?;
         let (manifest, parts) = sealing::unframe(&plaintext).map_err(|e| wrong("file")(&e))?;
-        if (manifest.record, manifest.drawer, manifest.depositor) != (listed.record, *drawer, listed.depositor) {
-            return Err(WalletError("the record names other ids than its deposit".into()));
+        if (manifest.record, manifest.drawer, manifest.depositor)
+            != (listed.record, *drawer, listed.depositor)
+        {
+            return Err(WalletError(
+                "the record names other ids than its deposit".into(),
+            ));
         }
         let text = std::str::from_utf8(parts[0]).map_err(|e| wrong("credential")(&e))?;
         let credential = SdJwt::parse(text).map_err(|e| wrong("credential")(&e))?;
         let issued_ms = u64::try_from(credential.issued_at().unwrap_or(0)).unwrap_or(0) * 1000;
         let keys = credential_keys(&issuer, issued_ms);
-        let key = keys.iter().find(|key| credential.verify(key, clock::now_s()).is_ok());
-        let key = key.ok_or_else(|| WalletError("the credential is signed by no key of its issuer".into()))?;
-        let verified = credential.verify(key, clock::now_s()).map_err(|e| wrong("credential")(&e))?;
+        let key = keys
+            .iter()
+            .find(|key| credential.verify(key, clock::now_s()).is_ok());
+        let key = key.ok_or_else(|| {
+            WalletError("the credential is signed by no key of its issuer".into())
+        })?;
+        let verified = credential
+            .verify(key, clock::now_s())
+            .map_err(|e| wrong("credential")(&e))?;
         Ok(OpenedRecord {
             record: manifest.record,
             record_type: manifest.record_type.clone(),
@@ -356,19 +491,41 @@ impl Wallet {
     }
 
     /// Fetches a consent request by its link and checks who asks and whether they may.
-    pub async fn read_request(&self, link: &str) -> Result<(ConsentRequest, Vec<u8>, OrganisationState)> {
-        let from: OrganisationId = parameter(link, "from")?.parse().map_err(|e| wrong("request link")(&e))?;
+    pub async fn read_request(
+        &self,
+        link: &str,
+    ) -> Result<(ConsentRequest, Vec<u8>, OrganisationState)> {
+        let from: OrganisationId = parameter(link, "from")?
+            .parse()
+            .map_err(|e| wrong("request link")(&e))?;
         let state = self.organisation(&from).await?;
-        let url = state.organisation.url(Role::Verifier).ok_or_else(|| WalletError("the verifier has no address".into()))?;
-        let answer = self.http.get(format!("{url}/v1/requests/{}", parameter(link, "id")?)).send().await;
-        let bytes = checked(answer.map_err(|e| wrong("verifier")(&e))?).await?.bytes().await;
+        let url = state
+            .organisation
+            .url(Role::Verifier)
+            .ok_or_else(|| WalletError("the verifier has no address".into()))?;
+        let answer = self
+            .http
+            .get(format!("{url}/v1/requests/{}", parameter(link, "id")?))
+            .send()
+            .await;
+        let bytes = checked(answer.map_err(|e| wrong("verifier")(&e))?)
+            .await?
+            .bytes()
+            .await;
         let bytes = bytes.map_err(|e| wrong("verifier")(&e))?.to_vec();
-        let (request, signer) = ConsentRequest::open(&bytes, &self.ledger.chain()).map_err(|e| wrong("request")(&e))?;
+        let (request, signer) =
+            ConsentRequest::open(&bytes, &self.ledger.chain()).map_err(|e| wrong("request")(&e))?;
         let now_ms = clock::now_ms();
         if request.recipient != from || !state.signs_with(&signer, now_ms) {
             return Err(WalletError("the request is signed by somebody else".into()));
         }
-        if state.suspended_at(now_ms) || !state.may_ask(&request.purpose, &request.categories, request.retention_days) {
+        if state.suspended_at(now_ms)
+            || !state.may_ask(
+                &request.purpose,
+                &request.categories,
+                request.retention_days,
+            )
+        {
             return Err(WalletError("the organisation may not ask for this".into()));
         }
         if now_ms >= request.expires_ms {
@@ -378,7 +535,11 @@ impl Wallet {
     }
 
     /// Grants what a request asks for, or less: only `categories` where given. Gives the grant's id and the receipt.
-    pub async fn grant(&mut self, link: &str, categories: Option<&[&str]>) -> Result<(GrantId, Receipt)> {
+    pub async fn grant(
+        &mut self,
+        link: &str,
+        categories: Option<&[&str]>,
+    ) -> Result<(GrantId, Receipt)> {
         let (request, request_bytes, recipient) = self.read_request(link).await?;
         let mut wanted: Vec<String> = request.categories.clone();
         if let Some(only) = categories {
@@ -386,8 +547,10 @@ impl Wallet {
         }
         let wanted_refs: Vec<&str> = wanted.iter().map(String::as_str).collect();
         self.open_drawers(&wanted_refs).await?;
-        let drawers: Vec<(String, DrawerId)> =
-            wanted.iter().filter_map(|category| Some((category.clone(), *self.drawers.get(category)?))).collect();
+        let drawers: Vec<(String, DrawerId)> = wanted
+            .iter()
+            .filter_map(|category| Some((category.clone(), *self.drawers.get(category)?)))
+            .collect();
         let (salt, request_salt) = (Salt(self.rng.random()), Salt(self.rng.random()));
         let scope = Scope::of_drawers(drawers.iter().map(|(_, id)| *id).collect());
         let nonce: [u8; 16] = self.rng.random();
@@ -408,14 +571,25 @@ impl Wallet {
             request: Some(request_commitment(&request_salt, &request_bytes)),
         };
         let entry = Entry::sign(&key, &chain, now_ms + 300_000, Body::Grant(grant));
-        let order = Order { grant: id, host: self.host, salt, scope: scope.clone() };
+        let order = Order {
+            grant: id,
+            host: self.host,
+            salt,
+            scope: scope.clone(),
+        };
         let ticket = Ticket {
             grant: id,
             host: self.host,
             vault: self.secret.vault_id(),
             drawers: drawers
                 .iter()
-                .map(|(category, drawer)| TicketDrawer::new(*drawer, category.clone(), &self.secret.reader_secret(drawer)))
+                .map(|(category, drawer)| {
+                    TicketDrawer::new(
+                        *drawer,
+                        category.clone(),
+                        &self.secret.reader_secret(drawer),
+                    )
+                })
                 .collect(),
             salt,
             scope,
@@ -426,15 +600,31 @@ impl Wallet {
         let mut ticket = ticket;
         ticket.drawers.sort_by_key(|drawer| drawer.id);
         let to = seal_key(&recipient)?;
-        let sealed = ticket.seal_to(&key, &request.recipient, &to, &chain, &mut self.rng).map_err(|e| wrong("ticket")(&e))?;
+        let sealed = ticket
+            .seal_to(&key, &request.recipient, &to, &chain, &mut self.rng)
+            .map_err(|e| wrong("ticket")(&e))?;
         let submission = GrantSubmission {
             entry: entry.to_bytes().into(),
             order: order.sign(&key, &chain).to_bytes().into(),
             ticket: sealed.into(),
         };
-        self.grants.push(Given { nonce, recipient: request.recipient.to_string() });
-        let url = format!("{}/v1/vaults/{}/grants", self.host_url, self.secret.vault_id());
-        let answer = self.call(reqwest::Method::POST, &url, Some("application/cbor"), cbor::encode(&submission)).await;
+        self.grants.push(Given {
+            nonce,
+            recipient: request.recipient.to_string(),
+        });
+        let url = format!(
+            "{}/v1/vaults/{}/grants",
+            self.host_url,
+            self.secret.vault_id()
+        );
+        let answer = self
+            .call(
+                reqwest::Method::POST,
+                &url,
+                Some("application/cbor"),
+                cbor::encode(&submission),
+            )
+            .await;
         if answer.is_err() {
             self.grants.pop();
         }
@@ -444,16 +634,37 @@ impl Wallet {
 
     /// Ends a grant.
     pub async fn revoke(&mut self, grant: &GrantId) -> Result<Receipt> {
-        let given = self.grants.iter().find(|given| self.secret.grant_id(&given.nonce) == *grant);
-        let given = given.ok_or_else(|| WalletError("this wallet did not give that grant".into()))?;
+        let given = self
+            .grants
+            .iter()
+            .find(|given| self.secret.grant_id(&given.nonce) == *grant);
+        let given =
+            given.ok_or_else(|| WalletError("this wallet did not give that grant".into()))?;
         let key = self.secret.grant_key(&given.nonce);
         let chain = self.ledger.chain();
-        let body = Body::Revocation(Revocation { grant: *grant, sponsor: self.host });
+        let body = Body::Revocation(Revocation {
+            grant: *grant,
+            sponsor: self.host,
+        });
         let entry = Entry::sign(&key, &chain, clock::now_ms() + 300_000, body);
-        let url = format!("{}/v1/vaults/{}/revocations", self.host_url, self.secret.vault_id());
-        let answer = self.call(reqwest::Method::POST, &url, Some("application/cbor"), entry.to_bytes()).await?;
+        let url = format!(
+            "{}/v1/vaults/{}/revocations",
+            self.host_url,
+            self.secret.vault_id()
+        );
+        let answer = self
+            .call(
+                reqwest::Method::POST,
+                &url,
+                Some("application/cbor"),
+                entry.to_bytes(),
+            )
+            .await?;
         let receipt = Receipt::parse(&answer).map_err(|e| wrong("receipt")(&e))?;
-        let verified = receipt.clone().verify(&chain, &self.ledger.validators()).map_err(|e| wrong("receipt")(&e))?;
+        let verified = receipt
+            .clone()
+            .verify(&chain, &self.ledger.validators())
+            .map_err(|e| wrong("receipt")(&e))?;
         // an earlier revocation whose answer was lost ends the grant as well
         match verified.entry.entry().body() {
             Body::Revocation(revocation) if revocation.grant == *grant => Ok(receipt),
@@ -463,8 +674,10 @@ impl Wallet {
 
     fn own_receipt(&self, bytes: &[u8], entry: &EntryId) -> Result<Receipt> {
         let receipt = Receipt::parse(bytes).map_err(|e| wrong("receipt")(&e))?;
-        let verified =
-            receipt.clone().verify(&self.ledger.chain(), &self.ledger.validators()).map_err(|e| wrong("receipt")(&e))?;
+        let verified = receipt
+            .clone()
+            .verify(&self.ledger.chain(), &self.ledger.validators())
+            .map_err(|e| wrong("receipt")(&e))?;
         if verified.entry.id() != *entry {
             return Err(WalletError("the receipt is for another entry".into()));
         }
@@ -474,52 +687,108 @@ impl Wallet {
     /// The ids of all grants given, oldest first.
     #[must_use]
     pub fn grant_ids(&self) -> Vec<GrantId> {
-        self.grants.iter().map(|given| self.secret.grant_id(&given.nonce)).collect()
+        self.grants
+            .iter()
+            .map(|given| self.secret.grant_id(&given.nonce))
+            .collect()
     }
 
     /// Who read what and when under a grant, complete by proof.
     pub async fn history(&self, grant: &GrantId) -> Result<(GrantState, Vec<Read>)> {
-        let url = format!("{}/v1/vaults/{}/grants/{grant}", self.host_url, self.secret.vault_id());
-        let bytes = self.call(reqwest::Method::GET, &url, None, Vec::new()).await?;
-        let history: GrantHistory = cbor::decode(&bytes, GrantHistory::LIMIT).map_err(|e| wrong("history")(&e))?;
+        let url = format!(
+            "{}/v1/vaults/{}/grants/{grant}",
+            self.host_url,
+            self.secret.vault_id()
+        );
+        let bytes = self
+            .call(reqwest::Method::GET, &url, None, Vec::new())
+            .await?;
+        let history: GrantHistory =
+            cbor::decode(&bytes, GrantHistory::LIMIT).map_err(|e| wrong("history")(&e))?;
         let (chain, validators) = (self.ledger.chain(), self.ledger.validators());
         let proof = StateProof::parse(&history.proof).map_err(|e| wrong("consent proof")(&e))?;
-        let proven = proof.verify_grant(&chain, &validators, grant).map_err(|e| wrong("consent proof")(&e))?;
+        let proven = proof
+            .verify_grant(&chain, &validators, grant)
+            .map_err(|e| wrong("consent proof")(&e))?;
         let newest = self.ledger.newest().map_err(|e| wrong("ledger")(&e))?;
         if proven.header.header().time_ms + 15_000 < newest.header().time_ms {
-            return Err(WalletError("the host shows an old state of the grant".into()));
+            return Err(WalletError(
+                "the host shows an old state of the grant".into(),
+            ));
         }
-        let state = proven.value.ok_or_else(|| WalletError("the ledger has no such grant".into()))?;
-        let readings = verify_history(&chain, grant, &state, &history.accesses).map_err(|e| wrong("history")(&e))?;
+        let state = proven
+            .value
+            .ok_or_else(|| WalletError("the ledger has no such grant".into()))?;
+        let readings = verify_history(&chain, grant, &state, &history.accesses)
+            .map_err(|e| wrong("history")(&e))?;
         let mut reads = Vec::with_capacity(readings.len());
         for reading in readings {
-            let opening = history.openings.iter().find(|opening| opening.access == reading.id);
+            let opening = history
+                .openings
+                .iter()
+                .find(|opening| opening.access == reading.id);
             if let Some(opening) = opening
                 && opening.scope.commitment(&opening.salt) != reading.access.commitment
             {
-                return Err(WalletError("the host shows another opening than the access committed to".into()));
+                return Err(WalletError(
+                    "the host shows another opening than the access committed to".into(),
+                ));
             }
-            reads.push(Read { reading, records: opening.map(|opening| opening.records.clone()).unwrap_or_default() });
+            reads.push(Read {
+                reading,
+                records: opening
+                    .map(|opening| opening.records.clone())
+                    .unwrap_or_default(),
+            });
         }
         Ok((state, reads))
     }
 
     /// The whole vault in one file.
     pub async fn export(&self) -> Result<Vec<u8>> {
-        let url = format!("{}/v1/vaults/{}/export", self.host_url, self.secret.vault_id());
-        self.call(reqwest::Method::GET, &url, None, Vec::new()).await
+        let url = format!(
+            "{}/v1/vaults/{}/export",
+            self.host_url,
+            self.secret.vault_id()
+        );
+        self.call(reqwest::Method::GET, &url, None, Vec::new())
+            .await
     }
 
     async fn organisation(&self, id: &OrganisationId) -> Result<OrganisationState> {
-        let proven = self.ledger.organisation(id).await.map_err(|e| wrong("registry")(&e))?;
-        proven.value.ok_or_else(|| WalletError(format!("organisation {id} is not registered")))
+        let proven = self
+            .ledger
+            .organisation(id)
+            .await
+            .map_err(|e| wrong("registry")(&e))?;
+        proven
+            .value
+            .ok_or_else(|| WalletError(format!("organisation {id} is not registered")))
     }
 
-    async fn call(&self, method: reqwest::Method, url: &str, content_type: Option<&str>, body: Vec<u8>) -> Result<Vec<u8>> {
+    async fn call(
+        &self,
+        method: reqwest::Method,
+        url: &str,
+        content_type: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>> {
         let signer = Signer::vault(self.secret.vault_key());
-        let answer = send_signed(&self.http, &signer, method, url, content_type.unwrap_or("application/octet-stream"), body).await;
+        let answer = send_signed(
+            &self.http,
+            &signer,
+            method,
+            url,
+            content_type.unwrap_or("application/octet-stream"),
+            body,
+        )
+        .await;
         let answer = checked(answer.map_err(|e| wrong("host")(&e))?).await?;
-        Ok(answer.bytes().await.map_err(|e| wrong("host")(&e))?.to_vec())
+        Ok(answer
+            .bytes()
+            .await
+            .map_err(|e| wrong("host")(&e))?
+            .to_vec())
     }
 }
 
@@ -534,21 +803,36 @@ async fn checked(answer: reqwest::Response) -> Result<reqwest::Response> {
 
 /// A parameter behind the `#` of a link.
 fn parameter(link: &str, name: &str) -> Result<String> {
-    let (_, query) = link.split_once('?').ok_or_else(|| WalletError(format!("{link:?} is not a link of ours")))?;
-    let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    value.map(str::to_owned).ok_or_else(|| WalletError(format!("{link:?} lacks {name}")))
+    let (_, query) = link
+        .split_once('?')
+        .ok_or_else(|| WalletError(format!("{link:?} is not a link of ours")))?;
+    let value = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    value
+        .map(str::to_owned)
+        .ok_or_else(|| WalletError(format!("{link:?} lacks {name}")))
 }
 
 fn sign_keys(state: &OrganisationState) -> Vec<PublicKey> {
-    let keys = state.organisation.keys.iter().filter(|key| key.key_use == KeyUse::Sign);
-    keys.filter_map(|key| PublicKey::try_from(key.public.as_slice()).ok()).collect()
+    let keys = state
+        .organisation
+        .keys
+        .iter()
+        .filter(|key| key.key_use == KeyUse::Sign);
+    keys.filter_map(|key| PublicKey::try_from(key.public.as_slice()).ok())
+        .collect()
 }
 
 fn credential_keys(state: &OrganisationState, at_ms: u64) -> Vec<CredentialKey> {
     let of = |key_use, algorithm| {
-        state.keys_at(key_use, at_ms).filter_map(move |key| CredentialKey::from_bytes(algorithm, &key.public).ok())
+        state
+            .keys_at(key_use, at_ms)
+            .filter_map(move |key| CredentialKey::from_bytes(algorithm, &key.public).ok())
     };
-    of(KeyUse::CredentialEdDsa, Algorithm::EdDsa).chain(of(KeyUse::CredentialEs256, Algorithm::Es256)).collect()
+    of(KeyUse::CredentialEdDsa, Algorithm::EdDsa)
+        .chain(of(KeyUse::CredentialEs256, Algorithm::Es256))
+        .collect()
 }
 
 fn seal_key(state: &OrganisationState) -> Result<SealKey> {

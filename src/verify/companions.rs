@@ -11,7 +11,11 @@ use tegata_consent::request::ConsentRequest;
 const NO_GENESIS: &str = "give --genesis FILE: the ledger's id is part of what was signed";
 
 /// Opens a signed format, or notes why not.
-pub(super) fn open<T: Signed>(finding: &mut Finding, bytes: &[u8], trust: &Trust) -> Option<(T, PublicKey, ChainId)> {
+pub(super) fn open<T: Signed>(
+    finding: &mut Finding,
+    bytes: &[u8],
+    trust: &Trust,
+) -> Option<(T, PublicKey, ChainId)> {
     let Some((chain, _)) = &trust.chain else {
         finding.unknown("signature", NO_GENESIS);
         return None;
@@ -31,43 +35,98 @@ pub(super) fn open<T: Signed>(finding: &mut Finding, bytes: &[u8], trust: &Trust
 
 pub(super) fn invitation(bytes: &[u8], trust: &Trust) -> Finding {
     let mut finding = Finding::new("A deposit invitation: a vault's permission for one depositor");
-    let Some((invitation, signer, chain)) = open::<Invitation>(&mut finding, bytes, trust) else { return finding };
+    let Some((invitation, signer, chain)) = open::<Invitation>(&mut finding, bytes, trust) else {
+        return finding;
+    };
     finding.fact("vault", signer);
     finding.fact("host", trust.name(&invitation.host));
     finding.fact("depositor", trust.name(&invitation.depositor));
     for drawer in &invitation.drawers {
-        finding.fact("drawer", format!("{} {} (epoch {})", drawer.id, drawer.category, drawer.epoch));
+        finding.fact(
+            "drawer",
+            format!("{} {} (epoch {})", drawer.id, drawer.category, drawer.epoch),
+        );
     }
     finding.fact("record types", invitation.record_types.join(", "));
     finding.fact("expires", moment(invitation.expires_ms));
     let shape = Invitation::verify(bytes, &chain, &invitation.depositor);
-    finding.check("shape", shape.map(|_| "suite, drawers and record types are as they should be"));
+    finding.check(
+        "shape",
+        shape.map(|_| "suite, drawers and record types are as they should be"),
+    );
     let open = trust.at_ms < invitation.expires_ms;
-    finding.check("not expired", if open { Ok("still open") } else { Err("its time is over") });
+    finding.check(
+        "not expired",
+        if open {
+            Ok("still open")
+        } else {
+            Err("its time is over")
+        },
+    );
     finding
 }
 
 pub(super) async fn order(bytes: &[u8], trust: &Trust) -> Finding {
     let mut finding = Finding::new("An order: which drawers a grant opens, for the host");
-    let Some((order, signer, chain)) = open::<Order>(&mut finding, bytes, trust) else { return finding };
+    let Some((order, signer, chain)) = open::<Order>(&mut finding, bytes, trust) else {
+        return finding;
+    };
     finding.fact("grant", order.grant);
     finding.fact("host", trust.name(&order.host));
-    finding.fact("drawers", order.scope.drawers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    finding.fact(
+        "drawers",
+        order
+            .scope
+            .drawers
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
     if let Some(records) = &order.scope.records {
-        finding.fact("only records", records.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        finding.fact(
+            "only records",
+            records
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+        );
     }
     let own = signer == order.grant.key();
-    finding.check("signer", if own { Ok("the grant's own key") } else { Err("another key than the grant's") });
+    finding.check(
+        "signer",
+        if own {
+            Ok("the grant's own key")
+        } else {
+            Err("another key than the grant's")
+        },
+    );
     match trust.grant(&order.grant).await {
-        None => finding.unknown("commitment", "give --ledger URL: the ledger has the commitment that the order opens"),
+        None => finding.unknown(
+            "commitment",
+            "give --ledger URL: the ledger has the commitment that the order opens",
+        ),
         Some(Err(error)) => finding.unknown("commitment", error.to_string()),
         Some(Ok(proven)) => match proven.value {
-            None => finding.check("commitment", Err::<&str, _>("the ledger proves that there is no such grant")),
+            None => finding.check(
+                "commitment",
+                Err::<&str, _>("the ledger proves that there is no such grant"),
+            ),
             Some(state) => {
-                let verified = Order::verify(bytes, &chain, &order.grant, &state.grant, &order.host);
-                finding.check("commitment", verified.map(|_| "the order opens what the grant committed to"));
+                let verified =
+                    Order::verify(bytes, &chain, &order.grant, &state.grant, &order.host);
+                finding.check(
+                    "commitment",
+                    verified.map(|_| "the order opens what the grant committed to"),
+                );
                 let now_ms = proven.header.header().time_ms;
-                finding.check("in force", state.standing(now_ms).map(|()| format!("the grant stood at {}", moment(now_ms))));
+                finding.check(
+                    "in force",
+                    state
+                        .standing(now_ms)
+                        .map(|()| format!("the grant stood at {}", moment(now_ms))),
+                );
             }
         },
     }
@@ -76,7 +135,9 @@ pub(super) async fn order(bytes: &[u8], trust: &Trust) -> Finding {
 
 pub(super) fn request(bytes: &[u8], trust: &Trust) -> Finding {
     let mut finding = Finding::new("A consent request: a recipient's question");
-    let Some((request, signer, _)) = open::<ConsentRequest>(&mut finding, bytes, trust) else { return finding };
+    let Some((request, signer, _)) = open::<ConsentRequest>(&mut finding, bytes, trust) else {
+        return finding;
+    };
     finding.fact("recipient", trust.name(&request.recipient));
     finding.fact("categories", request.categories.join(", "));
     finding.fact("purpose", &request.purpose);
@@ -87,18 +148,49 @@ pub(super) fn request(bytes: &[u8], trust: &Trust) -> Finding {
         finding.fact("accesses", format!("at most {most}"));
     }
     finding.fact("reference", &request.reference);
-    match (trust.signs_for(&signer, &request.recipient, trust.at_ms), trust.organisation(&request.recipient)) {
+    match (
+        trust.signs_for(&signer, &request.recipient, trust.at_ms),
+        trust.organisation(&request.recipient),
+    ) {
         (Some(signs), Some(recipient)) => {
             finding.check("signer", signs);
-            let asks = recipient.may_ask(&request.purpose, &request.categories, request.retention_days);
+            let asks = recipient.may_ask(
+                &request.purpose,
+                &request.categories,
+                request.retention_days,
+            );
             let why = "not accredited to ask for these categories, purpose and retention";
-            finding.check("accredited", if asks { Ok("accredited to ask for this") } else { Err(why) });
+            finding.check(
+                "accredited",
+                if asks {
+                    Ok("accredited to ask for this")
+                } else {
+                    Err(why)
+                },
+            );
             let suspended = recipient.suspended_at(trust.at_ms);
-            finding.check("not suspended", if suspended { Err("suspended") } else { Ok("in good standing") });
+            finding.check(
+                "not suspended",
+                if suspended {
+                    Err("suspended")
+                } else {
+                    Ok("in good standing")
+                },
+            );
         }
-        _ => finding.unknown("signer", "the recipient is not known: give --ledger URL, or --trust with a proof of it"),
+        _ => finding.unknown(
+            "signer",
+            "the recipient is not known: give --ledger URL, or --trust with a proof of it",
+        ),
     }
     let open = trust.at_ms < request.expires_ms;
-    finding.check("not expired", if open { Ok("may still be answered") } else { Err("its time is over") });
+    finding.check(
+        "not expired",
+        if open {
+            Ok("may still be answered")
+        } else {
+            Err("its time is over")
+        },
+    );
     finding
 }

@@ -24,7 +24,9 @@ struct Seen {
 /// Examines an export; absent where the file does not begin like one.
 pub(super) fn export(bytes: &[u8], trust: &Trust) -> Option<Finding> {
     let (first, mut rest) = item(bytes)?.ok()?;
-    let ExportItem::Head(head) = first else { return None };
+    let ExportItem::Head(head) = first else {
+        return None;
+    };
     if head.format != "tegata-export" {
         return None;
     }
@@ -32,11 +34,18 @@ pub(super) fn export(bytes: &[u8], trust: &Trust) -> Option<Finding> {
     finding.fact("vault", head.vault);
     finding.fact("host", trust.name(&head.host));
     finding.fact("time", moment(head.time_ms));
-    let known = if head.version == 1 { Ok("version 1") } else { Err(format!("version {} is not known", head.version)) };
+    let known = if head.version == 1 {
+        Ok("version 1")
+    } else {
+        Err(format!("version {} is not known", head.version))
+    };
     finding.check("format", known);
     match &trust.chain {
         Some((chain, _)) if *chain != head.chain => {
-            finding.check("ledger", Err::<&str, _>(format!("it belongs to ledger {}", head.chain)));
+            finding.check(
+                "ledger",
+                Err::<&str, _>(format!("it belongs to ledger {}", head.chain)),
+            );
         }
         Some(_) => finding.check("ledger", Ok::<_, String>("that of --genesis")),
         None => finding.unknown("ledger", "give --genesis FILE"),
@@ -66,10 +75,17 @@ pub(super) fn export(bytes: &[u8], trust: &Trust) -> Option<Finding> {
     };
     finding.check("complete", complete);
     let lacking = seen.listed.len();
-    let whole = if lacking == 0 { Ok("every deposit that the host receipted is there") } else { Err(format!("{lacking} receipted records are missing")) };
+    let whole = if lacking == 0 {
+        Ok("every deposit that the host receipted is there")
+    } else {
+        Err(format!("{lacking} receipted records are missing"))
+    };
     finding.check("records", whole);
     finding.fact("drawers", seen.drawers.len());
-    finding.fact("records", format!("{} ({} bytes of ciphertext)", seen.records, seen.bytes));
+    finding.fact(
+        "records",
+        format!("{} ({} bytes of ciphertext)", seen.records, seen.bytes),
+    );
     finding.fact("orders", seen.orders);
     Some(finding)
 }
@@ -84,44 +100,94 @@ fn item(bytes: &[u8]) -> Option<Result<(ExportItem, &[u8]), String>> {
         Err(error) => Err(error.to_string()),
         Ok(()) => {
             let (this, after) = bytes.split_at(decoder.position());
-            cbor::decode(this, SealedRecord::LIMIT + 1024).map(|item| (item, after)).map_err(|error| error.to_string())
+            cbor::decode(this, SealedRecord::LIMIT + 1024)
+                .map(|item| (item, after))
+                .map_err(|error| error.to_string())
         }
     })
 }
 
-fn examine_item(finding: &mut Finding, item: &ExportItem, seen: &mut Seen, trust: &Trust, chain: &ChainId) {
+fn examine_item(
+    finding: &mut Finding,
+    item: &ExportItem,
+    seen: &mut Seen,
+    trust: &Trust,
+    chain: &ChainId,
+) {
     match item {
         ExportItem::Head(_) => finding.check("form", Err::<&str, _>("a second head")),
-        ExportItem::Index(index) => finding.fact("index", format!("{} bytes, sealed by the wallet", index.len())),
+        ExportItem::Index(index) => finding.fact(
+            "index",
+            format!("{} bytes, sealed by the wallet", index.len()),
+        ),
         ExportItem::Drawer(drawer) => {
-            finding.fact("drawer", format!("{} {} (epoch {})", drawer.id, drawer.category, drawer.epoch));
+            finding.fact(
+                "drawer",
+                format!("{} {} (epoch {})", drawer.id, drawer.category, drawer.epoch),
+            );
             seen.drawers.insert(drawer.id);
         }
         ExportItem::List(list) => {
             if !seen.drawers.contains(&list.drawer) {
-                finding.check("form", Err::<&str, _>(format!("papers of drawer {}, which is not in the file", list.drawer)));
+                finding.check(
+                    "form",
+                    Err::<&str, _>(format!(
+                        "papers of drawer {}, which is not in the file",
+                        list.drawer
+                    )),
+                );
             }
-            seen.listed.extend(list.deposits.iter().map(|deposit| (deposit_digest(deposit), list.drawer)));
-            gather(finding, trust, |part, trust| examine_list(part, list, trust), || format!("drawer {}", list.drawer));
+            seen.listed.extend(
+                list.deposits
+                    .iter()
+                    .map(|deposit| (deposit_digest(deposit), list.drawer)),
+            );
+            gather(
+                finding,
+                trust,
+                |part, trust| examine_list(part, list, trust),
+                || format!("drawer {}", list.drawer),
+            );
         }
         ExportItem::Record(record) => {
             seen.records += 1;
             seen.bytes += record.file.len() as u64;
-            if seen.listed.remove(&deposit_digest(&record.deposit)).is_none() {
-                finding.check("form", Err::<&str, _>(format!("record {} is in no drawer's papers, or twice", seen.records)));
+            if seen
+                .listed
+                .remove(&deposit_digest(&record.deposit))
+                .is_none()
+            {
+                finding.check(
+                    "form",
+                    Err::<&str, _>(format!(
+                        "record {} is in no drawer's papers, or twice",
+                        seen.records
+                    )),
+                );
             }
             let name = || match Deposit::open(&record.deposit, chain) {
                 Ok((deposit, _)) => format!("record {}", deposit.record),
                 Err(_) => format!("record number {}", seen.records),
             };
-            gather(finding, trust, |part, trust| examine_record(part, record, trust), name);
+            gather(
+                finding,
+                trust,
+                |part, trust| examine_record(part, record, trust),
+                name,
+            );
         }
         ExportItem::Order(order) => {
             seen.orders += 1;
             if trust.chain.is_some() {
-                let own = Order::open(order, chain).map_err(|error| error.to_string()).and_then(|(order, signer)| {
-                    if signer == order.grant.key() { Ok(()) } else { Err(format!("not signed by grant {}", order.grant)) }
-                });
+                let own = Order::open(order, chain)
+                    .map_err(|error| error.to_string())
+                    .and_then(|(order, signer)| {
+                        if signer == order.grant.key() {
+                            Ok(())
+                        } else {
+                            Err(format!("not signed by grant {}", order.grant))
+                        }
+                    });
                 if let Err(error) = own {
                     finding.check("order", Err::<&str, _>(error));
                 }
@@ -132,7 +198,12 @@ fn examine_item(finding: &mut Finding, item: &ExportItem, seen: &mut Seen, trust
 }
 
 /// Makes the checks of a part; those that hold are summed up in one line, the others stand with the part's name.
-fn gather(finding: &mut Finding, trust: &Trust, examine: impl Fn(&mut Finding, &Trust), name: impl Fn() -> String) {
+fn gather(
+    finding: &mut Finding,
+    trust: &Trust,
+    examine: impl Fn(&mut Finding, &Trust),
+    name: impl Fn() -> String,
+) {
     let mut part = Finding::default();
     examine(&mut part, trust);
     let mut held = 0;
@@ -145,9 +216,18 @@ fn gather(finding: &mut Finding, trust: &Trust, examine: impl Fn(&mut Finding, &
         }
     }
     if held > 0 {
-        match finding.checks.iter_mut().find(|check| check.name == "papers" && check.holds == Some(true)) {
+        match finding
+            .checks
+            .iter_mut()
+            .find(|check| check.name == "papers" && check.holds == Some(true))
+        {
             Some(sum) => {
-                let before: usize = sum.reason.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+                let before: usize = sum
+                    .reason
+                    .split(' ')
+                    .next()
+                    .and_then(|number| number.parse().ok())
+                    .unwrap_or(0);
                 sum.reason = papers(before + held);
             }
             None => finding.check("papers", Ok::<_, String>(papers(held))),

@@ -27,7 +27,10 @@ pub struct Finding {
 
 impl Finding {
     pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), ..Self::default() }
+        Self {
+            what: what.into(),
+            ..Self::default()
+        }
     }
 
     /// Whether every check was made and holds.
@@ -40,21 +43,37 @@ impl Finding {
         self.facts.push((name, value.to_string()));
     }
 
-    pub(super) fn check<E: Display>(&mut self, name: &'static str, result: Result<impl Into<String>, E>) {
+    pub(super) fn check<E: Display>(
+        &mut self,
+        name: &'static str,
+        result: Result<impl Into<String>, E>,
+    ) {
         let (holds, reason) = match result {
             Ok(reason) => (true, reason.into()),
             Err(error) => (false, error.to_string()),
         };
-        self.checks.push(Check { name, holds: Some(holds), reason });
+        self.checks.push(Check {
+            name,
+            holds: Some(holds),
+            reason,
+        });
     }
 
     pub(super) fn unknown(&mut self, name: &'static str, reason: impl Into<String>) {
-        self.checks.push(Check { name, holds: None, reason: reason.into() });
+        self.checks.push(Check {
+            name,
+            holds: None,
+            reason: reason.into(),
+        });
     }
 
     pub(super) fn to_json(&self) -> Value {
         let check = |check: &Check| json!({ "check": check.name, "holds": check.holds, "reason": check.reason });
-        let facts: Vec<_> = self.facts.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+        let facts: Vec<_> = self
+            .facts
+            .iter()
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect();
         let checks: Vec<_> = self.checks.iter().map(check).collect();
         json!({ "what": self.what, "holds": self.holds(), "facts": facts, "checks": checks })
     }

@@ -22,8 +22,13 @@ pub(super) fn genesis(genesis: &Genesis, trust: &Trust) -> Finding {
     finding.fact("operators", genesis.operators.len());
     finding.check("content", genesis.check().map(|()| "well-formed"));
     match &trust.chain {
-        Some((chain, _)) if *chain == genesis.chain_id() => finding.check("genesis", Ok::<_, String>("the same as --genesis")),
-        Some((chain, _)) => finding.check("genesis", Err::<&str, _>(format!("--genesis is ledger {chain}, another one"))),
+        Some((chain, _)) if *chain == genesis.chain_id() => {
+            finding.check("genesis", Ok::<_, String>("the same as --genesis"))
+        }
+        Some((chain, _)) => finding.check(
+            "genesis",
+            Err::<&str, _>(format!("--genesis is ledger {chain}, another one")),
+        ),
         None => {
             finding.unknown("genesis", "nobody signs a genesis: compare it with one from a source you trust (--genesis FILE)");
         }
@@ -32,14 +37,25 @@ pub(super) fn genesis(genesis: &Genesis, trust: &Trust) -> Finding {
 }
 
 pub(super) fn header(certified: CertifiedHeader, trust: &Trust) -> Finding {
-    let mut finding = Finding::new(format!("The header of height {}, with its certificate", certified.header.height));
+    let mut finding = Finding::new(format!(
+        "The header of height {}, with its certificate",
+        certified.header.height
+    ));
     header_facts(&mut finding, &certified.header, trust);
     let signatures = certified.certificate.signatures.len();
     match &trust.chain {
         None => finding.unknown("certificate", NO_GENESIS),
         Some((chain, validators)) => {
             let verified = certified.verify(chain, validators);
-            finding.check("certificate", verified.map(|_| format!("precommits of {signatures} of {} validators", validators.validators().len())));
+            finding.check(
+                "certificate",
+                verified.map(|_| {
+                    format!(
+                        "precommits of {signatures} of {} validators",
+                        validators.validators().len()
+                    )
+                }),
+            );
         }
     }
     finding
@@ -49,7 +65,10 @@ fn header_facts(finding: &mut Finding, header: &Header, trust: &Trust) {
     finding.fact("height", header.height);
     finding.fact("block time", moment(header.time_ms));
     if trust.at_ms >= header.time_ms {
-        finding.fact("age", format!("{} s", (trust.at_ms - header.time_ms) / 1000));
+        finding.fact(
+            "age",
+            format!("{} s", (trust.at_ms - header.time_ms) / 1000),
+        );
     }
     finding.fact("chain", header.chain);
 }
@@ -67,8 +86,16 @@ pub(super) fn entry(bytes: &[u8], trust: &Trust) -> Finding {
         None => finding.unknown("signature", NO_GENESIS),
         Some((chain, _)) => {
             finding.fact("id", entry.id(chain));
-            finding.check("signature", entry.verify(chain).map(|_| "signature and countersignatures hold"));
-            finding.unknown("on the ledger", "an entry alone does not show that the ledger has it: ask for its receipt");
+            finding.check(
+                "signature",
+                entry
+                    .verify(chain)
+                    .map(|_| "signature and countersignatures hold"),
+            );
+            finding.unknown(
+                "on the ledger",
+                "an entry alone does not show that the ledger has it: ask for its receipt",
+            );
         }
     }
     finding
@@ -78,7 +105,10 @@ pub(super) fn receipt(receipt: Receipt, trust: &Trust) -> Finding {
     let mut finding = Finding::new("A receipt: proof that an entry is on the ledger");
     let leaf = receipt.leaf.clone();
     if let Ok(entry) = Entry::parse(&leaf.entry) {
-        finding.what = format!("A receipt: proof that an entry is on the ledger: {}", kind(entry.body()));
+        finding.what = format!(
+            "A receipt: proof that an entry is on the ledger: {}",
+            kind(entry.body())
+        );
         body_facts(&mut finding, &entry, trust);
     }
     finding.fact("height", leaf.height);
@@ -98,7 +128,11 @@ pub(super) fn receipt(receipt: Receipt, trust: &Trust) -> Finding {
             if let Ok(verified) = &verified {
                 finding.fact("entry", verified.entry.id());
             }
-            finding.check("receipt", verified.map(|_| "certificate, inclusion in the log, and the entry's signatures hold"));
+            finding.check(
+                "receipt",
+                verified
+                    .map(|_| "certificate, inclusion in the log, and the entry's signatures hold"),
+            );
         }
     }
     finding
@@ -106,7 +140,10 @@ pub(super) fn receipt(receipt: Receipt, trust: &Trust) -> Finding {
 
 pub(super) fn state_proof(proof: StateProof, trust: &Trust) -> Finding {
     let key = proof.key.to_vec();
-    let (grant, organisation) = (key.strip_prefix(b"grant/".as_slice()), key.strip_prefix(b"organisation/".as_slice()));
+    let (grant, organisation) = (
+        key.strip_prefix(b"grant/".as_slice()),
+        key.strip_prefix(b"organisation/".as_slice()),
+    );
     let mut finding = Finding::new("A proof of the ledger's state");
     header_facts(&mut finding, &proof.certified.header, trust);
     let time_ms = proof.certified.header.time_ms;
@@ -136,7 +173,13 @@ pub(super) fn state_proof(proof: StateProof, trust: &Trust) -> Finding {
             Err(error) => finding.check("proof", Err::<&str, _>(error)),
         }
     } else {
-        finding.fact("key", String::from_utf8_lossy(&key).chars().take(80).collect::<String>());
+        finding.fact(
+            "key",
+            String::from_utf8_lossy(&key)
+                .chars()
+                .take(80)
+                .collect::<String>(),
+        );
         let verified = proof.verify(chain, validators, &StateKey::from_stored(key));
         finding.check("proof", verified.map(|_| held));
     }
@@ -146,7 +189,10 @@ pub(super) fn state_proof(proof: StateProof, trust: &Trust) -> Finding {
 /// What stood at the proof's height. Whether it still does, only a newer proof says.
 fn in_force(finding: &mut Finding, state: Option<&GrantState>, time_ms: u64, trust: &Trust) {
     let Some(state) = state else {
-        finding.check("in force", Err::<&str, _>("there was no such grant at this height: this is a proof of absence"));
+        finding.check(
+            "in force",
+            Err::<&str, _>("there was no such grant at this height: this is a proof of absence"),
+        );
         return;
     };
     let grant = &state.grant;
@@ -162,32 +208,75 @@ fn in_force(finding: &mut Finding, state: Option<&GrantState>, time_ms: u64, tru
     if let Some(revoked_ms) = state.revoked_ms {
         finding.fact("revoked", moment(revoked_ms));
     }
-    let most = grant.uses_max.map(|most| format!(" of at most {most}")).unwrap_or_default();
-    finding.fact("accesses", format!("{} asked, {} allowed{most}", state.accesses, state.uses));
-    finding.check("in force", state.standing(time_ms).map(|()| format!("it stood at {}", moment(time_ms))));
+    let most = grant
+        .uses_max
+        .map(|most| format!(" of at most {most}"))
+        .unwrap_or_default();
+    finding.fact(
+        "accesses",
+        format!("{} asked, {} allowed{most}", state.accesses, state.uses),
+    );
+    finding.check(
+        "in force",
+        state
+            .standing(time_ms)
+            .map(|()| format!("it stood at {}", moment(time_ms))),
+    );
 }
 
 fn registered(finding: &mut Finding, state: Option<&OrganisationState>, time_ms: u64) {
     let Some(state) = state else {
-        finding.check("registered", Err::<&str, _>("there was no such organisation at this height: this is a proof of absence"));
+        finding.check(
+            "registered",
+            Err::<&str, _>(
+                "there was no such organisation at this height: this is a proof of absence",
+            ),
+        );
         return;
     };
     let organisation = &state.organisation;
-    finding.fact("name", format!("{} / {}", organisation.name.en, organisation.name.ja));
+    finding.fact(
+        "name",
+        format!("{} / {}", organisation.name.en, organisation.name.ja),
+    );
     finding.fact("did", &organisation.did);
-    finding.fact("roles", organisation.roles.iter().map(|role| role_name(*role)).collect::<Vec<_>>().join(", "));
+    finding.fact(
+        "roles",
+        organisation
+            .roles
+            .iter()
+            .map(|role| role_name(*role))
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
     for service in &organisation.services {
-        finding.fact("service", format!("{}: {}", role_name(service.role), service.url));
+        finding.fact(
+            "service",
+            format!("{}: {}", role_name(service.role), service.url),
+        );
     }
     for issues in &organisation.issues {
         finding.fact("may issue", &issues.record_type);
     }
     for asks in &organisation.asks {
-        finding.fact("may ask", format!("{} for {}", asks.categories.join(", "), asks.purpose));
+        finding.fact(
+            "may ask",
+            format!("{} for {}", asks.categories.join(", "), asks.purpose),
+        );
     }
-    finding.check("registered", Ok::<_, String>(format!("since {}", moment(state.registered_ms))));
+    finding.check(
+        "registered",
+        Ok::<_, String>(format!("since {}", moment(state.registered_ms))),
+    );
     let suspended = state.suspended_at(time_ms);
-    finding.check("not suspended", if suspended { Err("suspended at this height") } else { Ok("in good standing at this height") });
+    finding.check(
+        "not suspended",
+        if suspended {
+            Err("suspended at this height")
+        } else {
+            Ok("in good standing at this height")
+        },
+    );
 }
 
 pub(super) fn history(history: &GrantHistory, trust: &Trust) -> Finding {
@@ -196,15 +285,24 @@ pub(super) fn history(history: &GrantHistory, trust: &Trust) -> Finding {
         finding.check("proof", Err::<&str, _>("its consent proof is malformed"));
         return finding;
     };
-    let id = proof.key.strip_prefix(b"grant/".as_slice()).and_then(|id| GrantId::try_from(id).ok());
+    let id = proof
+        .key
+        .strip_prefix(b"grant/".as_slice())
+        .and_then(|id| GrantId::try_from(id).ok());
     let mut finding = state_proof(proof.clone(), trust);
     finding.what = "A reading history: who read under a grant, and when".into();
     let (Some(id), Some((chain, validators))) = (id, &trust.chain) else {
         finding.unknown("complete", "not checked, since the consent proof was not");
         return finding;
     };
-    let Ok(Some(state)) = proof.verify_grant(chain, validators, &id).map(|proven| proven.value) else {
-        finding.check("complete", Err::<&str, _>("the consent proof shows no grant"));
+    let Ok(Some(state)) = proof
+        .verify_grant(chain, validators, &id)
+        .map(|proven| proven.value)
+    else {
+        finding.check(
+            "complete",
+            Err::<&str, _>("the consent proof shows no grant"),
+        );
         return finding;
     };
     match verify_history(chain, &id, &state, &history.accesses) {
@@ -214,19 +312,40 @@ pub(super) fn history(history: &GrantHistory, trust: &Trust) -> Finding {
                     Outcome::Applied => "allowed".to_owned(),
                     Outcome::Refused(refusal) => format!("refused, {refusal}"),
                 };
-                finding.fact("access", format!("{} {}: {outcome}", moment(reading.time_ms), trust.name(&reading.access.recipient)));
+                finding.fact(
+                    "access",
+                    format!(
+                        "{} {}: {outcome}",
+                        moment(reading.time_ms),
+                        trust.name(&reading.access.recipient)
+                    ),
+                );
             }
-            finding.check("complete", Ok::<_, String>(format!("all {} accesses, as the ledger has them", readings.len())));
+            finding.check(
+                "complete",
+                Ok::<_, String>(format!(
+                    "all {} accesses, as the ledger has them",
+                    readings.len()
+                )),
+            );
             let opens = |opening: &tegata_consent::fetch::Opening| {
                 let reading = readings.iter().find(|reading| reading.id == opening.access);
-                reading.is_some_and(|reading| opening.scope.commitment(&opening.salt) == reading.access.commitment)
+                reading.is_some_and(|reading| {
+                    opening.scope.commitment(&opening.salt) == reading.access.commitment
+                })
             };
             let wrong = history.openings.iter().find(|opening| !opens(opening));
             finding.check(
                 "openings",
                 match wrong {
-                    Some(opening) => Err(format!("the opening of access {} does not fit the ledger", opening.access)),
-                    None => Ok(format!("{} openings fit what the ledger committed to", history.openings.len())),
+                    Some(opening) => Err(format!(
+                        "the opening of access {} does not fit the ledger",
+                        opening.access
+                    )),
+                    None => Ok(format!(
+                        "{} openings fit what the ledger committed to",
+                        history.openings.len()
+                    )),
                 },
             );
         }
@@ -237,9 +356,13 @@ pub(super) fn history(history: &GrantHistory, trust: &Trust) -> Finding {
 
 fn body_facts(finding: &mut Finding, entry: &Entry, trust: &Trust) {
     match entry.body() {
-        Body::OrganisationRegistered(organisation) => finding.fact("organisation", &organisation.name.en),
+        Body::OrganisationRegistered(organisation) => {
+            finding.fact("organisation", &organisation.name.en)
+        }
         Body::OrganisationChanged(change) => finding.fact("organisation", trust.name(&change.id)),
-        Body::OrganisationSuspended(suspension) => finding.fact("organisation", trust.name(&suspension.id)),
+        Body::OrganisationSuspended(suspension) => {
+            finding.fact("organisation", trust.name(&suspension.id))
+        }
         Body::Grant(grant) => {
             finding.fact("grant", entry.signer());
             finding.fact("recipient", trust.name(&grant.recipient));

@@ -21,7 +21,11 @@ const ENCODED_MAX: usize = 64 << 20;
 
 /// Recognises and examines; absent where it is nothing we know.
 pub async fn recognise(bytes: &[u8], trust: &Trust) -> Option<Finding> {
-    if let Some(text) = std::str::from_utf8(bytes).ok().map(str::trim).filter(|text| !text.is_empty()) {
+    if let Some(text) = std::str::from_utf8(bytes)
+        .ok()
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+    {
         if let Some(finding) = recognise_text(text, trust).await {
             return Some(finding);
         }
@@ -34,7 +38,9 @@ pub async fn recognise(bytes: &[u8], trust: &Trust) -> Option<Finding> {
 
 async fn recognise_text(text: &str, trust: &Trust) -> Option<Finding> {
     if text.starts_with('{') {
-        return tegata_service::genesis::from_json(text).ok().map(|genesis| ledger::genesis(&genesis, trust));
+        return tegata_service::genesis::from_json(text)
+            .ok()
+            .map(|genesis| ledger::genesis(&genesis, trust));
     }
     match jwt_type(text)?.as_str() {
         "statuslist+jwt" => Some(credential::status_list(text, trust)),
@@ -47,7 +53,9 @@ async fn recognise_text(text: &str, trust: &Trust) -> Option<Finding> {
 /// `typ` of a compact JWS.
 fn jwt_type(text: &str) -> Option<String> {
     let (head, _) = text.split_once('.')?;
-    let head = URL_SAFE_NO_PAD.decode(head.get(..head.len().min(16_384))?).ok()?;
+    let head = URL_SAFE_NO_PAD
+        .decode(head.get(..head.len().min(16_384))?)
+        .ok()?;
     let head: serde_json::Value = serde_json::from_slice(&head).ok()?;
     Some(head["typ"].as_str().unwrap_or_default().to_owned())
 }
@@ -57,7 +65,9 @@ fn decode_text(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     let text: String = text.split_whitespace().collect();
-    hex::decode(&text).ok().or_else(|| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok())
+    hex::decode(&text)
+        .ok()
+        .or_else(|| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok())
 }
 
 async fn recognise_bytes(bytes: &[u8], trust: &Trust) -> Option<Finding> {
@@ -72,7 +82,12 @@ async fn recognise_bytes(bytes: &[u8], trust: &Trust) -> Option<Finding> {
             _ => {
                 let mut finding = Finding::new("A signed envelope of an unknown type");
                 finding.fact("type", &kind);
-                finding.check("type", Err::<&str, _>(format!("{kind:?} is none of the types that this version knows")));
+                finding.check(
+                    "type",
+                    Err::<&str, _>(format!(
+                        "{kind:?} is none of the types that this version knows"
+                    )),
+                );
                 finding
             }
         });

@@ -6,19 +6,24 @@ use super::trust::{Trust, moment};
 use std::collections::BTreeSet;
 use tegata_consent::cose::Signed;
 use tegata_consent::deposit::{
-    Deposit, DepositReceipt, DrawerList, EMPTY_HEAD, SealedRecord, deposit_digest, verify_receipt_chain,
+    Deposit, DepositReceipt, DrawerList, EMPTY_HEAD, SealedRecord, deposit_digest,
+    verify_receipt_chain,
 };
 use tegata_consent::ids::{OrganisationId, PublicKey};
 use tegata_consent::invitation::{Invitation, invitation_digest};
 use tegata_consent::lock::Lock;
 use tegata_consent::organisation::KeyUse;
 
-const UNKNOWN_HOST: &str = "the host is not known: give --ledger URL, or --trust with a proof of it";
-const UNKNOWN_DEPOSITOR: &str = "the depositor is not known: give --ledger URL, or --trust with a proof of it";
+const UNKNOWN_HOST: &str =
+    "the host is not known: give --ledger URL, or --trust with a proof of it";
+const UNKNOWN_DEPOSITOR: &str =
+    "the depositor is not known: give --ledger URL, or --trust with a proof of it";
 
 pub(super) fn deposit(bytes: &[u8], trust: &Trust) -> Finding {
     let mut finding = Finding::new("A deposit: a depositor's statement over a sealed record");
-    let Some((deposit, signer, _)) = open::<Deposit>(&mut finding, bytes, trust) else { return finding };
+    let Some((deposit, signer, _)) = open::<Deposit>(&mut finding, bytes, trust) else {
+        return finding;
+    };
     deposit_facts(&mut finding, &deposit, trust);
     match trust.signs_for(&signer, &deposit.depositor, trust.at_ms) {
         Some(signs) => finding.check("signer", signs),
@@ -37,7 +42,9 @@ fn deposit_facts(finding: &mut Finding, deposit: &Deposit, trust: &Trust) {
 
 pub(super) fn deposit_receipt(bytes: &[u8], trust: &Trust) -> Finding {
     let mut finding = Finding::new("A host's receipt for one deposit");
-    let Some((receipt, signer, _)) = open::<DepositReceipt>(&mut finding, bytes, trust) else { return finding };
+    let Some((receipt, signer, _)) = open::<DepositReceipt>(&mut finding, bytes, trust) else {
+        return finding;
+    };
     finding.fact("host", trust.name(&receipt.host));
     finding.fact("drawer", receipt.drawer);
     finding.fact("number", receipt.sequence);
@@ -51,7 +58,8 @@ pub(super) fn deposit_receipt(bytes: &[u8], trust: &Trust) -> Finding {
 }
 
 pub(super) fn drawer_list(list: &DrawerList, trust: &Trust) -> Finding {
-    let mut finding = Finding::new("The papers of a drawer: deposits, and the host's chain of receipts for them");
+    let mut finding =
+        Finding::new("The papers of a drawer: deposits, and the host's chain of receipts for them");
     finding.fact("drawer", list.drawer);
     finding.fact("deposits", list.deposits.len());
     examine_list(&mut finding, list, trust);
@@ -61,11 +69,18 @@ pub(super) fn drawer_list(list: &DrawerList, trust: &Trust) -> Finding {
 /// Checks a drawer's chain of receipts, and that it is about these deposits.
 pub(super) fn examine_list(finding: &mut Finding, list: &DrawerList, trust: &Trust) {
     let Some((chain, _)) = &trust.chain else {
-        finding.unknown("receipt chain", "give --genesis FILE: the ledger's id is part of what was signed");
+        finding.unknown(
+            "receipt chain",
+            "give --genesis FILE: the ledger's id is part of what was signed",
+        );
         return;
     };
-    let hosts: BTreeSet<OrganisationId> =
-        list.receipts.iter().filter_map(|receipt| DepositReceipt::open(receipt, chain).ok()).map(|(receipt, _)| receipt.host).collect();
+    let hosts: BTreeSet<OrganisationId> = list
+        .receipts
+        .iter()
+        .filter_map(|receipt| DepositReceipt::open(receipt, chain).ok())
+        .map(|(receipt, _)| receipt.host)
+        .collect();
     let mut keys = Vec::new();
     for host in &hosts {
         finding.fact("host", trust.name(host));
@@ -73,28 +88,43 @@ pub(super) fn examine_list(finding: &mut Finding, list: &DrawerList, trust: &Tru
             finding.unknown("receipt chain", UNKNOWN_HOST);
             return;
         };
-        let signing = state.organisation.keys.iter().filter(|key| key.key_use == KeyUse::Sign);
+        let signing = state
+            .organisation
+            .keys
+            .iter()
+            .filter(|key| key.key_use == KeyUse::Sign);
         keys.extend(signing.filter_map(|key| PublicKey::try_from(key.public.as_slice()).ok()));
     }
     if hosts.len() > 1 {
         finding.check("receipt chain", Err::<&str, _>("receipts of several hosts"));
         return;
     }
-    let receipts = match verify_receipt_chain(chain, &keys, &list.drawer, &list.receipts, (0, EMPTY_HEAD)) {
-        Ok((receipts, head)) => {
-            finding.fact("head", head);
-            finding.check("receipt chain", Ok::<_, String>(format!("{} receipts, each following on the one before", receipts.len())));
-            receipts
-        }
-        Err(error) => {
-            finding.check("receipt chain", Err::<&str, _>(error));
-            return;
-        }
-    };
+    let receipts =
+        match verify_receipt_chain(chain, &keys, &list.drawer, &list.receipts, (0, EMPTY_HEAD)) {
+            Ok((receipts, head)) => {
+                finding.fact("head", head);
+                finding.check(
+                    "receipt chain",
+                    Ok::<_, String>(format!(
+                        "{} receipts, each following on the one before",
+                        receipts.len()
+                    )),
+                );
+                receipts
+            }
+            Err(error) => {
+                finding.check("receipt chain", Err::<&str, _>(error));
+                return;
+            }
+        };
     let mut unknown = BTreeSet::new();
     let mut wrong = None;
     if receipts.len() != list.deposits.len() {
-        wrong = Some(format!("{} deposits, but {} receipts", list.deposits.len(), receipts.len()));
+        wrong = Some(format!(
+            "{} deposits, but {} receipts",
+            list.deposits.len(),
+            receipts.len()
+        ));
     }
     for (number, (bytes, receipt)) in list.deposits.iter().zip(&receipts).enumerate() {
         let found = deposit_fits(bytes, receipt, list, trust, &mut unknown);
@@ -105,7 +135,10 @@ pub(super) fn examine_list(finding: &mut Finding, list: &DrawerList, trust: &Tru
     match wrong {
         Some(why) => finding.check("deposits", Err::<&str, _>(why)),
         None if unknown.is_empty() => {
-            finding.check("deposits", Ok::<_, String>("each is the one that its receipt names, signed by its depositor"));
+            finding.check(
+                "deposits",
+                Ok::<_, String>("each is the one that its receipt names, signed by its depositor"),
+            );
         }
         None => finding.unknown("deposits", UNKNOWN_DEPOSITOR),
     }
@@ -145,7 +178,10 @@ pub(super) fn sealed_record(record: &SealedRecord, trust: &Trust) -> Finding {
 /// Checks everything about a sealed record that can be seen without opening it.
 pub(super) fn examine_record(finding: &mut Finding, record: &SealedRecord, trust: &Trust) {
     let Some((chain, _)) = &trust.chain else {
-        finding.unknown("deposit", "give --genesis FILE: the ledger's id is part of what was signed");
+        finding.unknown(
+            "deposit",
+            "give --genesis FILE: the ledger's id is part of what was signed",
+        );
         return;
     };
     let lock = match Lock::parse(&record.lock) {
@@ -162,24 +198,43 @@ pub(super) fn examine_record(finding: &mut Finding, record: &SealedRecord, trust
             return;
         }
     };
-    finding.check("deposit", Ok::<_, String>("the signed file and lock are these"));
+    finding.check(
+        "deposit",
+        Ok::<_, String>("the signed file and lock are these"),
+    );
     let deposit = &verified.deposit;
     deposit_facts(finding, deposit, trust);
     let invited = Invitation::verify(&record.invitation, chain, &deposit.depositor);
-    let invited = invited.map_err(|error| error.to_string()).and_then(|invited| {
-        let names = invited.invitation.drawers.iter().any(|drawer| drawer.id == deposit.drawer);
-        if invitation_digest(&record.invitation) != deposit.invitation {
-            Err("it is another one than the deposit names".to_owned())
-        } else if names {
-            Ok(format!("signed by vault {}, for this depositor and drawer", invited.vault))
-        } else {
-            Err("it does not name this drawer".to_owned())
-        }
-    });
+    let invited = invited
+        .map_err(|error| error.to_string())
+        .and_then(|invited| {
+            let names = invited
+                .invitation
+                .drawers
+                .iter()
+                .any(|drawer| drawer.id == deposit.drawer);
+            if invitation_digest(&record.invitation) != deposit.invitation {
+                Err("it is another one than the deposit names".to_owned())
+            } else if names {
+                Ok(format!(
+                    "signed by vault {}, for this depositor and drawer",
+                    invited.vault
+                ))
+            } else {
+                Err("it does not name this drawer".to_owned())
+            }
+        });
     finding.check("invitation", invited);
     let mut received_ms = trust.at_ms;
-    match record.receipt.as_ref().map(|bytes| DepositReceipt::open(bytes, chain)) {
-        None => finding.unknown("receipt", "there is none: this is how records go in, not how hosts give them out"),
+    match record
+        .receipt
+        .as_ref()
+        .map(|bytes| DepositReceipt::open(bytes, chain))
+    {
+        None => finding.unknown(
+            "receipt",
+            "there is none: this is how records go in, not how hosts give them out",
+        ),
         Some(Err(error)) => finding.check("receipt", Err::<&str, _>(error)),
         Some(Ok((receipt, signer))) => {
             received_ms = receipt.received_ms;

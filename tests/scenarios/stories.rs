@@ -10,7 +10,11 @@ fn demo(dir: &std::path::Path, port: u16, arguments: &[&str]) -> (bool, String) 
         .args(arguments)
         .output()
         .expect("the command runs");
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     (output.status.success(), text)
 }
 
@@ -21,15 +25,33 @@ fn all_stories_are_told_and_a_second_start_shows_the_same() {
     let port = port();
     let (kept, first) = demo(folder.path(), port, &["--story", "all"]);
     assert!(kept, "{first}");
-    for words in ["vaccination kept its promises", "payout kept its promises", "ms]"] {
+    for words in [
+        "vaccination kept its promises",
+        "payout kept its promises",
+        "ms]",
+    ] {
         assert!(first.contains(words), "{words} is missing in:\n{first}");
     }
     let (kept, again) = demo(folder.path(), port, &[]);
     assert!(kept, "{again}");
-    assert!(again.contains("8 records, 1 grants, 3 readings"), "the vaccination wallet is not as it was:\n{again}");
-    assert!(again.contains("2 records, 1 grants, "), "the payout wallet is not as it was:\n{again}");
-    let report = Command::new(binary()).arg("fsck").arg(folder.path()).output().unwrap();
-    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stdout));
+    assert!(
+        again.contains("8 records, 1 grants, 3 readings"),
+        "the vaccination wallet is not as it was:\n{again}"
+    );
+    assert!(
+        again.contains("2 records, 1 grants, "),
+        "the payout wallet is not as it was:\n{again}"
+    );
+    let report = Command::new(binary())
+        .arg("fsck")
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert!(
+        report.status.success(),
+        "{}",
+        String::from_utf8_lossy(&report.stdout)
+    );
 }
 
 #[test]

@@ -28,25 +28,44 @@ pub(crate) fn turn() -> MutexGuard<'static, ()> {
 
 /// The first of a row of free ports, below those that clients are given.
 pub(crate) fn port() -> u16 {
-    let free = |port: &u16| (*port..port + 24).all(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
+    let free = |port: &u16| {
+        (*port..port + 24).all(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok())
+    };
     let start = u16::try_from(std::process::id() % 400).expect("below 400");
-    (0..400).map(|step| 12_000 + (start + step) % 400 * 40).find(free).expect("24 free ports in a row")
+    (0..400)
+        .map(|step| 12_000 + (start + step) % 400 * 40)
+        .find(free)
+        .expect("24 free ports in a row")
 }
 
 impl World {
     pub(crate) async fn start() -> Self {
         let turn = turn();
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let running = Running::start(binary(), folder.path(), Some(port()), None).await.expect("the demo comes up");
-        Self { running, folder, _turn: turn }
+        let running = Running::start(binary(), folder.path(), Some(port()), None)
+            .await
+            .expect("the demo comes up");
+        Self {
+            running,
+            folder,
+            _turn: turn,
+        }
     }
 
     pub(crate) fn dir(&self) -> PathBuf {
-        self.folder.path().canonicalize().expect("the directory is there")
+        self.folder
+            .path()
+            .canonicalize()
+            .expect("the directory is there")
     }
 
     pub(crate) fn stage<'a>(&'a self, dir: &'a Path) -> Stage<'a> {
-        Stage { demo: &self.running.demo, dir, ledger: self.running.ledger.clone(), run: clock::now_ms() }
+        Stage {
+            demo: &self.running.demo,
+            dir,
+            ledger: self.running.ledger.clone(),
+            run: clock::now_ms(),
+        }
     }
 
     /// Tells a story; its broken promise fails the test.
@@ -78,7 +97,11 @@ impl World {
 }
 
 /// Asks again until `holds`, at most for `within`; gives how long it took.
-pub(crate) async fn within<F: AsyncFnMut() -> bool>(within: Duration, what: &str, mut holds: F) -> Duration {
+pub(crate) async fn within<F: AsyncFnMut() -> bool>(
+    within: Duration,
+    what: &str,
+    mut holds: F,
+) -> Duration {
     let started = Instant::now();
     while !holds().await {
         assert!(started.elapsed() < within, "not within {within:?}: {what}");

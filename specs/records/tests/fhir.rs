@@ -109,7 +109,8 @@ fn results_that_only_we_have_a_code_for() {
         json!({ "result": "positive", "value_concept": { "text": "陽性" } }),
         json!({ "components": [{ "test_name": "N gene", "result": "positive" }] }),
     ] {
-        let mut claims = json!({ "result_status": "final", "test_name": "PCR", "date": "2025-01-10" });
+        let mut claims =
+            json!({ "result_status": "final", "test_name": "PCR", "date": "2025-01-10" });
         claims
             .as_object_mut()
             .unwrap()
@@ -519,7 +520,19 @@ fn claims_that_do_not_fit_are_not_written() {
 fn no_claim_has_the_name_of_a_registered_one() {
     for record_type in catalogue().types() {
         for name in record_type.claim_names() {
-            let registered = ["iss", "iat", "nbf", "exp", "sub", "jti", "vct", "vct#integrity", "aka_vcts", "cnf", "status"];
+            let registered = [
+                "iss",
+                "iat",
+                "nbf",
+                "exp",
+                "sub",
+                "jti",
+                "vct",
+                "vct#integrity",
+                "aka_vcts",
+                "cnf",
+                "status",
+            ];
             assert!(!registered.contains(&name), "{}: {name}", record_type.id());
         }
     }

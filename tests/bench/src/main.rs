@@ -36,7 +36,8 @@ async fn main() -> Result<(), String> {
     }
     if "ledger vault".contains(&options.only) {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let running = tegata::demo::Running::start(&options.tegata, folder.path(), Some(9400), None);
+        let running =
+            tegata::demo::Running::start(&options.tegata, folder.path(), Some(9400), None);
         let running = running.await.map_err(|error| error.to_string())?;
         if "ledger".contains(&options.only) {
             ledger::run(&mut table, &running, folder.path()).await?;

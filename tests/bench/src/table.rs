@@ -28,9 +28,17 @@ impl Table {
         let load_before = load();
         if !json {
             println!("load before: {load_before}");
-            println!("{:<44} {:>12} {:>12} {:>7}  goal", "case", "ours", "beside", "ratio");
+            println!(
+                "{:<44} {:>12} {:>12} {:>7}  goal",
+                "case", "ours", "beside", "ratio"
+            );
         }
-        Self { json, slice: Duration::from_secs_f64(seconds), rows: Vec::new(), load_before }
+        Self {
+            json,
+            slice: Duration::from_secs_f64(seconds),
+            rows: Vec::new(),
+            load_before,
+        }
     }
 
     /// How long one case runs.
@@ -49,14 +57,32 @@ impl Table {
         (median(&mut rates.0), median(&mut rates.1))
     }
 
-    pub fn row(&mut self, name: &str, ours: f64, unit: &'static str, beside: &str, limit: Option<f64>, goal: &str) {
+    pub fn row(
+        &mut self,
+        name: &str,
+        ours: f64,
+        unit: &'static str,
+        beside: &str,
+        limit: Option<f64>,
+        goal: &str,
+    ) {
         let ratio = limit.map(|limit| ours / limit);
         if !self.json {
             let beside_text = limit.map_or_else(|| "—".to_owned(), |limit| format!("{limit:.1}"));
             let ratio_text = ratio.map_or_else(|| "—".to_owned(), |ratio| format!("{ratio:.2}"));
-            println!("{name:<44} {ours:>12.1} {beside_text:>12} {ratio_text:>7}  {goal}   [{unit}; beside: {beside}]");
+            println!(
+                "{name:<44} {ours:>12.1} {beside_text:>12} {ratio_text:>7}  {goal}   [{unit}; beside: {beside}]"
+            );
         }
-        self.rows.push(Row { name: name.into(), ours, unit, beside: beside.into(), limit, ratio, goal: goal.into() });
+        self.rows.push(Row {
+            name: name.into(),
+            ours,
+            unit,
+            beside: beside.into(),
+            limit,
+            ratio,
+            goal: goal.into(),
+        });
     }
 
     pub fn end(self) {
@@ -70,7 +96,10 @@ impl Table {
 }
 
 fn load() -> String {
-    std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned()
+    std::fs::read_to_string("/proc/loadavg")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 fn rate(slice: Duration, case: &mut impl FnMut()) -> f64 {
@@ -88,7 +117,11 @@ pub fn median(values: &mut [f64]) -> f64 {
 }
 
 /// The value below which this part lies; 0 for none.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss
+)]
 pub fn percentile(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let index = ((values.len().saturating_sub(1)) as f64 * part).round() as usize;

@@ -2,9 +2,9 @@
 
 use crate::json::{self, id, thrown};
 use serde_json::json;
-use tegata_consent::entry::Body;
 use tegata_consent::cbor;
 use tegata_consent::cose::Signed;
+use tegata_consent::entry::Body;
 use tegata_consent::fetch::GrantHistory;
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::{CertifiedHeader, ValidatorSet};
