@@ -39,6 +39,10 @@ pub(crate) fn port() -> u16 {
 }
 
 impl World {
+    #[expect(
+        clippy::await_holding_lock,
+        reason = "each test has a runtime of its own; the lock is its turn"
+    )]
     pub(crate) async fn start() -> Self {
         let turn = turn();
         let folder = tempfile::tempdir().expect("a temporary directory");

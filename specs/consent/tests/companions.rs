@@ -1,4 +1,10 @@
 //! Sealing, locks, invitations, deposits, orders and tickets: what holds, and what altered one does not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "in a test a panic is the report"
+)]
 
 mod world;
 

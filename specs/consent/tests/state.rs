@@ -1,4 +1,10 @@
 //! The state machine, rule by rule, and its properties over random histories.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "in a test a panic is the report"
+)]
 
 mod world;
 

@@ -2,6 +2,12 @@
 //!
 //! `TEGATA_WRITE_VECTORS=1 cargo test -p tegata-consent --test vectors` writes the files anew; the difference is a change of
 //! format and belongs into a decision record.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "in a test a panic is the report"
+)]
 
 mod world;
 

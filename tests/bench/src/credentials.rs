@@ -23,7 +23,7 @@ use tegata_records::catalogue;
 
 const AT_S: i64 = 1_800_000_000;
 
-pub fn run(table: &mut Table) -> Result<(), String> {
+pub(crate) fn run(table: &mut Table) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let raw = SigningKey::from_bytes(&[1; 32]);
     let raw_public = public_key(&raw);

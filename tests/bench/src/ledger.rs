@@ -108,7 +108,7 @@ impl Load<'_> {
     }
 }
 
-pub async fn run(table: &mut Table, running: &Running, dir: &Path) -> Result<(), String> {
+pub(crate) async fn run(table: &mut Table, running: &Running, dir: &Path) -> Result<(), String> {
     let host =
         load_organisation_keys(dir.join("host/keys.json")).map_err(|error| error.to_string())?;
     let recipient = running.demo.services["clinic-verifier"]

@@ -16,7 +16,7 @@ struct Row {
 }
 
 /// The rows so far.
-pub struct Table {
+pub(crate) struct Table {
     json: bool,
     slice: Duration,
     rows: Vec<Row>,
@@ -24,7 +24,7 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn new(json: bool, seconds: f64) -> Self {
+    pub(crate) fn new(json: bool, seconds: f64) -> Self {
         let load_before = load();
         if !json {
             println!("load before: {load_before}");
@@ -41,13 +41,8 @@ impl Table {
         }
     }
 
-    /// How long one case runs.
-    pub const fn slice(&self) -> Duration {
-        self.slice
-    }
-
     /// Runs two cases in turn, several rounds, and gives the median rate of each per second.
-    pub fn pair(&self, mut ours: impl FnMut(), mut limit: impl FnMut()) -> (f64, f64) {
+    pub(crate) fn pair(&self, mut ours: impl FnMut(), mut limit: impl FnMut()) -> (f64, f64) {
         const ROUNDS: u32 = 5;
         let mut rates = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -57,7 +52,7 @@ impl Table {
         (median(&mut rates.0), median(&mut rates.1))
     }
 
-    pub fn row(
+    pub(crate) fn row(
         &mut self,
         name: &str,
         ours: f64,
@@ -85,7 +80,7 @@ impl Table {
         });
     }
 
-    pub fn end(self) {
+    pub(crate) fn end(self) {
         if self.json {
             let all = serde_json::json!({ "load_before": self.load_before, "load_after": load(), "rows": self.rows });
             println!("{all:#}");
@@ -112,7 +107,7 @@ fn rate(slice: Duration, case: &mut impl FnMut()) -> f64 {
     f64::from(runs) / started.elapsed().as_secs_f64()
 }
 
-pub fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     percentile(values, 0.5)
 }
 
@@ -122,7 +117,7 @@ pub fn median(values: &mut [f64]) -> f64 {
     clippy::cast_sign_loss,
     clippy::cast_precision_loss
 )]
-pub fn percentile(values: &mut [f64], part: f64) -> f64 {
+pub(crate) fn percentile(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let index = ((values.len().saturating_sub(1)) as f64 * part).round() as usize;
     values.get(index).copied().unwrap_or(0.0)

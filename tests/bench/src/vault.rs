@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt;
 
 const ROUNDS: usize = 40;
 
-pub async fn run(table: &mut Table, running: &Running) -> Result<(), String> {
+pub(crate) async fn run(table: &mut Table, running: &Running) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let plain = plain_server(folder.path().to_owned()).await?;
     let genesis = running.demo.genesis.parent().ok_or("a folder")?.to_owned();
