@@ -42,14 +42,14 @@ lint: setup wallet ## rustfmt, clippy with warnings as errors, svelte-check
 
 test: build ## every test
 	cd wallet-web && npm test
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 	cd tests/browser && npm test
 
 test-mutations: build ## breaks each check by a source patch; every patch must make a test fail
 	tests/mutations/run
 
-bench: build ## our rates beside a limit or a peer, measured in the same run
-	cargo run -q --release -p tegata-bench
+bench: build ## our rates beside a limit or a peer, measured in the same run (BENCH="--only ledger")
+	cargo run -q -p tegata-bench -- --tegata "$(CARGO_TARGET_DIR)/debug/tegata" $(BENCH)
 
 deny: ## licences, advisories and sources of all dependencies
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

@@ -5,6 +5,7 @@
 mod credentials;
 mod ledger;
 mod table;
+mod town;
 mod vault;
 
 use clap::Parser;
@@ -22,6 +23,9 @@ struct Options {
     /// Prints one JSON document instead of the table.
     #[arg(long)]
     json: bool,
+    /// How many infants the made-up town has.
+    #[arg(long, default_value_t = 1000)]
+    infants: usize,
     /// Only rows whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
@@ -34,7 +38,7 @@ async fn main() -> Result<(), String> {
     if "credentials consent proof".contains(&options.only) {
         credentials::run(&mut table)?;
     }
-    if "ledger vault".contains(&options.only) {
+    if "ledger vault town".contains(&options.only) {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let running =
             tegata::demo::Running::start(&options.tegata, folder.path(), Some(9400), None);
@@ -44,6 +48,9 @@ async fn main() -> Result<(), String> {
         }
         if "vault".contains(&options.only) {
             vault::run(&mut table, &running).await?;
+        }
+        if "town".contains(&options.only) {
+            town::run(&mut table, &running, folder.path(), options.infants).await?;
         }
         running.cluster.stop().await;
     }
