@@ -16,6 +16,7 @@ use tegata_service::telemetry;
 
 struct Running {
     url: String,
+    entered: Arc<tokio::sync::Notify>,
     ready: Arc<AtomicBool>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
@@ -36,6 +37,8 @@ fn start(tls: Option<TlsConfig>) -> Running {
     let listen = listener.local_addr().unwrap();
     let scheme = if tls.is_some() { "https" } else { "http" };
     let ready = Arc::new(AtomicBool::new(true));
+    let entered = Arc::new(tokio::sync::Notify::new());
+    let slow = Arc::clone(&entered);
     let asked = Arc::clone(&ready);
     let readiness = Readiness::new(move || {
         if asked.load(Ordering::SeqCst) {
@@ -53,7 +56,8 @@ fn start(tls: Option<TlsConfig>) -> Running {
         )
         .route(
             "/v1/slow",
-            get(|| async {
+            get(|| async move {
+                slow.notify_one();
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 "done"
             }),
@@ -69,6 +73,7 @@ fn start(tls: Option<TlsConfig>) -> Running {
     });
     Running {
         url: format!("{scheme}://localhost:{}", listen.port()),
+        entered,
         ready,
         stop: Some(stop),
         server,
@@ -264,7 +269,7 @@ async fn errors_at_the_start_name_the_culprit() {
 async fn requests_under_way_are_finished() {
     let mut running = start(None);
     let request = tokio::spawn(text(format!("{}/v1/slow", running.url)));
-    tokio::time::sleep(Duration::from_millis(100)).await; // the request is on its way
+    running.entered.notified().await; // the request is on its way
     running.stop.take().unwrap().send(()).unwrap();
     assert_eq!(request.await.unwrap(), (StatusCode::OK, "done".into()));
     running.server.await.unwrap().unwrap();

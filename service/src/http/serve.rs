@@ -86,6 +86,8 @@ pub async fn serve_on(
             server.serve(service).await
         }
         Some(tls) => {
+            // two providers are in the tree (libp2p brings the other); whoever chose before us stays
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             let loaded = RustlsConfig::from_pem_file(&tls.certificate, &tls.key)
                 .await
                 .map_err(|error| {
