@@ -30,7 +30,7 @@ pub(crate) fn run(table: &mut Table) -> Result<(), String> {
     let message = [7_u8; 512];
     let signature = raw.sign(&message).to_bytes();
 
-    let claims = json!({ "status": "completed", "vaccine_code": "hib", "date": "2026-04-10", "dose_number": 1,
+    let claims = json!({ "vaccine_code": "hib", "date": "2026-04-10", "dose_number": 1,
         "place": { "name": "みどり小児科クリニック" }, "lot_number": "LOT1A" });
     let record_type = catalogue()
         .by_id("vaccination")
