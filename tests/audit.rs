@@ -219,7 +219,7 @@ async fn a_text_about_a_person_is_found() {
             panic!("a grant")
         };
         let grant = Grant {
-            legal_basis: "her mother Hanako asked".into(),
+            legal_basis: "her-mother-hanako-asked".into(),
             ..grant
         };
         let entry = Entry::sign(&key(51), &chain.id, chain.soon(), Body::Grant(grant))

@@ -187,16 +187,23 @@ fn subject_of(
         return Ok(value.clone());
     }
     let reference = patient.reference.as_deref().unwrap_or_default();
-    let id = reference
-        .rsplit_once("Patient/")
-        .map(|(_, id)| id.split('/').next().unwrap_or_default());
-    match id.filter(|id| !id.is_empty()) {
+    // relative only: patient 7 of another server is another person
+    let id = reference.strip_prefix("Patient/");
+    match id.filter(|id| is_fhir_id(id)) {
         Some(id) => Ok(id.to_owned()),
         None => Err(refused(
             "an identifier with the organisation's own number, or Patient/{number}, is needed",
             ".reference",
         )),
     }
+}
+
+/// A FHIR `id` (R4, datatypes): 1 to 64 letters, digits, `-` and `.`.
+fn is_fhir_id(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
 }
 
 /// Refuses at the door what this organisation may not issue. Where the registry gives no answer the record is taken: it is

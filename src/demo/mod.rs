@@ -76,6 +76,23 @@ pub struct Running {
     /// A follower of its ledger.
     pub ledger: Ledger,
     dir: PathBuf,
+    _lock: std::fs::File,
+}
+
+/// Keeps a second demo away from a directory for as long as the file stays open.
+fn lock(dir: &Path) -> Result<std::fs::File, DemoError> {
+    let path = dir.join("lock");
+    let file = |error| DemoError::File {
+        path: path.clone(),
+        error,
+    };
+    let lock = std::fs::File::create(&path).map_err(file)?;
+    lock.try_lock().map_err(|_| {
+        let text =
+            "another demo runs on this directory: end it first, or choose another with --dir";
+        file(std::io::Error::other(text))
+    })?;
+    Ok(lock)
 }
 
 impl Running {
@@ -97,6 +114,7 @@ impl Running {
             path: dir.to_owned(),
             error,
         })?;
+        let lock = lock(dir)?;
         let mut rng: StdRng = rand::make_rng();
         let demo = Demo::load_or_create(dir, port, &mut rng)?;
         let (nodes, services): (Vec<_>, Vec<_>) = demo
@@ -115,6 +133,7 @@ impl Running {
             cluster,
             ledger,
             dir: dir.to_owned(),
+            _lock: lock,
         };
         running.register().await?;
         running.cluster.ready(Duration::from_secs(60)).await?;

@@ -65,6 +65,9 @@ enum NotTaken {
     Store(#[from] StoreError),
 }
 
+/// What asking again would not change: malformed, answered already, too large, not acceptable.
+const REFUSED_FOR_GOOD: [u16; 4] = [400, 409, 413, 422];
+
 struct Pause {
     length: Duration,
     until: Instant,
@@ -217,7 +220,8 @@ struct Courier {
 }
 
 impl Courier {
-    /// Delivers everything that waits for one recipient, tickets first. Stops at the first that is not taken.
+    /// Delivers everything that waits for one recipient, tickets first. Stops at the first that is not taken now; what the
+    /// recipient refuses for good is settled, so that it holds up nothing else.
     async fn deliver_all(&self, recipient: &OrganisationId) -> Result<(), NotTaken> {
         loop {
             let id = *recipient;
@@ -229,7 +233,15 @@ impl Courier {
                 return Ok(());
             }
             for message in messages {
-                let delivered_ms = self.deliver(&message).await?;
+                let delivered_ms = match self.deliver(&message).await {
+                    Err(NotTaken::Answer(status)) if REFUSED_FOR_GOOD.contains(&status) => {
+                        tracing::warn!(%recipient, status, "an inbox refuses a message for good");
+                        metrics::counter!("tegata_vault_deliveries_total", "outcome" => "refused")
+                            .increment(1);
+                        None
+                    }
+                    delivered => delivered?,
+                };
                 self.host
                     .block(move |host| host.store.settle(&message, delivered_ms))
                     .await?;

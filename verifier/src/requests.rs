@@ -102,8 +102,8 @@ impl NewRequest {
         if Purpose::from_code(&self.purpose).is_none() {
             return invalid("purpose: not one of the catalogue");
         }
-        if self.legal_basis.is_empty() || self.legal_basis.len() > 100 {
-            return invalid("legal_basis: 1 to 100 bytes");
+        if !tegata_consent::state::is_code(&self.legal_basis) {
+            return invalid("legal_basis: a code of lower-case letters, digits, _ and -");
         }
         if self.reference.trim().is_empty()
             || self.reference.len() > 200

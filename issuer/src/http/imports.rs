@@ -40,7 +40,11 @@ pub(crate) async fn begin(
     Query(wanted): Query<Wanted>,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    system_of(&issuer, &headers)?;
+    if let Err(problem) = system_of(&issuer, &headers) {
+        // a sender that is still sending would see a broken connection instead of the reason
+        let _ = tegata_service::http::read_body(body, 256 * 1024).await;
+        return Err(problem);
+    }
     let name: String = wanted
         .file
         .chars()

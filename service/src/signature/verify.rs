@@ -160,7 +160,8 @@ impl From<SignatureError> for Problem {
 pub struct Verifier {
     public_url: String,
     started_s: i64,
-    nonces: Mutex<Nonces>,
+    /// Of organisations, and of vaults: anybody can make a vault key, and must not crowd out organisations with it.
+    nonces: [Mutex<Nonces>; 2],
 }
 
 impl Verifier {
@@ -176,7 +177,7 @@ impl Verifier {
         Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
             started_s,
-            nonces: Mutex::default(),
+            nonces: Default::default(),
         }
     }
 
@@ -239,7 +240,8 @@ impl Verifier {
         let base = signature_base(&components, params);
         verify_strict(&key_id.key(), base.as_bytes(), &signature)
             .map_err(|_| SignatureError::Signature)?;
-        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        let nonces = &self.nonces[usize::from(matches!(key_id, KeyId::Vault(_)))];
+        let mut nonces = nonces.lock().unwrap_or_else(PoisonError::into_inner);
         match nonces.remember(&input.keyid, &nonce, created_s + WINDOW_S, now_s) {
             Remembered::New => Ok(key_id),
             Remembered::Replayed => Err(SignatureError::Replayed),

@@ -289,8 +289,8 @@ pub enum Inadmissible {
     /// A grant that ends before it starts, or before the block.
     #[error("the grant's end is not after its start and this block's time")]
     EndBeforeStart,
-    /// A grant whose categories are none, too many, unsorted or overlong.
-    #[error("a grant names 1 to 32 categories, sorted, and texts of at most 100 bytes")]
+    /// A grant whose categories are none, too many or unsorted, or with a text that is no code.
+    #[error("a grant names 1 to 32 categories, sorted, and all its texts are codes")]
     Categories,
     /// A recipient that is not accredited to ask for this.
     #[error(
@@ -379,6 +379,15 @@ pub struct Applied {
     pub changes: Changes,
     /// The block's part of the log, in order.
     pub leaves: Vec<LogLeaf>,
+}
+
+/// Whether a text is a code: 1 to 64 lower-case ASCII letters, digits, `_` and `-`. Nothing else of a grant is text, so no
+/// name and no sentence about a person gets onto the ledger.
+#[must_use]
+pub fn is_code(text: &str) -> bool {
+    let code =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(code)
 }
 
 /// Executes a whole block.
@@ -542,9 +551,7 @@ impl<'a, S: StateReader> Execution<'a, S> {
         if grant.categories.is_empty()
             || grant.categories.len() > 32
             || !grant.categories.is_sorted_by(|a, b| a < b)
-            || texts
-                .into_iter()
-                .any(|text| text.is_empty() || text.len() > 100)
+            || texts.into_iter().any(|text| !is_code(text))
         {
             return Err(Inadmissible::Categories.into());
         }
@@ -598,10 +605,9 @@ impl<'a, S: StateReader> Execution<'a, S> {
         if revocation.sponsor == state.grant.recipient {
             return Err(Inadmissible::SponsorIsRecipient.into());
         }
-        let count = self.sponsored(verified, &revocation.sponsor)?;
+        self.carried(verified, &revocation.sponsor)?;
         state.revoked_ms = Some(self.time_ms);
         self.put(StateKey::grant(&id), &state);
-        self.put(StateKey::sponsor(&revocation.sponsor), &count);
         Ok(Outcome::Applied)
     }
 
@@ -678,12 +684,13 @@ impl<'a, S: StateReader> Execution<'a, S> {
         Ok(())
     }
 
-    /// The sponsor, a host in good standing, has countersigned, nobody else has, and its limit is not reached.
-    fn sponsored(
+    /// The sponsor is a host in good standing and has countersigned, and nobody else has. Ending a grant asks no more, so that
+    /// no limit that somebody else has used up stands between a person and her revocation.
+    fn carried(
         &self,
         verified: &VerifiedEntry,
         sponsor: &OrganisationId,
-    ) -> Result<SponsorCount, ExecuteError<S::Error>> {
+    ) -> Result<(), ExecuteError<S::Error>> {
         let host = self
             .organisation(sponsor)?
             .ok_or(Inadmissible::NoSuchOrganisation(*sponsor))?;
@@ -694,6 +701,16 @@ impl<'a, S: StateReader> Execution<'a, S> {
             [key] if host.signs_with(key, self.time_ms) => {}
             _ => return Err(Inadmissible::NotCountersigned(*sponsor).into()),
         }
+        Ok(())
+    }
+
+    /// As [`Self::carried`], and the sponsor's limit is not reached.
+    fn sponsored(
+        &self,
+        verified: &VerifiedEntry,
+        sponsor: &OrganisationId,
+    ) -> Result<SponsorCount, ExecuteError<S::Error>> {
+        self.carried(verified, sponsor)?;
         let limits: Parameters = self
             .get(&StateKey::parameters())?
             .ok_or_else(|| ExecuteError::Damaged(StateKey::parameters()))?;

@@ -191,6 +191,11 @@ fn inadmissible_grants_name_the_reason() {
         ("categories", with(&|g| g.categories = vec![])),
         (
             "categories",
+            with(&|g| g.legal_basis = "Hanako, born 2023".into()),
+        ),
+        ("categories", with(&|g| g.legal_basis = "あ".into())),
+        (
+            "categories",
             with(&|g| g.categories = vec!["vaccination".into(), "infant_checkup".into()]),
         ),
     ];
@@ -295,6 +300,12 @@ fn a_sponsor_carries_no_more_than_its_limit() {
     assert_eq!(
         world.apply(&entry),
         Err(Inadmissible::SponsorLimit(id("host")))
+    );
+    let revocation = world.revocation("g7");
+    assert_eq!(
+        world.apply(&revocation),
+        Ok(Outcome::Applied),
+        "a revocation never waits for a limit"
     );
     world.now_ms += 3_600_000;
     let entry = world.grant("next hour", world.grant_body());

@@ -65,6 +65,15 @@ async fn receive(
     drawer: DrawerId,
     request: Request,
 ) -> Result<(Vec<u8>, bool), Failed> {
+    // whoever names no drawer is not listened to any longer
+    host.block(move |host| {
+        let drawer = host
+            .store
+            .drawer(&drawer)?
+            .ok_or(DepositRefused::NoDrawer(drawer));
+        Ok::<_, Failed>(drawer.map(drop)?)
+    })
+    .await?;
     let limit = usize::try_from(host.limits.file_bytes_max + PAPERS_MAX).unwrap_or(usize::MAX);
     let body = read_body(request.into_body(), limit).await?;
     let read = host
