@@ -1,5 +1,6 @@
 //! `tegata demo`: the whole system as real processes on loopback, and stories that show its promises.
 
+pub mod certificates;
 pub mod cluster;
 pub mod files;
 pub mod setup;

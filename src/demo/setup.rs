@@ -1,5 +1,6 @@
 //! What the demo makes before anything starts: keys, genesis, configuration files, and `demo.json` for outside tools.
 
+use super::certificates::Authority;
 use super::cluster::Process;
 use super::files::{write_public, write_secret};
 use base64::Engine;
@@ -16,6 +17,7 @@ use tegata_consent::header::Validator;
 use tegata_consent::ids::Nonce;
 use tegata_consent::organisation::{Asks, Issues, Name, Organisation, Role, Service};
 use tegata_consent::state::Parameters;
+use tegata_credential::keys::{Algorithm, SigningKey};
 use tegata_service::auth::token_digest;
 use tegata_service::clock;
 use tegata_service::keys::{load_organisation_keys, write_new};
@@ -195,9 +197,19 @@ impl Demo {
             let text = node_config(dir, node, port, &demo.wallet)?;
             save(&dir.join(format!("node{node}/node.toml")), &text)?;
         }
+        let authority = Authority::load_or_create(dir, rng)?;
         for member in MEMBERS {
             let folder = dir.join(member.name);
             let keys = organisation_keys(&folder.join("keys.json"), rng)?;
+            let urls: Vec<String> = member
+                .services
+                .iter()
+                .map(|(_, offset)| url(*offset))
+                .collect();
+            let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+            let es256 = SigningKey::from_bytes(Algorithm::Es256, keys.credential_es256.expose())
+                .map_err(|error| SetupError::Keys(error.to_string()))?;
+            authority.certify(dir, member.name, member.en, &urls, &es256.public_key(), rng)?;
             for (role, offset) in member.services {
                 let token = URL_SAFE_NO_PAD.encode(rng.random::<[u8; 24]>());
                 let text = service_config(member, *role, &url(*offset), &token, &demo);
