@@ -80,6 +80,40 @@ pub struct HttpConfig {
     /// Origins whose pages may call this service.
     #[serde(default)]
     pub cors_origins: Vec<String>,
+    /// What callers may take.
+    #[serde(default)]
+    pub limits: HttpLimits,
+}
+
+/// What callers of a service may take: connections and time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpLimits {
+    /// Most connections at once. Below what the system lets a process open (`ulimit -n`), which the store needs as well.
+    pub connections_max: usize,
+    /// Of them, from one address (IPv6: one network of 64 bits); what comes over loopback, a proxy's, is not counted so.
+    pub connections_per_address_max: usize,
+    /// Until a connection says something, and until a request's head is there, in milliseconds.
+    pub head_timeout_ms: u64,
+    /// Between two pieces of a body, in milliseconds.
+    pub body_pause_max_ms: u64,
+    /// Until an answer begins, in milliseconds; a body that is still coming lengthens it.
+    pub answer_timeout_ms: u64,
+    /// As fast as that a body must come on the whole, in bytes a second.
+    pub body_bytes_per_s_min: u64,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 512,
+            connections_per_address_max: 128,
+            head_timeout_ms: 15_000,
+            body_pause_max_ms: 30_000,
+            answer_timeout_ms: 60_000,
+            body_bytes_per_s_min: 8 * 1024,
+        }
+    }
 }
 
 /// PEM files.

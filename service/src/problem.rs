@@ -19,6 +19,7 @@ struct Members {
     title: String,
     detail: Option<String>,
     more: Map<String, Value>,
+    retry_after_s: Option<u64>,
 }
 
 impl std::fmt::Display for Problem {
@@ -50,6 +51,8 @@ impl Problem {
             title,
             detail: None,
             more,
+            // whatever is unavailable now is asked again soon, unless somebody says when
+            retry_after_s: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(2),
         }))
     }
 
@@ -58,6 +61,13 @@ impl Problem {
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
         self
+    }
+
+    /// When to ask again, in seconds, as member and as header.
+    #[must_use]
+    pub fn retry_after_s(mut self, seconds: u64) -> Self {
+        self.0.retry_after_s = Some(seconds);
+        self.with("retry_after_s", seconds)
     }
 
     /// Adds a member. The members of RFC 9457 and `code` cannot be replaced.
@@ -142,10 +152,10 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if self.0.status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(seconds) = self.0.retry_after_s {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.0.status == StatusCode::UNAUTHORIZED {
             response

@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use axum::Router;
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tegata_service::config::{HttpConfig, TelemetryConfig, TlsConfig};
+use tegata_service::config::{HttpConfig, HttpLimits, TelemetryConfig, TlsConfig};
 use tegata_service::http::{Readiness, serve, serve_on, standard_routes};
 use tegata_service::problem::Problem;
 use tegata_service::telemetry;
@@ -28,10 +29,15 @@ fn config(listen: std::net::SocketAddr) -> HttpConfig {
         public_url: format!("http://{listen}"),
         tls: None,
         cors_origins: vec!["https://wallet.example".into()],
+        limits: HttpLimits::default(),
     }
 }
 
 fn start(tls: Option<TlsConfig>) -> Running {
+    start_within(tls, HttpLimits::default())
+}
+
+fn start_within(tls: Option<TlsConfig>, limits: HttpLimits) -> Running {
     telemetry::init(&TelemetryConfig::default()).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = listener.local_addr().unwrap();
@@ -50,6 +56,8 @@ fn start(tls: Option<TlsConfig>) -> Running {
     let openapi = utoipa::openapi::OpenApiBuilder::new().build();
     let router = Router::new()
         .route("/v1/people/{name}", get(|| async { "found" }))
+        .route("/v1/numbers/{number}", get(number))
+        .route("/v1/objects", post(|_: axum::Json<Page>| async { "taken" }))
         .route(
             "/v1/bytes",
             post(|body: bytes::Bytes| async move { body.len().to_string() }),
@@ -65,6 +73,7 @@ fn start(tls: Option<TlsConfig>) -> Running {
         .merge(standard_routes(readiness, openapi));
     let config = HttpConfig {
         tls,
+        limits,
         ..config(listen)
     };
     let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -78,6 +87,16 @@ fn start(tls: Option<TlsConfig>) -> Running {
         stop: Some(stop),
         server,
     }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    limit: u8,
+}
+
+async fn number(Path(number): Path<u64>, Query(page): Query<Page>) -> String {
+    format!("{number} {}", page.limit)
 }
 
 async fn text(url: String) -> (StatusCode, String) {
@@ -167,6 +186,180 @@ async fn what_there_is_not_is_a_problem() {
         "1048576"
     );
     assert_eq!(post((1 << 20) + 1).await.unwrap().status(), 413);
+}
+
+#[tokio::test]
+async fn what_extractors_refuse_is_a_problem_too() {
+    let running = start(None);
+    let client = reqwest::Client::new();
+    let url = |path: &str| format!("{}{path}", running.url);
+    let json = |body: &'static str, kind: &'static str| {
+        let request = client.post(url("/v1/objects")).body(body);
+        request.header("content-type", kind)
+    };
+    assert_eq!(text(url("/v1/numbers/7?limit=3")).await.1, "7 3");
+    for (request, status, code) in [
+        (
+            client.get(url("/v1/numbers/seven?limit=3")),
+            400,
+            "malformed",
+        ),
+        (
+            client.get(url("/v1/numbers/7?limit=many")),
+            400,
+            "malformed",
+        ),
+        (
+            client.get(url("/v1/numbers/7?limit=3&colour=red")),
+            400,
+            "malformed",
+        ),
+        (client.get(url("/v1/numbers/7")), 400, "malformed"),
+        (json("{", "application/json"), 400, "malformed"),
+        (json("{}", "application/json"), 422, "malformed"),
+        (json("{\"limit\":3}", "text/plain"), 415, "media-type"),
+    ] {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), status);
+        let url = answer.url().clone();
+        assert_eq!(
+            answer.headers()["content-type"],
+            "application/problem+json",
+            "{url}"
+        );
+        let problem: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(problem["code"], code, "{url}: {problem}");
+        assert_eq!(problem["status"], status, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_strangers_method_is_no_label() {
+    let running = start(None);
+    let invented = reqwest::Method::from_bytes(b"SAKURA").unwrap();
+    let request = reqwest::Client::new().request(invented, format!("{}/healthz", running.url));
+    assert_eq!(request.send().await.unwrap().status(), 405);
+    let metrics = text(format!("{}/metrics", running.url)).await.1;
+    let labels = "tegata_http_requests_total{method=\"other\",route=\"/healthz\",status=\"405\"}";
+    assert!(metrics.contains(labels), "{metrics}");
+    assert!(!metrics.contains("SAKURA"), "{metrics}");
+}
+
+/// Waits until the other end closes; gives what came before.
+async fn until_closed(connection: &mut tokio::net::TcpStream) -> Vec<u8> {
+    use tokio::io::AsyncReadExt;
+    let mut bytes = Vec::new();
+    let read = connection.read_to_end(&mut bytes);
+    match tokio::time::timeout(Duration::from_secs(20), read).await {
+        Ok(_) => bytes, // also where it was reset
+        Err(_) => panic!("the connection is held open"),
+    }
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_are_closed() {
+    use tokio::io::AsyncWriteExt;
+    let limits = HttpLimits {
+        head_timeout_ms: 500,
+        ..HttpLimits::default()
+    };
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/tls");
+    let tls = TlsConfig {
+        certificate: folder.join("certificate.pem"),
+        key: folder.join("key.pem"),
+    };
+    for tls in [None, Some(tls)] {
+        let running = start_within(tls, limits);
+        let port = running.url.rsplit(':').next().unwrap().to_owned();
+        // nothing, the beginning of HTTP/2, half a head
+        for said in ["", "PRI * HTTP", "GET / HTTP/1.1\r\nhost: x\r\n"] {
+            let mut connection = tokio::net::TcpStream::connect(format!("127.0.0.1:{port}"))
+                .await
+                .unwrap();
+            connection.write_all(said.as_bytes()).await.unwrap();
+            let began = std::time::Instant::now();
+            until_closed(&mut connection).await;
+            assert!(began.elapsed() < Duration::from_secs(5), "{said:?}");
+        }
+    }
+    assert_eq!(
+        HttpLimits::default().head_timeout_ms,
+        15_000,
+        "where nothing is configured"
+    );
+}
+
+#[tokio::test]
+async fn connections_are_counted() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let running = start_within(
+        None,
+        HttpLimits {
+            connections_max: 3,
+            ..HttpLimits::default()
+        },
+    );
+    let address = running.url.replace("http://localhost", "127.0.0.1");
+    let connect = || tokio::net::TcpStream::connect(address.clone());
+    let asked = async |connection: &mut tokio::net::TcpStream| {
+        let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+        connection.write_all(request).await.unwrap();
+        let mut answer = [0; 12];
+        connection.read_exact(&mut answer).await.map(|_| answer)
+    };
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut connection = connect().await.unwrap();
+        assert_eq!(&asked(&mut connection).await.unwrap(), b"HTTP/1.1 200");
+        held.push(connection);
+    }
+    let mut fourth = connect().await.unwrap();
+    assert!(until_closed(&mut fourth).await.is_empty());
+    drop(held.pop());
+    let began = std::time::Instant::now();
+    loop {
+        let mut again = connect().await.unwrap();
+        let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+        let mut answer = [0; 12];
+        if again.write_all(request).await.is_ok() && again.read_exact(&mut answer).await.is_ok() {
+            assert_eq!(&answer, b"HTTP/1.1 200");
+            break;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "the place was not given back"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_keeps_coming_is_not_cut_off_and_one_that_drips_is() {
+    let limits = HttpLimits {
+        answer_timeout_ms: 500,
+        body_pause_max_ms: 400,
+        body_bytes_per_s_min: 10_000,
+        ..HttpLimits::default()
+    };
+    let running = start_within(None, limits);
+    let send = async |pieces: usize, piece: usize, pause_ms| {
+        let body = futures::stream::unfold(0, move |sent| async move {
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            (sent < pieces).then(|| (Ok::<_, std::io::Error>(vec![0_u8; piece]), sent + 1))
+        });
+        let request = reqwest::Client::new().post(format!("{}/v1/bytes", running.url));
+        let answer = request.body(reqwest::Body::wrap_stream(body)).send().await;
+        let answer = answer.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    // three times as long as an answer may take, and twice as fast as it must be
+    assert_eq!(send(30, 1_000, 50).await, (200, "30000".into()));
+    let (status, problem) = send(100, 1, 50).await;
+    assert!(
+        status == 504 && problem.contains("\"timeout\""),
+        "{problem}"
+    );
+    let (status, _) = send(2, 100_000, 600).await;
+    assert!(status >= 400, "a pause that is too long");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tegata_consent::cose::public_key;
 use tegata_consent::ids::{Nonce, OrganisationId, VaultId};
 use tegata_service::clock;
-use tegata_service::config::HttpConfig;
+use tegata_service::config::{HttpConfig, HttpLimits};
 use tegata_service::signature::{
     KeyId, SignatureError, SignedRequest, Signer, Verifier, send_signed, sign,
 };
@@ -296,6 +296,50 @@ fn time_and_nonce_bound_each_request_to_once() {
     );
 }
 
+/// Anybody can make keys: what strangers sign is checked and not remembered, so it takes up nobody's room; what a known
+/// signer sent is taken once, and organisations have room of their own.
+#[test]
+fn only_known_signers_take_up_room() {
+    let verifier = Verifier::started_at(URL, 0);
+    let headers = signed(b"body", 1);
+    let request = parts(&Method::POST, "/v1/fetch?after=7", &headers);
+    let now_s = clock::now_s();
+    let fresh = |signer: &Signer, nonce| {
+        let target = format!("{URL}/v1/fetch?after=7");
+        let headers = sign(
+            signer,
+            &Method::POST,
+            &target,
+            b"body",
+            now_s,
+            Nonce([nonce; 16]),
+        );
+        parts(&Method::POST, "/v1/fetch?after=7", &headers)
+    };
+    assert!(
+        matches!(
+            verifier.check(&request, b"body"),
+            Err(SignatureError::Created { .. })
+        ),
+        "the test's fixed time is long over"
+    );
+    let (vault, id) = (Signer::vault(key()), OrganisationId([3; 32]));
+    let request = fresh(&vault, 1);
+    let (once, twice) = (
+        verifier.check(&request, b"body").unwrap(),
+        verifier.check(&request, b"body").unwrap(),
+    );
+    assert_eq!(once, twice, "checking remembers nothing");
+    assert_eq!(verifier.remember(&once), Ok(once.key()));
+    assert_eq!(verifier.remember(&twice), Err(SignatureError::Replayed));
+    assert_eq!(
+        verifier.check(&request, b"body"),
+        Err(SignatureError::Replayed)
+    );
+    let organisation = Signer::organisation(id, key());
+    assert!(verifier.verify(&fresh(&organisation, 1), b"body").is_ok());
+}
+
 #[tokio::test]
 async fn over_the_wire_also_under_a_nested_path() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -305,6 +349,7 @@ async fn over_the_wire_also_under_a_nested_path() {
     let inner = axum::Router::new().route(
         "/echo",
         axum::routing::post(|request: SignedRequest<16>| async move {
+            request.once().unwrap();
             format!("{} {}", request.vault().unwrap(), request.body.len())
         }),
     );
@@ -314,6 +359,7 @@ async fn over_the_wire_also_under_a_nested_path() {
         public_url: public_url.clone(),
         tls: None,
         cors_origins: vec![],
+        limits: HttpLimits::default(),
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(async move {

@@ -63,7 +63,28 @@ fn too_large(limit: usize) -> Problem {
     .detail(format!("at most {limit} bytes"))
 }
 
+/// Refuses a body that was compressed on its way: none is unpacked here, since few bytes may become very many.
+///
+/// # Errors
+/// 415, with what is taken.
+pub fn as_it_is(headers: &HeaderMap) -> Result<(), Reject> {
+    let identity = |value: &header::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(identity)
+    {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "content-encoding",
+        "The body is compressed; send it as it is",
+    ))
+}
+
 fn expect_type(headers: &HeaderMap, expected: &'static str) -> Result<(), Reject> {
+    as_it_is(headers)?;
     let found = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -260,5 +281,20 @@ mod tests {
             status("application/json", vec![b' '; JSON_MAX + 1]).await.0,
             413
         );
+    }
+
+    #[test]
+    fn compressed_bodies_are_not_taken() {
+        let headers = |value: &str| {
+            HeaderMap::from_iter([(header::CONTENT_ENCODING, value.parse().unwrap())])
+        };
+        assert!(as_it_is(&HeaderMap::new()).is_ok() && as_it_is(&headers("Identity")).is_ok());
+        for encoding in ["gzip", "br", "identity, gzip", ""] {
+            let problem = as_it_is(&headers(encoding)).unwrap_err();
+            assert_eq!(
+                (problem.status().as_u16(), problem.code()),
+                (415, "content-encoding")
+            );
+        }
     }
 }

@@ -1,9 +1,13 @@
 //! Serving HTTP: what all services have in common.
 
+mod address;
 mod body;
+mod bounds;
+mod connections;
 mod serve;
 
-pub use body::{Cbor, CborBody, Cose, Encoded, Json, Reject, read_body};
+pub use address::Address;
+pub use body::{Cbor, CborBody, Cose, Encoded, Json, Reject, as_it_is, read_body};
 pub use serve::{serve, serve_on, shutdown_signal};
 
 use crate::ledger::Ledger;
@@ -66,6 +70,14 @@ pub fn standard_routes<S: Clone + Send + Sync + 'static>(
             "/openapi.json",
             get(move || async move { AxumJson(&*openapi).into_response() }),
         )
+}
+
+/// Reads an identifier of a path: lower-case hexadecimal, and in no other way, so that each thing has one address.
+pub fn identifier<T: std::str::FromStr>(text: &str) -> Option<T> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    text.parse().ok()
 }
 
 /// The answer to paths that there are not.

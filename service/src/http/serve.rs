@@ -1,31 +1,30 @@
-//! Listening: plain or TLS, bounded in size and time, logged without bodies, queries or identifiers.
+//! Listening: plain or TLS, bounded in number, size and time, logged without bodies, queries or identifiers.
 
+use super::bounds::{answer_in_time, problems};
+use super::connections::{Bounded, Places};
 use super::{no_such_method, no_such_path};
-use crate::config::HttpConfig;
+use crate::config::{HttpConfig, HttpLimits};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// Largest body of routes that set no limit of their own, in bytes.
 const BODY_MAX: usize = 1 << 20;
-/// Until an answer begins.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Between two pieces of a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Until a request's head is there.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// Between two questions to an HTTP/2 connection whether somebody is there.
+const ASK_EVERY: Duration = Duration::from_secs(30);
 /// For requests under way when the service stops.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -68,21 +67,18 @@ pub async fn serve_on(
         stop.graceful_shutdown(Some(GRACE));
     });
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let limits = &config.limits;
+    let places = Places::new(limits.connections_max, limits.connections_per_address_max);
+    let begin = Duration::from_millis(limits.head_timeout_ms);
+    let server = axum_server::from_tcp(listener)?.handle(handle);
     let served = match &config.tls {
         None => {
-            let mut server = axum_server::from_tcp(listener)?
-                .acceptor(NoDelayAcceptor::new())
-                .handle(handle);
-            server
-                .http_builder()
-                .http1()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT);
-            server
-                .http_builder()
-                .http2()
-                .timer(TokioTimer::new())
-                .keep_alive_interval(Some(BODY_TIMEOUT));
+            let mut server = server.acceptor(Bounded {
+                inner: NoDelayAcceptor::new(),
+                places,
+                begin,
+            });
+            bound(server.http_builder(), limits);
             server.serve(service).await
         }
         Some(tls) => {
@@ -94,25 +90,32 @@ pub async fn serve_on(
                     let files = format!("{} and {}", tls.certificate.display(), tls.key.display());
                     io::Error::new(error.kind(), format!("TLS files {files}: {error}"))
                 })?;
-            let acceptor = RustlsAcceptor::new(loaded).acceptor(NoDelayAcceptor::new());
-            let mut server = axum_server::from_tcp(listener)?
-                .acceptor(acceptor)
-                .handle(handle);
-            server
-                .http_builder()
-                .http1()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT);
-            server
-                .http_builder()
-                .http2()
-                .timer(TokioTimer::new())
-                .keep_alive_interval(Some(BODY_TIMEOUT));
+            let inner = RustlsAcceptor::new(loaded)
+                .handshake_timeout(begin)
+                .acceptor(NoDelayAcceptor::new());
+            let mut server = server.acceptor(Bounded {
+                inner,
+                places,
+                begin,
+            });
+            bound(server.http_builder(), limits);
             server.serve(service).await
         }
     };
     stopper.abort();
     served
+}
+
+/// Bounds the time until a request's head is there, and ends HTTP/2 connections at whose other end nobody is.
+fn bound(builder: &mut Builder<TokioExecutor>, limits: &HttpLimits) {
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(limits.head_timeout_ms));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(ASK_EVERY));
 }
 
 /// Ready when the process is asked to end (Ctrl-C, SIGTERM).
@@ -140,11 +143,14 @@ fn wrap(router: Router, config: &HttpConfig) -> io::Result<Router> {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT,
-            ANSWER_TIMEOUT,
+        .layer(RequestBodyTimeoutLayer::new(Duration::from_millis(
+            config.limits.body_pause_max_ms,
+        )))
+        .layer(middleware::from_fn_with_state(
+            config.limits,
+            answer_in_time,
         ))
+        .layer(middleware::from_fn(problems))
         .layer(middleware::from_fn(observe));
     Ok(match cors(&config.cors_origins)? {
         Some(cors) => router.layer(cors),

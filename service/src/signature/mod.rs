@@ -11,5 +11,5 @@ mod verify;
 
 pub use sign::{Signer, content_digest, send_signed, sign};
 pub use verify::{
-    KeyId, SignatureError, SignedRequest, Verifier, WINDOW_S, authenticate_organisation,
+    KeyId, SignatureError, SignedRequest, Unseen, Verifier, WINDOW_S, authenticate_organisation,
 };

@@ -1,7 +1,7 @@
 //! The receiving side.
 
 use super::base::{Input, signature_base};
-use super::nonces::{Nonces, Remembered};
+use super::nonces::{Mark, Nonces, Remembered};
 use super::sign::content_digest;
 use crate::clock;
 use crate::http::read_body;
@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tegata_consent::cose::verify_strict;
 use tegata_consent::ids::{OrganisationId, PublicKey, VaultId};
 use tegata_consent::organisation::OrganisationState;
@@ -160,8 +160,27 @@ impl From<SignatureError> for Problem {
 pub struct Verifier {
     public_url: String,
     started_s: i64,
-    /// Of organisations, and of vaults: anybody can make a vault key, and must not crowd out organisations with it.
+    /// Of organisations, and of vaults: owners of vaults must not crowd out organisations.
     nonces: [Mutex<Nonces>; 2],
+}
+
+/// A request whose signature holds, was not seen before, and is not remembered yet.
+///
+/// Anybody can make a key and sign with it. So a service first finds out whether it knows the signer, and only then
+/// remembers the nonce ([`Verifier::remember`]): what strangers send is refused either way, and takes up no memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unseen {
+    key_id: KeyId,
+    mark: Mark,
+    created_s: i64,
+}
+
+impl Unseen {
+    /// Who signed.
+    #[must_use]
+    pub const fn key(&self) -> KeyId {
+        self.key_id
+    }
 }
 
 impl Verifier {
@@ -199,6 +218,48 @@ impl Verifier {
         body: &[u8],
         now_s: i64,
     ) -> Result<KeyId, SignatureError> {
+        let unseen = self.check_at(parts, body, now_s)?;
+        self.remember_at(&unseen, now_s)
+    }
+
+    /// As [`Self::verify`], without remembering the request.
+    ///
+    /// # Errors
+    /// [`SignatureError`].
+    pub fn check(&self, parts: &Parts, body: &[u8]) -> Result<Unseen, SignatureError> {
+        self.check_at(parts, body, clock::now_s())
+    }
+
+    /// Remembers a checked request of a signer whom this service knows, so that it is taken once.
+    ///
+    /// # Errors
+    /// [`SignatureError::Replayed`] where it was remembered meanwhile, [`SignatureError::Busy`] where its signer sends more
+    /// than can be remembered.
+    pub fn remember(&self, unseen: &Unseen) -> Result<KeyId, SignatureError> {
+        self.remember_at(unseen, clock::now_s())
+    }
+
+    fn remember_at(&self, unseen: &Unseen, now_s: i64) -> Result<KeyId, SignatureError> {
+        let until_s = unseen.created_s + WINDOW_S;
+        if until_s < now_s {
+            // its nonce would be forgotten at once
+            let created_s = unseen.created_s;
+            return Err(SignatureError::Created { created_s, now_s });
+        }
+        let mut nonces = self.nonces_of(unseen.key_id);
+        match nonces.remember(unseen.mark, until_s, now_s) {
+            Remembered::New => Ok(unseen.key_id),
+            Remembered::Replayed => Err(SignatureError::Replayed),
+            Remembered::Full => Err(SignatureError::Busy),
+        }
+    }
+
+    fn nonces_of(&self, key_id: KeyId) -> MutexGuard<'_, Nonces> {
+        let nonces = &self.nonces[usize::from(matches!(key_id, KeyId::Vault(_)))];
+        nonces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_at(&self, parts: &Parts, body: &[u8], now_s: i64) -> Result<Unseen, SignatureError> {
         let params = only(&parts.headers, "signature-input", 1000)
             .ok_or(SignatureError::Header("Signature-Input"))?;
         let params = params
@@ -240,13 +301,15 @@ impl Verifier {
         let base = signature_base(&components, params);
         verify_strict(&key_id.key(), base.as_bytes(), &signature)
             .map_err(|_| SignatureError::Signature)?;
-        let nonces = &self.nonces[usize::from(matches!(key_id, KeyId::Vault(_)))];
-        let mut nonces = nonces.lock().unwrap_or_else(PoisonError::into_inner);
-        match nonces.remember(&input.keyid, &nonce, created_s + WINDOW_S, now_s) {
-            Remembered::New => Ok(key_id),
-            Remembered::Replayed => Err(SignatureError::Replayed),
-            Remembered::Full => Err(SignatureError::Busy),
+        let mark = Mark::new(&input.keyid, &nonce);
+        if self.nonces_of(key_id).has(&mark) {
+            return Err(SignatureError::Replayed);
         }
+        Ok(Unseen {
+            key_id,
+            mark,
+            created_s,
+        })
     }
 
     /// The registered URL with path and query as they came (nested routers cut the path; the original is kept).
@@ -301,12 +364,16 @@ pub async fn authenticate_organisation(
 }
 
 /// Extractor: a signed request with a body of at most `LIMIT` bytes, checked by the `Arc<Verifier>` of the state.
-#[derive(Debug, Clone)]
+///
+/// It is taken once, from [`Self::once`] or [`Self::organisation`] on: a handler calls one of them as soon as it knows the
+/// signer, before it changes or shows anything.
 pub struct SignedRequest<const LIMIT: usize = 1_048_576> {
     /// Who signed.
     pub key: KeyId,
     /// The body.
     pub body: Bytes,
+    unseen: Unseen,
+    verifier: Arc<Verifier>,
 }
 
 impl<S, const LIMIT: usize> FromRequest<S> for SignedRequest<LIMIT>
@@ -319,12 +386,25 @@ where
         let verifier = Arc::<Verifier>::from_ref(state);
         let (parts, body) = request.into_parts();
         let body = read_body(body, LIMIT).await?;
-        let key = verifier.verify(&parts, &body)?;
-        Ok(Self { key, body })
+        let unseen = verifier.check(&parts, &body)?;
+        Ok(Self {
+            key: unseen.key(),
+            body,
+            unseen,
+            verifier,
+        })
     }
 }
 
 impl<const LIMIT: usize> SignedRequest<LIMIT> {
+    /// Remembers the request, whose signer is known: a second time it is refused.
+    ///
+    /// # Errors
+    /// 401 where it was taken before, 503 where its signer sends too much.
+    pub fn once(&self) -> Result<KeyId, Problem> {
+        Ok(self.verifier.remember(&self.unseen)?)
+    }
+
     /// The vault whose owner signed.
     ///
     /// # Errors
@@ -336,11 +416,61 @@ impl<const LIMIT: usize> SignedRequest<LIMIT> {
         }
     }
 
-    /// The organisation that signed, as it stands in the registry: [`authenticate_organisation`].
+    /// The organisation that signed, as it stands in the registry ([`authenticate_organisation`]); takes the request
+    /// ([`Self::once`]).
     ///
     /// # Errors
-    /// As there.
+    /// As both.
     pub async fn organisation(&self, ledger: &Ledger) -> Result<OrganisationState, Problem> {
-        authenticate_organisation(ledger, self.key).await
+        let state = authenticate_organisation(ledger, self.key).await?;
+        self.once()?;
+        Ok(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::{Signer, sign};
+    use axum::http::{Method, Request};
+    use ed25519_dalek::SigningKey;
+    use tegata_consent::ids::Nonce;
+
+    const URL: &str = "https://host.example";
+    const NOW_S: i64 = 1_800_000_000;
+
+    fn request(signer: &Signer) -> Parts {
+        let mut request = Request::builder().uri("/v1/x").body(()).unwrap();
+        let target = format!("{URL}/v1/x");
+        let headers = sign(signer, &Method::GET, &target, b"", NOW_S, Nonce([1; 16]));
+        request.headers_mut().extend(headers);
+        request.into_parts().0
+    }
+
+    #[test]
+    fn vaults_do_not_crowd_out_organisations() {
+        let verifier = Verifier::started_at(URL, 0);
+        let key = SigningKey::from_bytes(&[5; 32]);
+        let vault = Signer::vault(key.clone());
+        let organisation = Signer::organisation(OrganisationId([3; 32]), key);
+        let of_vault = verifier.check_at(&request(&vault), b"", NOW_S).unwrap();
+        let mut number = 0_u128;
+        loop {
+            let mark = Mark::new(&format!("vault:{}", number % 4_000), &number.to_be_bytes());
+            number += 1;
+            let mut nonces = verifier.nonces_of(of_vault.key());
+            if nonces.remember(mark, NOW_S + 60, NOW_S) == Remembered::Full {
+                break;
+            }
+        }
+        assert_eq!(
+            verifier.verify_at(&request(&vault), b"", NOW_S),
+            Err(SignatureError::Busy)
+        );
+        assert!(
+            verifier
+                .verify_at(&request(&organisation), b"", NOW_S)
+                .is_ok()
+        );
     }
 }
