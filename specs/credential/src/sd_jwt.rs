@@ -8,6 +8,7 @@
 //! [`SdJwt`] is unverified: it answers what the credential *says*. [`VerifiedSdJwt`] and
 //! [`VerifiedPresentation`] have private constructors: whoever holds one, verified it.
 
+mod batch;
 mod error;
 mod issue;
 mod kit;
@@ -15,6 +16,7 @@ mod path;
 mod present;
 mod verify;
 
+pub use batch::{BatchCopy, ISSUED_TO_THE_S, issue_batch};
 pub use error::{IssueError, Part, PresentError, SdJwtError};
 pub use issue::{Issuance, issue};
 pub use path::{Path, PathStep};

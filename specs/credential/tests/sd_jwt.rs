@@ -369,3 +369,233 @@ proptest! {
         let _ = tegata_credential::status_list::StatusListToken::parse(&text);
     }
 }
+
+/// Everything that a text of a copy says: every name and value of its header, payload and
+/// disclosures, and its signature.
+fn everything(copy: &str) -> std::collections::BTreeSet<String> {
+    fn walk(value: &Value, out: &mut std::collections::BTreeSet<String>) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| walk(item, out)),
+            Value::Object(members) => members.iter().for_each(|(name, value)| {
+                out.insert(name.clone());
+                walk(value, out);
+            }),
+            Value::String(text) => {
+                out.insert(text.clone());
+            }
+            other => {
+                out.insert(other.to_string());
+            }
+        }
+    }
+    let mut out = std::collections::BTreeSet::new();
+    let mut parts = copy.trim_end_matches('~').split('~');
+    let jwt: Vec<&str> = parts.next().unwrap().split('.').collect();
+    out.insert(jwt[2].to_owned());
+    for part in jwt[..2].iter().copied().chain(parts) {
+        walk(
+            &serde_json::from_slice(&common::unb64(part)).unwrap(),
+            &mut out,
+        );
+    }
+    out
+}
+
+#[test]
+fn copies_of_a_batch_have_nothing_in_common_but_what_thousands_share() {
+    let issuer = key(Algorithm::Es256, 1);
+    let holders: Vec<PublicKey> = (2..6)
+        .map(|n| key(Algorithm::Es256, n).public_key())
+        .collect();
+    let copies: Vec<BatchCopy<'_>> = holders
+        .iter()
+        .zip([77, 1_000_003, 500_001, 42])
+        .map(|(holder, index)| BatchCopy {
+            holder,
+            status: StatusReference {
+                uri: "https://a.example/status/1".into(),
+                index,
+            },
+        })
+        .collect();
+    let (claims, paths) = (claims(), paths());
+    let issuance = Issuance {
+        vct_integrity: Some("sha256-abc"),
+        expires_at: Some(AT + 30 * ISSUED_TO_THE_S),
+        disclosable: &paths,
+        decoys: 2,
+        ..Issuance::new("https://a.example", VCT, AT, &claims)
+    };
+    let issued = issue_batch(&issuance, &copies, &issuer, &mut FixedBytes(1)).unwrap();
+    let day = AT - AT % ISSUED_TO_THE_S;
+    let shared = [
+        // header and registered claims
+        "typ",
+        "dc+sd-jwt",
+        "kid",
+        &issuer.key_id(),
+        "alg",
+        "ES256",
+        "iss",
+        "https://a.example",
+        "iat",
+        &day.to_string(),
+        "exp",
+        &(day + 30 * ISSUED_TO_THE_S).to_string(),
+        "vct",
+        VCT,
+        "vct#integrity",
+        "sha256-abc",
+        "_sd",
+        "_sd_alg",
+        "sha-256",
+        "...",
+        "cnf",
+        "jwk",
+        "kty",
+        "EC",
+        "crv",
+        "P-256",
+        "x",
+        "y",
+        "status",
+        "status_list",
+        "uri",
+        "idx",
+        "https://a.example/status/1",
+        // the claims
+        "vaccine_code",
+        "mr",
+        "date",
+        "2025-04-01",
+        "place",
+        "name",
+        "さくらクリニック",
+        "reference",
+        "Location/1",
+        "protocols",
+        "dose_number",
+        "1",
+        "2",
+        "kaup_index",
+        "16.4",
+    ];
+    for (index, copy) in issued.iter().enumerate() {
+        let credential = SdJwt::parse(copy).unwrap();
+        let verified = credential.verify(&issuer.public_key(), AT).unwrap();
+        assert_eq!(verified.claims(), &self::claims());
+        assert_eq!(verified.holder(), Some(&holders[index]));
+        assert_eq!(verified.issued_at(), Some(day));
+        // Two lists of digests, one inside a disclosure: two more in each.
+        let digests = payload_of(copy)["_sd"].as_array().unwrap().len();
+        assert_eq!(digests, 2 + 2);
+        for other in &issued[..index] {
+            for value in everything(copy).intersection(&everything(other)) {
+                assert!(shared.contains(&value.as_str()), "{value} is in two copies");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_would_be_linked_is_refused() {
+    let issuer = key(Algorithm::EdDsa, 1);
+    let [one, two] = [2, 3].map(|n| key(Algorithm::EdDsa, n).public_key());
+    let place = |index| StatusReference {
+        uri: "https://a.example/status/1".into(),
+        index,
+    };
+    let copy = |holder, index| BatchCopy {
+        holder,
+        status: place(index),
+    };
+    let claims = claims();
+    let plain = Issuance::new("https://a.example", VCT, AT, &claims);
+    let refused = |issuance: &Issuance<'_>, copies: &[BatchCopy<'_>]| {
+        let error = issue_batch(issuance, copies, &issuer, &mut FixedBytes(1)).unwrap_err();
+        assert_eq!(error.code(), "copies_linkable");
+        error.to_string()
+    };
+    let both = [copy(&one, 1), copy(&two, 2)];
+    assert_eq!(
+        issue_batch(&plain, &both, &issuer, &mut FixedBytes(1))
+            .unwrap()
+            .len(),
+        2
+    );
+    assert!(refused(&plain, &[copy(&one, 1), copy(&one, 2)]).contains("cnf"));
+    assert!(refused(&plain, &[copy(&one, 1), copy(&two, 1)]).contains("status"));
+    let named = Issuance {
+        id: Some("r-1"),
+        ..plain.clone()
+    };
+    assert!(refused(&named, &both).contains("jti"));
+    let held = Issuance {
+        holder: Some(&one),
+        ..plain.clone()
+    };
+    assert!(refused(&held, &both).contains("cnf"));
+    let placed = Issuance {
+        status: Some(place(1)),
+        ..plain.clone()
+    };
+    assert!(refused(&placed, &both).contains("status"));
+    // The day of expiry may not be the day of issue.
+    let short = Issuance {
+        expires_at: Some(AT + 1),
+        ..plain
+    };
+    let error = issue_batch(&short, &both, &issuer, &mut FixedBytes(1)).unwrap_err();
+    assert_eq!(error.code(), "expiry_before_issue");
+}
+
+#[test]
+fn the_certificate_chain_travels_in_the_header() {
+    use tegata_credential::x509;
+    let (authority_key, issuer) = (key(Algorithm::Es256, 9), key(Algorithm::Es256, 1));
+    let subject = x509::Subject {
+        common_name: "Sakura City",
+        organisation: "Sakura City",
+        country: "JP",
+        dns_names: &[],
+        uris: &["https://a.example"],
+    };
+    let valid = AT - 1..=AT + 1;
+    let authority =
+        x509::issue_authority(&subject, &authority_key, valid.clone(), &mut FixedBytes(5)).unwrap();
+    let public = issuer.public_key();
+    let leaf = x509::issue(
+        &subject,
+        &public,
+        &authority,
+        &authority_key,
+        valid,
+        &mut FixedBytes(7),
+    )
+    .unwrap();
+    let chain = [leaf];
+    let claims = claims();
+    let issuance = Issuance {
+        certificates: &chain,
+        ..Issuance::new("https://a.example", VCT, AT, &claims)
+    };
+    let text = issue(&issuance, &issuer, &mut FixedBytes(1)).unwrap();
+    let credential = SdJwt::parse(&text).unwrap();
+    let found = credential.certificates().unwrap();
+    let leaf = x509::verify_chain(&found, std::slice::from_ref(&authority), AT).unwrap();
+    credential.verify(&leaf.public_key().unwrap(), AT).unwrap();
+    // Another key's certificate is no proof of anything.
+    let error = issue(&issuance, &authority_key, &mut FixedBytes(1)).unwrap_err();
+    assert_eq!(error.code(), "certificate_key_mismatch");
+    for (x5c, code) in [
+        (json!("AA"), "x509_malformed"),
+        (json!([1]), "x509_malformed"),
+        (json!(["!"]), "x509_malformed"),
+        (json!(vec!["AA"; 7]), "x509_too_large"),
+    ] {
+        let header = json!({ "alg": "ES256", "typ": "dc+sd-jwt", "x5c": x5c }).to_string();
+        let text = format!("{}~", common::jws(&header, "{}", &issuer));
+        let error = SdJwt::parse(&text).unwrap().certificates().unwrap_err();
+        assert_eq!(error.code(), code, "{x5c}");
+    }
+}

@@ -36,6 +36,13 @@ pub enum IssueError {
         /// `iat`, Unix seconds.
         iat: i64,
     },
+    /// The first certificate is not the signing key's.
+    #[error("the first certificate is not the signing key's")]
+    CertificateKey,
+    /// Something would be the same in all copies of a batch, or in two, and tell them as one
+    /// person's.
+    #[error("copies would be linked by {0}")]
+    Linkable(&'static str),
 }
 
 impl IssueError {
@@ -50,6 +57,8 @@ impl IssueError {
             Self::TooManyDisclosures(_) => "disclosures_too_many",
             Self::TooLarge(_) => "too_large",
             Self::ExpiryBeforeIssue { .. } => "expiry_before_issue",
+            Self::CertificateKey => "certificate_key_mismatch",
+            Self::Linkable(_) => "copies_linkable",
         }
     }
 }

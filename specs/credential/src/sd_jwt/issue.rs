@@ -9,6 +9,7 @@ use super::{
     REGISTERED_CLAIMS, StatusReference, TYP, kit,
 };
 use crate::keys::{PublicKey, SigningKey};
+use crate::x509::Certificate;
 use crate::{json as strict, jws};
 
 /// What a credential is to say. Start from [`Issuance::new`] and set the rest by name.
@@ -37,6 +38,12 @@ pub struct Issuance<'a> {
     pub holder: Option<&'a PublicKey>,
     /// `status.status_list`: where revocation will be seen.
     pub status: Option<StatusReference>,
+    /// The `x5c` header: the signing key's certificate chain, leaf first, without the anchor
+    /// (HAIP 1.0 §6.1). Empty: no `x5c`.
+    pub certificates: &'a [Certificate],
+    /// How many digests of nothing are added to every list of digests in which there is one of
+    /// something (RFC 9901 §4.2.5), so that a list's length says less.
+    pub decoys: usize,
 }
 
 impl<'a> Issuance<'a> {
@@ -54,12 +61,14 @@ impl<'a> Issuance<'a> {
             disclosable: &[],
             holder: None,
             status: None,
+            certificates: &[],
+            decoys: 0,
         }
     }
 }
 
 /// Signs a credential: `<JWT>~<disclosure>~…~`, header `alg`, `typ: dc+sd-jwt`, `kid` (the
-/// signing key's [`key_id`](SigningKey::key_id)).
+/// signing key's [`key_id`](SigningKey::key_id)), and `x5c` where there are certificates.
 ///
 /// 32 bytes are drawn from `rng`; the 128-bit salts of the disclosures derive from them. The same
 /// bytes give the same credential.
@@ -72,6 +81,10 @@ pub fn issue(
     rng: &mut impl CryptoRng,
 ) -> Result<String, IssueError> {
     let claims = issuance.claims.as_object().ok_or(IssueError::NotAnObject)?;
+    if issuance.decoys > MAX_DISCLOSURES {
+        return Err(IssueError::TooManyDisclosures(issuance.decoys));
+    }
+    let header = header(issuance.certificates, key)?;
     check_claims(claims, issuance.claims)?;
     let payload = registered(issuance)?
         .into_iter()
@@ -80,12 +93,12 @@ pub fn issue(
 
     let mut seed = Zeroizing::new([0u8; 32]);
     rng.fill_bytes(&mut *seed);
-    let concealed = kit::conceal(payload, issuance.disclosable, seed)?;
+    let concealed = kit::conceal(payload, issuance.disclosable, issuance.decoys, seed)?;
     if concealed.disclosures.len() > MAX_DISCLOSURES {
         return Err(IssueError::TooManyDisclosures(concealed.disclosures.len()));
     }
 
-    let mut credential = jws::sign(TYP, true, &concealed.payload, key);
+    let mut credential = jws::sign_with_header(header, &concealed.payload, key);
     credential.push('~');
     for disclosure in &concealed.disclosures {
         credential.push_str(disclosure);
@@ -95,6 +108,23 @@ pub fn issue(
         return Err(IssueError::TooLarge(credential.len()));
     }
     Ok(credential)
+}
+
+fn header(
+    certificates: &[Certificate],
+    key: &SigningKey,
+) -> Result<Map<String, Value>, IssueError> {
+    let mut header = Map::new();
+    header.insert("typ".into(), TYP.into());
+    header.insert("kid".into(), key.key_id().into());
+    if let Some(leaf) = certificates.first() {
+        if leaf.public_key().ok() != Some(key.public_key()) {
+            return Err(IssueError::CertificateKey);
+        }
+        let chain: Vec<String> = certificates.iter().map(Certificate::to_base64).collect();
+        header.insert("x5c".into(), chain.into());
+    }
+    Ok(header)
 }
 
 fn check_claims(claims: &Map<String, Value>, value: &Value) -> Result<(), IssueError> {

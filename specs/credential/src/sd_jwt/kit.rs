@@ -15,10 +15,12 @@ pub(super) struct Concealed {
     pub(super) disclosures: Vec<String>,
 }
 
-/// Puts the claims at `paths` behind digests. Salts are 128 bits each, derived from `seed`.
+/// Puts the claims at `paths` behind digests, with `decoys` more in every list. Salts are 128 bits
+/// each, derived from `seed`.
 pub(super) fn conceal(
     claims: Map<String, Value>,
     paths: &[Path],
+    decoys: usize,
     seed: zeroize::Zeroizing<[u8; 32]>,
 ) -> Result<Concealed, IssueError> {
     let mut count = 0u64;
@@ -31,6 +33,7 @@ pub(super) fn conceal(
         count += 1;
         jws::encode(&hash[..16])
     });
+    builder = builder.with_decoys(decoys);
     for path in paths {
         builder = builder.conceal(to_kit(path));
     }

@@ -13,6 +13,7 @@ use crate::CLOCK_SKEW_S;
 use crate::json::{self, JsonFault};
 use crate::jws::{self, Jws};
 use crate::keys::PublicKey;
+use crate::x509::{Certificate, MAX_CHAIN, X509Error};
 
 /// A credential or presentation that nobody has verified. Its accessors say what it *claims*.
 #[derive(Debug, Clone)]
@@ -93,6 +94,27 @@ impl SdJwt {
         self.issuer_jwt.kid.as_deref()
     }
 
+    /// `x5c` of the issuer-signed JWT, leaf first, unverified; empty where there is none. Which of
+    /// them are trusted, [`verify_chain`](crate::x509::verify_chain) says.
+    ///
+    /// # Errors
+    /// [`X509Error`] for an `x5c` that is not an array of certificates in base64.
+    pub fn certificates(&self) -> Result<Vec<Certificate>, X509Error> {
+        let Some(chain) = self.issuer_jwt.header().get("x5c") else {
+            return Ok(Vec::new());
+        };
+        let malformed = || X509Error::Malformed("x5c is not an array of texts".into());
+        let chain = chain.as_array().ok_or_else(malformed)?;
+        if chain.len() > MAX_CHAIN {
+            return Err(X509Error::TooLarge);
+        }
+        let certificate = |text: &Value| {
+            let text = text.as_str().ok_or_else(malformed)?;
+            Certificate::from_base64(text)
+        };
+        chain.iter().map(certificate).collect()
+    }
+
     /// `iat`, Unix seconds, unverified.
     #[must_use]
     pub fn issued_at(&self) -> Option<i64> {
@@ -105,6 +127,12 @@ impl SdJwt {
         self.key_binding.is_some()
     }
 
+    /// The claims of the key binding JWT, unverified.
+    #[must_use]
+    pub fn unverified_key_binding(&self) -> Option<&Map<String, Value>> {
+        self.key_binding.as_ref().map(|jwt| &jwt.payload)
+    }
+
     /// The paths of the disclosures that are there, in the coordinates of the issued credential;
     /// unverified. What a wallet can offer to show.
     ///
@@ -112,6 +140,15 @@ impl SdJwt {
     /// [`SdJwtError`] when digests and disclosures do not fit.
     pub fn disclosures(&self) -> Result<Vec<Path>, SdJwtError> {
         Ok(kit::process(&self.presented)?.disclosed)
+    }
+
+    /// The payload with the disclosures that are there put in their places, unverified. What a
+    /// wallet looks through for what it can show.
+    ///
+    /// # Errors
+    /// [`SdJwtError`] when digests and disclosures do not fit.
+    pub fn unverified_payload(&self) -> Result<Map<String, Value>, SdJwtError> {
+        Ok(kit::process(&self.presented)?.payload)
     }
 
     /// Verifies with the issuer's `key`, at Unix second `at`: signature, digests, form of the
