@@ -7,21 +7,27 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Value};
 
 /// The deepest nesting of arrays and objects accepted anywhere in a credential.
-pub(crate) const MAX_DEPTH: usize = 32;
+pub const MAX_DEPTH: usize = 32;
 
 /// Why a text is not the JSON object we accept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum JsonFault {
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JsonFault {
     /// Not JSON, or not of the wanted type.
+    #[error("not the JSON that is wanted")]
     Malformed,
     /// A member name occurs twice in one object.
+    #[error("the member `{0}` is there twice")]
     DuplicateName(String),
-    /// More than [`MAX_DEPTH`] containers inside one another.
+    /// More than 32 containers inside one another.
+    #[error("more than {MAX_DEPTH} containers inside one another")]
     TooDeep,
 }
 
 /// Parses any JSON value.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
+///
+/// # Errors
+/// [`JsonFault`].
+pub fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
     let mut fault = None;
     let mut de = serde_json::Deserializer::from_slice(bytes);
     let seed = Strict {
@@ -38,7 +44,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonFault> {
 }
 
 /// Parses a JSON object.
-pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonFault> {
+///
+/// # Errors
+/// [`JsonFault`].
+pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonFault> {
     match parse(bytes)? {
         Value::Object(map) => Ok(map),
         _ => Err(JsonFault::Malformed),

@@ -57,6 +57,9 @@ pub enum KeyError {
     /// A JWK that should be public carries its private part.
     #[error("the JWK holds a private key")]
     PrivateJwk,
+    /// Not an RSA key of 2048 to 4096 bits.
+    #[error("not an RSA public key of 2048 to 4096 bits")]
+    Rsa,
     /// The signature does not verify.
     #[error("the signature does not verify")]
     Signature,
@@ -71,6 +74,7 @@ impl KeyError {
             Self::InvalidPoint(_) => "key_point_invalid",
             Self::Jwk(_) => "jwk_invalid",
             Self::PrivateJwk => "jwk_private",
+            Self::Rsa => "rsa_key_invalid",
             Self::Signature => "signature_invalid",
         }
     }
@@ -121,6 +125,14 @@ impl SigningKey {
         match &self.0 {
             Secret::Ed25519(key) => Zeroizing::new(key.to_bytes()),
             Secret::P256(key) => Zeroizing::new(key.to_bytes().into()),
+        }
+    }
+
+    /// The P-256 key, for what only it can do: certificates and key agreement.
+    pub(crate) fn p256(&self) -> Option<&p256::ecdsa::SigningKey> {
+        match &self.0 {
+            Secret::Ed25519(_) => None,
+            Secret::P256(key) => Some(key),
         }
     }
 
@@ -212,6 +224,14 @@ impl PublicKey {
         match &self.0 {
             Point::Ed25519(key) => key.to_bytes().to_vec(),
             Point::P256(key) => key.to_sec1_point(true).as_bytes().to_vec(),
+        }
+    }
+
+    /// The P-256 key, for what only it can do: certificates and key agreement.
+    pub(crate) fn p256(&self) -> Option<&p256::ecdsa::VerifyingKey> {
+        match &self.0 {
+            Point::Ed25519(_) => None,
+            Point::P256(key) => Some(key),
         }
     }
 

@@ -57,11 +57,28 @@
 //! # Ok(()) }
 //! ```
 
-mod json;
-mod jws;
+pub mod data_integrity;
+pub mod dcql;
+pub mod did;
+mod base45;
+pub mod bitstring;
+mod cbor;
+pub mod cose;
+pub mod hcert;
+mod inflate;
+pub mod json;
+pub mod jwe;
+pub mod jws;
+pub mod key_file;
 pub mod keys;
+pub mod openid4vp;
+pub mod rfc3339;
 pub mod sd_jwt;
+pub mod smart_health_card;
 pub mod status_list;
+pub mod trust_list;
+pub mod verification_key;
+pub mod x509;
 
 /// How far another party's clock may be ahead of ours, in seconds: `iat` and `nbf` may lie this
 /// far in the future. Expiry has no such tolerance.
