@@ -33,7 +33,7 @@ pub struct VaultConfig {
     /// Logs.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
-    /// What one vault or request may take.
+    /// What one vault, address or request may take.
     #[serde(default)]
     pub limits: Limits,
 }
@@ -52,6 +52,16 @@ pub struct Limits {
     pub index_bytes_max: usize,
     /// Sealed files in one answer to a fetch, in bytes, unless one record alone is longer.
     pub page_bytes: u64,
+    /// Most vaults that this host keeps.
+    pub vaults_max: u64,
+    /// Most vaults that are opened in an hour.
+    pub openings_per_hour_max: u64,
+    /// Of them, from one address (IPv6: one network of 64 bits); what comes over loopback, a proxy's, is not counted so.
+    pub openings_per_address_per_hour_max: u64,
+    /// Most grants of one vault, ended ones too.
+    pub grants_max: u64,
+    /// Most grants that one vault gives in an hour.
+    pub grants_per_hour_max: u64,
 }
 
 impl Limits {
@@ -65,10 +75,10 @@ impl Limits {
     pub fn within_formats(self) -> Self {
         Self {
             file_bytes_max: self.file_bytes_max.min(Self::FILE_BYTES),
-            drawers_max: self.drawers_max,
             records_max: self.records_max.min(Self::RECORDS),
             index_bytes_max: self.index_bytes_max.min(Self::INDEX_BYTES),
             page_bytes: self.page_bytes.min(Self::PAGE_BYTES),
+            ..self
         }
     }
 }
@@ -81,6 +91,11 @@ impl Default for Limits {
             records_max: Self::RECORDS,
             index_bytes_max: Self::INDEX_BYTES,
             page_bytes: Self::PAGE_BYTES,
+            vaults_max: 1_000_000,
+            openings_per_hour_max: 10_000,
+            openings_per_address_per_hour_max: 100,
+            grants_max: 5_000,
+            grants_per_hour_max: 100,
         }
     }
 }

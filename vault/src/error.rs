@@ -1,5 +1,6 @@
 //! Which HTTP status and problem each error becomes: the one place that decides it.
 
+use crate::admission::NotNow;
 use crate::deposits::DepositRefused;
 use crate::fetch::FetchRefused;
 use crate::grants::GrantRefused;
@@ -18,6 +19,8 @@ pub(crate) enum Failed {
     Fetch(#[from] FetchRefused),
     #[error(transparent)]
     Grant(#[from] GrantRefused),
+    #[error(transparent)]
+    NotNow(#[from] NotNow),
     #[error(transparent)]
     History(#[from] HistoryFailed),
     #[error(transparent)]
@@ -41,6 +44,9 @@ impl From<Failed> for Problem {
             | Failed::History(HistoryFailed::Ledger(error)) => error.into(),
             Failed::Grant(GrantRefused::Store(error))
             | Failed::History(HistoryFailed::Store(error)) => store_problem(&error),
+            Failed::Grant(GrantRefused::NotNow(not_now)) | Failed::NotNow(not_now) => {
+                not_now_problem(not_now)
+            }
             Failed::Grant(refused) => {
                 let title = "The grant or revocation is not carried";
                 Self::new(grant_status(&refused), refused.code(), title).detail(refused.to_string())
@@ -65,6 +71,17 @@ impl From<Failed> for Problem {
 
 fn store_problem(error: &StoreError) -> Problem {
     Problem::internal(error)
+}
+
+fn not_now_problem(not_now: NotNow) -> Problem {
+    let title = "The host takes no more now";
+    match not_now.wait_s() {
+        None => Problem::new(StatusCode::SERVICE_UNAVAILABLE, not_now.code(), title),
+        Some(wait_s) => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, not_now.code(), title).retry_after_s(wait_s)
+        }
+    }
+    .detail(not_now.to_string())
 }
 
 const fn deposit_status(refused: &DepositRefused) -> StatusCode {
@@ -108,7 +125,7 @@ fn fetch_problem(refused: &FetchRefused) -> Problem {
 const fn grant_status(refused: &GrantRefused) -> StatusCode {
     match refused {
         GrantRefused::OtherVault(_) | GrantRefused::OtherDrawer(_) => StatusCode::FORBIDDEN,
-        GrantRefused::OtherEntry(_) => StatusCode::CONFLICT,
+        GrantRefused::OtherEntry(_) | GrantRefused::Full(_) => StatusCode::CONFLICT,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }

@@ -1,5 +1,6 @@
 //! A running host: its store, its key, its ledger.
 
+use crate::admission::Admission;
 use crate::config::Limits;
 use crate::ledger::ConsentLedger;
 use crate::rows::Identity;
@@ -23,6 +24,7 @@ pub(crate) struct Host {
     pub(crate) id: OrganisationId,
     pub(crate) keys: OrganisationKeys,
     pub(crate) limits: Limits,
+    pub(crate) admission: Admission,
     /// Rung when something new lies in the outbox.
     pub(crate) outbox_bell: Notify,
     clock: Clock,
@@ -48,6 +50,7 @@ impl Host {
                 keys: vec![keys.sign_public()],
             },
         )?;
+        let admission = Admission::new(store.vaults_count()?);
         Ok(Arc::new(Self {
             store,
             ledger,
@@ -55,6 +58,7 @@ impl Host {
             id,
             keys,
             limits: limits.within_formats(),
+            admission,
             outbox_bell: Notify::new(),
             clock,
             grant_locks: (0..GRANT_LOCKS).map(|_| Mutex::new(())).collect(),

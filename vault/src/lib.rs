@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `deposits`, `fetch` | the rules: what is accepted into a drawer, and who is served |
 //! | `grants`, `outbox` | carrying grants and revocations to the ledger, tickets and pings to inboxes |
+//! | `admission` | how much strangers may ask of the host |
 //! | `history`, `export` | what the owner gets back: who read what, and everything |
 //! | `store`, `files`, `rows` | what is on disk |
 //! | `http`, `error` | the interface, and which status each error becomes |
@@ -22,6 +23,7 @@
 //! Architecture invariant: no log line and no metric names a vault, drawer, record, grant or person. The one exception is the
 //! key of a damaged row, which the operator needs.
 
+mod admission;
 mod config;
 mod deposits;
 mod error;

@@ -48,9 +48,9 @@ async fn answer(shared: &Shared, request: Request) -> Result<FetchAnswer, Failed
     let host = &shared.host;
     let (parts, body) = request.into_parts();
     let body = read_body(body, FetchRequest::LIMIT).await?;
-    let key = shared
+    let unseen = shared
         .verifier
-        .verify(&parts, &body)
+        .check(&parts, &body)
         .map_err(Problem::from)?;
     let signature = parts
         .headers
@@ -58,15 +58,16 @@ async fn answer(shared: &Shared, request: Request) -> Result<FetchAnswer, Failed
         .map(|value| value.as_bytes())
         .unwrap_or_default();
     let digest = Hash(hash("tegata/v1/served", &[signature]));
+
+    let newest = host.ledger.newest()?;
+    let (organisation, state) = authenticate(host, unseen.key()).await?;
+    shared.verifier.remember(&unseen).map_err(Problem::from)?;
     let Cbor(request) = Cbor::<FetchRequest>::parse(&body)?;
     let after = request
         .after
         .as_ref()
         .map(|bytes| Position::parse(bytes).ok_or(FetchRefused::After))
         .transpose()?;
-
-    let newest = host.ledger.newest()?;
-    let (organisation, state) = authenticate(host, key).await?;
     let asker = Asker {
         organisation: &organisation,
         state: &state,

@@ -42,6 +42,12 @@ impl Store {
         Ok(self.row::<VaultRow>(Table::Vault, &[&vault.0])?.is_some())
     }
 
+    /// How many vaults there are. Reads all of their keys.
+    pub(crate) fn vaults_count(&self) -> Result<u64, StoreError> {
+        self.scan(Table::Vault, &[], &[])
+            .try_fold(0, |count, row| row.map(|_| count + 1))
+    }
+
     /// Version and bytes of the index.
     pub(crate) fn index(&self, vault: &VaultId) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
         let row: Option<IndexRow> = self.row(Table::Index, &[&vault.0])?;

@@ -83,7 +83,7 @@ fn every_acknowledged_deposit_is_there_after_kill_9() {
                 .filter_map(|line| line.strip_prefix("acknowledged ").map(str::to_owned)),
         );
 
-        let report = fsck(folder.path()).unwrap();
+        let report = fsck(folder.path(), |_| ()).unwrap();
         assert!(
             report.is_sound() && report.deposits >= receipts.len() as u64,
             "{report:?}"
@@ -160,7 +160,7 @@ fn a_deposit_that_broke_off_is_whole_or_absent() {
                 .success(),
             "{step}: aborted"
         );
-        let report = fsck(folder.path()).unwrap();
+        let report = fsck(folder.path(), |_| ()).unwrap();
         assert_eq!(
             (&report.faults, report.deposits, report.orphans.len()),
             (&vec![], deposits, orphans),
@@ -179,7 +179,7 @@ fn a_deposit_that_broke_off_is_whole_or_absent() {
             0,
             "{step}"
         );
-        assert!(fsck(folder.path()).unwrap().is_sound(), "{step}");
+        assert!(fsck(folder.path(), |_| ()).unwrap().is_sound(), "{step}");
     }
 }
 
@@ -194,7 +194,7 @@ async fn after_a_broken_off_deposit_the_same_one_is_accepted() {
     std::fs::create_dir_all(&path).unwrap();
     std::fs::write(path.join(file_digest(&file(3)).to_string()), file(3)).unwrap();
     assert_eq!(world.post(1, &sealed).await.status, 201);
-    let report = fsck(&world.folder).unwrap();
+    let report = fsck(&world.folder, |_| ()).unwrap();
     assert_eq!((report.faults, report.orphans), (vec![], vec![]));
 }
 
@@ -286,9 +286,9 @@ async fn fsck_names_what_is_damaged() {
                 &tegata_consent::scope::Scope::of_drawers(vec![drawer(1)]),
             )
             .await;
-        assert!(fsck(&world.folder).unwrap().is_sound(), "{name}");
+        assert!(fsck(&world.folder, |_| ()).unwrap().is_sound(), "{name}");
         damage(&world);
-        let report = fsck(&world.folder).unwrap();
+        let report = fsck(&world.folder, |_| ()).unwrap();
         assert!(
             report.faults.iter().any(|fault| fault.contains(expected)),
             "{name}: {report:?}"

@@ -75,7 +75,7 @@ async fn deposits_make_one_chain_of_receipts_and_come_back_as_they_came() {
         );
         assert!(sealed.receipt.is_some());
     }
-    let report = fsck(&world.folder).unwrap();
+    let report = fsck(&world.folder, |_| ()).unwrap();
     assert_eq!(
         (report.faults, report.orphans, report.deposits),
         (vec![], vec![], 4)
@@ -503,5 +503,20 @@ async fn many_at_once_still_make_one_chain() {
     };
     assert_eq!(receipts(0), receipts(60));
     assert_eq!(head(&world, &list(&world, 1).await).0, 60);
-    assert!(fsck(&world.folder).unwrap().is_sound());
+    assert!(fsck(&world.folder, |_| ()).unwrap().is_sound());
+}
+
+#[tokio::test]
+async fn whoever_names_no_drawer_is_not_listened_to() {
+    let world = World::new().opened().await;
+    let path = format!("/v1/drawers/{}/records", DrawerId([7; 16]));
+    // a body that never comes: only whoever waits for it is held up
+    let body = futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+    let request = axum::http::Request::post(path)
+        .header("content-type", "application/cbor")
+        .body(axum::body::Body::from_stream(body))
+        .unwrap();
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(10), world.send(request));
+    let answer = answer.await.expect("an answer before the body");
+    assert_eq!(answer.what(), (404, "drawer-unknown".into()));
 }

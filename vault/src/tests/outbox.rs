@@ -21,6 +21,8 @@ use tegata_service::signature::{KeyId, Verifier};
 struct Inbox {
     url: String,
     refuse: Mutex<u32>,
+    /// Which grant's messages are answered with which status, always.
+    never: Mutex<Option<(String, u16)>>,
     taken: Mutex<Vec<serde_json::Value>>,
     verifier: Mutex<Option<Verifier>>,
     bell: tokio::sync::Notify,
@@ -35,6 +37,7 @@ impl Inbox {
         let inbox = Arc::new(Self {
             url,
             refuse: Mutex::new(0),
+            never: Mutex::default(),
             taken: Mutex::default(),
             verifier,
             bell: tokio::sync::Notify::new(),
@@ -81,11 +84,13 @@ async fn take(State(inbox): State<Arc<Inbox>>, request: Request) -> StatusCode {
         *refuse -= 1;
         return StatusCode::SERVICE_UNAVAILABLE;
     }
-    inbox
-        .taken
-        .lock()
-        .unwrap()
-        .push(serde_json::from_slice(&body).unwrap());
+    let message: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    if let Some((grant, status)) = &*inbox.never.lock().unwrap()
+        && message["grant"] == grant.as_str()
+    {
+        return StatusCode::from_u16(*status).unwrap();
+    }
+    inbox.taken.lock().unwrap().push(message);
     inbox.bell.notify_one();
     StatusCode::NO_CONTENT
 }
@@ -193,6 +198,57 @@ async fn an_inbox_that_refuses_is_asked_again_with_growing_pauses() {
     carrier.round().await.unwrap();
     assert_eq!(inbox.taken().len(), 1);
     assert!(kinds(&world).is_empty());
+}
+
+/// A sender's broken ticket is its own affair: the inbox says so once, and what waits behind it is carried.
+#[tokio::test]
+async fn what_an_inbox_refuses_for_good_is_settled_and_holds_up_nothing() {
+    for (status, settled) in [
+        (400, true),
+        (409, true),
+        (413, true),
+        (422, true),
+        (403, false),
+        (500, false),
+    ] {
+        let world = World::new().opened().await;
+        let inbox = Inbox::of_clinic(&world).await;
+        let scope = Scope::of_drawers(vec![drawer(1)]);
+        let mut grants = [world.grant(1, &scope).await, world.grant(2, &scope).await];
+        grants.sort_unstable(); // the outbox goes by grant
+        let [broken, sound] = grants.map(|grant| grant.to_string());
+        *inbox.never.lock().unwrap() = Some((broken.clone(), status));
+        let next = carrier(&world).round().await.unwrap();
+        if !settled {
+            assert!(
+                inbox.taken().is_empty(),
+                "{status}: it is asked again first"
+            );
+            assert_eq!(kinds(&world).len(), 2, "{status}");
+            continue;
+        }
+        assert_eq!(
+            inbox.taken(),
+            [("ticket".into(), sound.clone())],
+            "{status}"
+        );
+        assert!(kinds(&world).is_empty(), "{status}: nothing waits any more");
+        assert!(
+            next > Duration::from_secs(1),
+            "{status}: the recipient is not paused, there is nothing to carry"
+        );
+        let listed = world.owner(Method::GET, "/grants", vec![]).await;
+        let listed: serde_json::Value = serde_json::from_slice(&listed.body).unwrap();
+        let delivered = |grant: &str| {
+            let rows = listed.as_array().unwrap();
+            let row = rows.iter().find(|row| row["grant"] == grant).unwrap();
+            !row["ticket_delivered_ms"].is_null()
+        };
+        assert!(
+            delivered(&sound) && !delivered(&broken),
+            "{status}: {listed}"
+        );
+    }
 }
 
 #[tokio::test]

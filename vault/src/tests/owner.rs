@@ -403,3 +403,125 @@ async fn the_host_says_who_it_is_and_documents_every_route() {
         200
     );
 }
+
+/// Opens a vault of a key by name, from an address.
+async fn open_from(world: &World, name: &str, address: [u8; 4]) -> (u16, String) {
+    let path = format!(
+        "/v1/vaults/{}",
+        tegata_consent::cose::public_key(&key(name))
+    );
+    let mut request = world.request(&Signer::vault(key(name)), Method::PUT, &path, vec![]);
+    let from = std::net::SocketAddr::from((address, 1234));
+    request
+        .extensions_mut()
+        .insert(axum::extract::ConnectInfo(from));
+    let answer = world.send(request).await;
+    if answer.status == 429 {
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+    answer.what()
+}
+
+#[tokio::test]
+async fn openings_are_limited_by_address_and_by_hour_and_in_all() {
+    let world = World::with(Limits {
+        vaults_max: 5,
+        openings_per_hour_max: 4,
+        openings_per_address_per_hour_max: 2,
+        ..Limits::default()
+    });
+    let (here, there) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+    let opened = (201, String::new());
+    let too_many = (429, "too-many-vaults".to_owned());
+    assert_eq!(open_from(&world, "a", here).await, opened);
+    assert_eq!(open_from(&world, "b", here).await, opened);
+    assert_eq!(open_from(&world, "c", here).await, too_many);
+    assert_eq!(
+        open_from(&world, "a", here).await,
+        (200, String::new()),
+        "one that is open is not opened again"
+    );
+    assert_eq!(open_from(&world, "c", there).await, opened);
+    assert_eq!(open_from(&world, "d", [127, 0, 0, 1]).await, opened);
+    assert_eq!(open_from(&world, "e", there).await, too_many);
+    world.pass(3_600_000);
+    assert_eq!(open_from(&world, "e", there).await, opened);
+    let full = (503, "host-full".to_owned());
+    assert_eq!(open_from(&world, "f", [192, 0, 2, 3]).await, full);
+    let mut world = world;
+    world.restart();
+    assert_eq!(
+        open_from(&world, "f", [192, 0, 2, 3]).await,
+        full,
+        "vaults are counted anew at the start"
+    );
+}
+
+#[tokio::test]
+async fn grants_of_a_vault_are_limited_and_revocations_are_not() {
+    let limits = Limits {
+        grants_max: 3,
+        grants_per_hour_max: 2,
+        ..Limits::default()
+    };
+    let world = World::with(limits).opened().await;
+    let scope = Scope::of_drawers(vec![DrawerId([1; 16])]);
+    let submission = |number| world.submission(number, world.grant_body(&scope), &scope);
+    world.grant(1, &scope).await;
+    let second = submission(2);
+    assert_eq!(world.submit(&second).await.status, 201);
+    assert_eq!(
+        world.submit(&submission(3)).await.what(),
+        (429, "too-many-grants".into())
+    );
+    assert_eq!(
+        world.submit(&second).await.status,
+        200,
+        "one that was carried is not carried again"
+    );
+    assert_eq!(world.revoke(1).await.status, 201);
+    assert_eq!(world.revoke(2).await.status, 201);
+    world.pass(3_600_000);
+    world.grant(3, &scope).await;
+    assert_eq!(
+        world.submit(&submission(4)).await.what(),
+        (409, "grants-full".into())
+    );
+    assert_eq!(world.revoke(3).await.status, 201);
+}
+
+#[tokio::test]
+async fn only_owners_of_open_vaults_take_up_room_for_nonces() {
+    let world = World::new();
+    let owner = Signer::vault(world.vault.vault_key());
+    let path = format!("/v1/vaults/{}/drawers", world.vault.vault_id());
+    let again = |parts: &axum::http::request::Parts| {
+        axum::http::Request::from_parts(parts.clone(), axum::body::Body::empty())
+    };
+    let (parts, _) = world
+        .request(&owner, Method::GET, &path, vec![])
+        .into_parts();
+    for _ in 0..2 {
+        assert_eq!(
+            world.send(again(&parts)).await.what(),
+            (404, "vault-unknown".into()),
+            "refused each time, remembered never"
+        );
+    }
+    assert_eq!(world.owner(Method::PUT, "", vec![]).await.status, 201);
+    assert_eq!(world.send(again(&parts)).await.status, 200);
+    assert_eq!(
+        world.send(again(&parts)).await.what(),
+        (401, "signature-replayed".into())
+    );
+    let (parts, _) = world
+        .request(&signer("nobody"), Method::POST, "/v1/fetch", vec![])
+        .into_parts();
+    for _ in 0..2 {
+        assert_eq!(
+            world.send(again(&parts)).await.what(),
+            (401, "not-registered".into()),
+            "whoever is not registered neither"
+        );
+    }
+}
