@@ -11,14 +11,15 @@ use crate::{Category, Lang};
 /// The most faults reported for one document.
 const MAX_ERRORS: usize = 64;
 
-/// The documents of each record type: metadata, schema.
-const DOCUMENTS: [(&str, &str, &str); 8] = {
+/// The documents of each record type: id, metadata, schema, JSON-LD context.
+const DOCUMENTS: [(&str, &str, &str, &str); 8] = {
     macro_rules! documents {
         ($($id:literal),* $(,)?) => {
             [$((
                 $id,
                 include_str!(concat!("../types/", $id, ".metadata.json")),
                 include_str!(concat!("../types/", $id, ".schema.json")),
+                include_str!(concat!("../types/", $id, ".context.json")),
             )),*]
         };
     }
@@ -95,6 +96,7 @@ pub struct RecordType {
     category: Category,
     metadata_json: &'static str,
     schema_json: &'static str,
+    context_json: &'static str,
     integrity: String,
     names: [String; 2],
     claims: Vec<Claim>,
@@ -141,6 +143,37 @@ impl RecordType {
     #[must_use]
     pub fn schema_json(&self) -> &'static str {
         self.schema_json
+    }
+
+    /// The JSON-LD context of the claims, for W3C credentials: each claim is a term of its own, elements of arrays keep
+    /// their order.
+    #[must_use]
+    pub fn context_json(&self) -> &'static str {
+        self.context_json
+    }
+
+    /// The URL under which W3C credentials name [`RecordType::context_json`]: `vct` and `:context`.
+    #[must_use]
+    pub fn context_url(&self) -> String {
+        format!("{}:context", self.vct)
+    }
+
+    /// The type of its W3C credentials, beside `VerifiableCredential`: the id in capitals, such as `VaccinationRecord` or
+    /// `InfantCheckup3To4MonthsRecord`.
+    #[must_use]
+    pub fn credential_type(&self) -> String {
+        let (mut out, mut after_number) = (String::new(), false);
+        for word in self.id.split('_') {
+            let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
+            if is_number && after_number {
+                out.push_str("To");
+            }
+            let (first, rest) = word.split_at(1.min(word.len()));
+            out.push_str(&first.to_ascii_uppercase());
+            out.push_str(rest);
+            after_number = is_number;
+        }
+        out + "Record"
     }
 
     /// `vct#integrity`: `sha256-` and the base64 of the hash of [`RecordType::metadata_json`].
@@ -223,7 +256,14 @@ impl RecordType {
 
     /// Builds a type from documents that are part of this crate; the test of this module shows
     /// that none of the expectations fails.
-    fn new((id, metadata_json, schema_json): (&'static str, &'static str, &'static str)) -> Self {
+    fn new(
+        (id, metadata_json, schema_json, context_json): (
+            &'static str,
+            &'static str,
+            &'static str,
+            &'static str,
+        ),
+    ) -> Self {
         let metadata: Value = serde_json::from_str(metadata_json).expect("a document of ours");
         let schema: Value = serde_json::from_str(schema_json).expect("a document of ours");
         let mut partial = schema.clone();
@@ -256,6 +296,7 @@ impl RecordType {
             partial: build(&partial),
             metadata_json,
             schema_json,
+            context_json,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Code lists that are more than one record type's: categories and purposes.
+//! Code lists that are more than one record type's: categories, purposes and legal bases.
 
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +105,29 @@ code_list! {
     }
 }
 
+code_list! {
+    /// On what legal ground: the bases that Japanese and European law know for health data (the Act on the Protection of
+    /// Personal Information, articles 18, 20 and 27; GDPR articles 6 and 9), by the names of the W3C Data Privacy Vocabulary.
+    LegalBasis {
+        /// The person agrees.
+        Consent = "consent", "本人の同意", "Consent";
+        /// The person agrees in so many words, as health data of some kinds want it.
+        ExplicitConsent = "explicit_consent", "本人のはっきりした同意", "Explicit consent";
+        /// To do what a contract with the person says.
+        Contract = "contract", "契約のため", "Contract";
+        /// A law demands it.
+        LegalObligation = "legal_obligation", "法令の定め", "Legal obligation";
+        /// To save somebody's life or health.
+        VitalInterest = "vital_interest", "命や体を守るため", "Vital interest";
+        /// In the public interest, as public health is.
+        PublicInterest = "public_interest", "公衆衛生など公共の利益", "Public interest";
+        /// A public body's own task.
+        OfficialAuthority = "official_authority", "公の機関の事務", "Official authority";
+        /// An interest that outweighs the person's, as the law lets it.
+        LegitimateInterest = "legitimate_interest", "正当な利益", "Legitimate interest";
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +141,10 @@ mod tests {
         for purpose in Purpose::ALL {
             assert_eq!(Purpose::from_code(purpose.code()), Some(*purpose));
             assert_ne!(purpose.label(Lang::Ja), purpose.label(Lang::En));
+        }
+        for basis in LegalBasis::ALL {
+            assert_eq!(LegalBasis::from_code(basis.code()), Some(*basis));
+            assert_ne!(basis.label(Lang::Ja), basis.label(Lang::En));
         }
         assert_eq!(Category::from_code("Vaccination"), None);
     }

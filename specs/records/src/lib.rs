@@ -14,6 +14,7 @@
 //! | what is it called on screen? | [`RecordType::name`], [`RecordType::claim_label`], [`RecordType::value_label`], [`Category::label`], [`Purpose::label`] |
 //! | a clinic sends FHIR | [`fhir::from_fhir`] → [`fhir::MappedRecord`], or a [`fhir::OperationOutcome`] to answer with |
 //! | somebody wants FHIR | [`fhir::to_fhir`] |
+//! | somebody wants a QR code of the EU's kind | [`dcc::to_dcc`] |
 //!
 //! ```
 //! use tegata_records::{Category, Lang, catalogue};
@@ -29,7 +30,8 @@
 
 mod catalogue;
 mod codes;
+pub mod dcc;
 pub mod fhir;
 
 pub use catalogue::{Catalogue, RecordType, SchemaError, catalogue};
-pub use codes::{Category, Lang, Purpose};
+pub use codes::{Category, Lang, LegalBasis, Purpose};
