@@ -1,8 +1,13 @@
 //! Token Status List: one signed, compressed list says of many credentials which are revoked.
 //!
-//! draft-ietf-oauth-status-list in its JWT form (`typ: statuslist+jwt`). The page is
+//! draft-ietf-oauth-status-list in its JWT form (`typ: statuslist+jwt`) and its CWT form
+//! (`application/statuslist+cwt`, [`sign_cwt`], [`StatusListCwt`]). The page is
 //! `status-list.md`. A list holds 1, 2, 4 or 8 bits per credential, packed from the least
 //! significant bit up, compressed with zlib, in base64url without padding.
+
+mod cwt;
+
+pub use cwt::{CWT_MEDIA_TYPE, StatusListCwt, sign_cwt};
 
 use std::io::{Read as _, Write as _};
 
@@ -37,6 +42,10 @@ pub enum Status {
     /// Any other value: what it means is the issuer's affair; it is not valid.
     Other(u8),
 }
+
+/// Recalled: the record was bound to the wrong person, and who holds a copy drops it
+/// (`specs/consent/status.md`, section 2). For good.
+pub const RECALLED: Status = Status::Other(3);
 
 impl Status {
     /// The number in the list.
@@ -87,7 +96,7 @@ pub enum StatusListError {
     /// Token or list exceed [`MAX_TOKEN_BYTES`] or [`MAX_LIST_BYTES`].
     #[error("the status list is larger than {0} bytes")]
     TooLarge(usize),
-    /// Not a compact JWS of JSON objects.
+    /// Not a compact JWS of JSON objects, or not a CWT in COSE_Sign1.
     #[error("the status list token is not well formed")]
     Malformed,
     /// `alg` is `none`.
@@ -102,8 +111,8 @@ pub enum StatusListError {
     /// A critical header extension.
     #[error("critical header extensions are not known")]
     Crit,
-    /// `typ` is not `statuslist+jwt`.
-    #[error("`typ` is {0:?}, not statuslist+jwt")]
+    /// `typ` is not `statuslist+jwt`, or, of a CWT, not `application/statuslist+cwt`.
+    #[error("`typ` is {0:?}, not that of a status list")]
     Typ(Option<String>),
     /// The signature does not verify.
     #[error("the signature does not verify")]
@@ -284,18 +293,17 @@ impl StatusList {
         u8::MAX >> (8 - self.bits)
     }
 
-    fn to_lst(&self) -> String {
+    fn to_compressed(&self) -> Vec<u8> {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
         encoder
             .write_all(&self.bytes)
             .expect("writing to a Vec cannot fail");
-        jws::encode(&encoder.finish().expect("writing to a Vec cannot fail"))
+        encoder.finish().expect("writing to a Vec cannot fail")
     }
 
-    fn from_lst(bits: u8, lst: &str) -> Result<Self, StatusListError> {
-        let compressed = jws::decode(lst).map_err(|_| StatusListError::Compression)?;
+    fn from_compressed(bits: u8, compressed: &[u8]) -> Result<Self, StatusListError> {
         let mut bytes = Vec::new();
-        ZlibDecoder::new(compressed.as_slice())
+        ZlibDecoder::new(compressed)
             .take(MAX_LIST_BYTES as u64 + 1)
             .read_to_end(&mut bytes)
             .map_err(|_| StatusListError::Compression)?;
@@ -338,7 +346,7 @@ pub fn sign(list: &StatusList, issuance: &StatusListIssuance<'_>, key: &SigningK
     }
     claims.insert(
         "status_list".into(),
-        json!({ "bits": list.bits, "lst": list.to_lst() }),
+        json!({ "bits": list.bits, "lst": jws::encode(&list.to_compressed()) }),
     );
     jws::sign(TYP, true, &claims, key)
 }
@@ -388,34 +396,62 @@ impl StatusListToken {
     ) -> Result<VerifiedStatusList, StatusListError> {
         self.0.verify(key)?;
         let payload = &self.0.payload;
-        let sub = self.uri().ok_or(StatusListError::Claim("sub"))?;
+        let claims = Claims {
+            sub: self.uri(),
+            issued_at: integer(payload, "iat"),
+            expires_at: integer(payload, "exp"),
+            ttl_s: integer(payload, "ttl"),
+        };
+        claims.check(uri, at, || {
+            let missing = || StatusListError::Claim("status_list");
+            let claim = payload.get("status_list").ok_or_else(missing)?;
+            let bits = claim.get("bits").and_then(Value::as_u64);
+            let bits = check_bits(bits.ok_or_else(missing)?)?;
+            let lst = claim.get("lst").and_then(Value::as_str);
+            let compressed = jws::decode(lst.ok_or_else(missing)?);
+            let compressed = compressed.map_err(|_| StatusListError::Compression)?;
+            StatusList::from_compressed(bits, &compressed)
+        })
+    }
+}
+
+/// What a token says besides the list, as it was read; what is wrong counts only once it is needed,
+/// so that both forms refuse in the same order.
+struct Claims<'a> {
+    sub: Option<&'a str>,
+    issued_at: Result<Option<i64>, StatusListError>,
+    expires_at: Result<Option<i64>, StatusListError>,
+    ttl_s: Result<Option<i64>, StatusListError>,
+}
+
+impl Claims<'_> {
+    /// That this is the list of `uri` and current at `at`; then reads the list.
+    fn check(
+        self,
+        uri: &str,
+        at: i64,
+        list: impl FnOnce() -> Result<StatusList, StatusListError>,
+    ) -> Result<VerifiedStatusList, StatusListError> {
+        let sub = self.sub.ok_or(StatusListError::Claim("sub"))?;
         if sub != uri {
             let (found, wanted) = (sub.to_owned(), uri.to_owned());
             return Err(StatusListError::UriMismatch { found, wanted });
         }
-        let issued_at = integer(payload, "iat")?.ok_or(StatusListError::Claim("iat"))?;
+        let issued_at = self.issued_at?.ok_or(StatusListError::Claim("iat"))?;
         if issued_at > at.saturating_add(CLOCK_SKEW_S) {
             return Err(StatusListError::IssuedInFuture { iat: issued_at, at });
         }
-        let expires_at = integer(payload, "exp")?;
+        let expires_at = self.expires_at?;
         if let Some(exp) = expires_at.filter(|exp| *exp <= at) {
             return Err(StatusListError::Expired { exp, at });
         }
-        let ttl_s = match integer(payload, "ttl")? {
+        let ttl_s = match self.ttl_s? {
             None => None,
             Some(ttl) if ttl > 0 => Some(ttl),
             Some(_) => return Err(StatusListError::Claim("ttl")),
         };
-        let list = payload
-            .get("status_list")
-            .ok_or(StatusListError::Claim("status_list"))?;
-        let bits = list.get("bits").and_then(Value::as_u64);
-        let bits = check_bits(bits.ok_or(StatusListError::Claim("status_list"))?)?;
-        let lst = list.get("lst").and_then(Value::as_str);
-        let lst = lst.ok_or(StatusListError::Claim("status_list"))?;
-        let list = StatusList::from_lst(bits, lst)?;
         Ok(VerifiedStatusList {
-            list,
+            list: list()?,
             uri: uri.to_owned(),
             issued_at,
             expires_at,

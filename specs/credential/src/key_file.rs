@@ -1,0 +1,154 @@
+//! Secret keys from files, as others' tools write them: PKCS#8 in PEM (RFC 5958, RFC 7468) as
+//! `openssl genpkey` writes it, or a private JWK (RFC 7517).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use p256::pkcs8::DecodePrivateKey as _;
+use serde_json::Value;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::json;
+use crate::jws;
+use crate::keys::{Algorithm, KeyError, SigningKey};
+
+/// The longest file read, in bytes.
+pub const MAX_BYTES: usize = 16 * 1024;
+/// What stands before the 32 octets of an Ed25519 key in PKCS#8 (RFC 8410 §7).
+const ED25519_HEAD: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+
+/// Reads a P-256 or Ed25519 key. No error repeats any of the text: it is secret.
+///
+/// # Errors
+/// [`KeyError::Jwk`] naming the member at fault, [`KeyError::InvalidSecret`].
+pub fn parse(text: &str) -> Result<SigningKey, KeyError> {
+    if text.len() > MAX_BYTES {
+        return Err(KeyError::InvalidSecret);
+    }
+    match text.trim() {
+        text if text.starts_with('{') => from_jwk(text),
+        text => from_pem(text),
+    }
+}
+
+fn from_jwk(text: &str) -> Result<SigningKey, KeyError> {
+    let mut jwk = json::parse_object(text.as_bytes()).map_err(|_| KeyError::Jwk("kty"))?;
+    let member = |name| jwk.get(name).and_then(Value::as_str);
+    let algorithm = match (member("kty"), member("crv")) {
+        (Some("OKP"), Some("Ed25519")) => Algorithm::EdDsa,
+        (Some("EC"), Some("P-256")) => Algorithm::Es256,
+        (Some("OKP" | "EC"), _) => return Err(KeyError::Jwk("crv")),
+        _ => return Err(KeyError::Jwk("kty")),
+    };
+    let secret = jws::decode(member("d").unwrap_or_default()).map_err(|_| KeyError::Jwk("d"))?;
+    let secret = Zeroizing::new(secret);
+    let secret: &[u8; 32] = secret
+        .as_slice()
+        .try_into()
+        .map_err(|_| KeyError::Jwk("d"))?;
+    let key = SigningKey::from_bytes(algorithm, secret)?;
+    if let Some(Value::String(text)) = jwk.get_mut("d") {
+        text.zeroize();
+    }
+    let public = key.public_key().to_jwk();
+    match ["x", "y"]
+        .into_iter()
+        .find(|name| jwk.get(*name) != public.get(*name))
+    {
+        Some(name) => Err(KeyError::Jwk(name)), // the public half is another key's
+        None => Ok(key),
+    }
+}
+
+fn from_pem(text: &str) -> Result<SigningKey, KeyError> {
+    if let Ok(key) = p256::SecretKey::from_pkcs8_pem(text) {
+        let secret = Zeroizing::new(<[u8; 32]>::from(key.to_bytes()));
+        return SigningKey::from_bytes(Algorithm::Es256, &secret);
+    }
+    let body = text
+        .strip_prefix("-----BEGIN PRIVATE KEY-----")
+        .and_then(|rest| rest.strip_suffix("-----END PRIVATE KEY-----"))
+        .ok_or(KeyError::InvalidSecret)?;
+    let body: Zeroizing<String> = Zeroizing::new(body.split_whitespace().collect());
+    let der = Zeroizing::new(
+        STANDARD
+            .decode(body.as_str())
+            .map_err(|_| KeyError::InvalidSecret)?,
+    );
+    let secret = der
+        .strip_prefix(&ED25519_HEAD)
+        .ok_or(KeyError::InvalidSecret)?;
+    let secret: &[u8; 32] = secret.try_into().map_err(|_| KeyError::InvalidSecret)?;
+    SigningKey::from_bytes(Algorithm::EdDsa, secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8410 §10.3 and RFC 8037 appendix A.1.
+    #[test]
+    fn keys_of_the_standards() {
+        let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
+        let key = parse(pem).unwrap();
+        assert_eq!(
+            key.public_key().to_jwk()["x"],
+            "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"
+        );
+        let jwk = r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        assert_eq!(
+            parse(jwk).unwrap().key_id(),
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+        );
+    }
+
+    /// RFC 7515 appendix A.3's key, as a JWK and as `openssl pkcs8 -topk8 -nocrypt` writes it.
+    #[test]
+    fn a_p256_key_both_ways() {
+        let jwk = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#;
+        let key = parse(jwk).unwrap();
+        assert_eq!(key.algorithm(), Algorithm::Es256);
+        let head = "308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420";
+        let jwk = key.public_key().to_jwk();
+        let part = |name: &str| jws::decode(jwk[name].as_str().unwrap()).unwrap();
+        let der = [
+            hex::decode(head).unwrap(),
+            key.to_bytes().to_vec(),
+            hex::decode("a14403420004").unwrap(),
+            part("x"),
+            part("y"),
+        ]
+        .concat();
+        let body = STANDARD.encode(der);
+        let lines: Vec<&str> = (0..body.len())
+            .step_by(64)
+            .map(|at| &body[at..body.len().min(at + 64)])
+            .collect();
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            lines.join("\n")
+        );
+        assert_eq!(parse(&pem).unwrap().key_id(), key.key_id());
+    }
+
+    #[test]
+    fn refuses_what_is_no_key_without_repeating_it() {
+        for text in [
+            "",
+            "secret",
+            "{}",
+            r#"{"kty":"EC","crv":"P-256","d":"AA"}"#,
+            r#"{"kty":"RSA"}"#,
+            "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----",
+            r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}"#,
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(
+                matches!(error, KeyError::Jwk(_) | KeyError::InvalidSecret),
+                "{text}"
+            );
+            assert!(!error.to_string().contains("nWGxne"));
+        }
+    }
+}
