@@ -88,7 +88,7 @@ const answer = async ({ uri, credentials, holder, dids = {}, walletNonce, enc, w
   const metadata = { wallet_metadata: { vp_formats_supported: { "dc+sd-jwt": {} } }, wallet_nonce: walletNonce };
   const resolved = await wallet.resolveOpenId4vpAuthorizationRequest({
     authorizationRequestPayload: params,
-    wallet: walletNonce && { metadata, nonce: walletNonce, expectedNonce: walletNonce },
+    wallet: walletNonce ? { metadata, nonce: walletNonce, expectedNonce: walletNonce } : undefined,
   });
   const request = resolved.authorizationRequestPayload;
   const query = DcqlQuery.parse(resolved.dcql.query);

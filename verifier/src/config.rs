@@ -1,5 +1,6 @@
 //! Configuration of a verifier (TOML; relative paths belong to the file).
 
+use crate::openid4vp::PresentationsConfig;
 use crate::rules::PayoutConfig;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -69,6 +70,9 @@ pub struct VerifierConfig {
     /// What is paid for what.
     #[serde(default)]
     pub payout: PayoutConfig,
+    /// Presentations from wallets (OpenID4VP).
+    #[serde(default)]
+    pub presentations: PresentationsConfig,
 }
 
 const fn week_s() -> u64 {
@@ -98,6 +102,7 @@ impl VerifierConfig {
         self.http.resolve(base);
         self.ledger.resolve(base);
         self.payout.resolve(base);
+        self.presentations.resolve(base);
     }
 }
 

@@ -25,6 +25,9 @@ pub enum VerifierError {
     /// The payout rules.
     #[error(transparent)]
     Rules(#[from] RulesError),
+    /// Presentations.
+    #[error("presentations: {0}")]
+    Presentations(#[from] crate::openid4vp::SetupError),
     /// The webhook's token.
     #[error("payout.webhook.token_file {path}: {error}")]
     WebhookToken {

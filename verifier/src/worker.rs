@@ -259,6 +259,10 @@ pub(crate) async fn purging(core: Arc<Core>) {
                 tracing::error!(%error, "copies whose retention is over could not be deleted")
             }
         }
+        let presentations = core.store(|store| store.purge_presentations(clock::now_ms()));
+        if let Err(error) = presentations.await {
+            tracing::error!(%error, "presentations whose retention is over could not be deleted");
+        }
         tokio::time::sleep(PURGE).await;
     }
 }
