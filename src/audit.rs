@@ -120,6 +120,7 @@ pub async fn run(options: Options) -> ExitCode {
                 for check in &report.checks {
                     println!("✓ {check}");
                 }
+                print_over_askings(&report.details);
                 println!("Texts on the ledger:");
                 for (field, texts) in report.details["texts"].as_object().into_iter().flatten() {
                     let texts = texts
@@ -249,6 +250,14 @@ pub async fn audit(url: &str, genesis: &Genesis, bar: &ProgressBar) -> Result<Re
             counts.allowed, counts.refused
         ),
         format!(
+            "{} status lists published, none older than the one before; {} erasures confirmed, each by the organisation that was granted",
+            counts.status_lists, counts.erasures
+        ),
+        format!(
+            "{} over-askings, each proven by the organisation's own signature",
+            replay.over_askings.len()
+        ),
+        format!(
             "{receipts} receipts and {grants} consent proofs with complete reading histories, spread over the log"
         ),
         format!(
@@ -260,7 +269,8 @@ pub async fn audit(url: &str, genesis: &Genesis, bar: &ProgressBar) -> Result<Re
     let details = json!({
         "ledger": url, "chain": genesis.chain_id().to_string(), "height": end, "time_ms": last.header().time_ms,
         "entries": counts.entries, "organisations": counts.organisations, "grants": counts.grants, "revocations": counts.revocations,
-        "accesses_allowed": counts.allowed, "accesses_refused": counts.refused, "texts": texts.to_json(),
+        "accesses_allowed": counts.allowed, "accesses_refused": counts.refused, "status_lists": counts.status_lists,
+        "erasures_confirmed": counts.erasures, "over_askings": over_askings(&replay), "texts": texts.to_json(),
     });
     Ok(Report {
         height: end,
@@ -268,6 +278,40 @@ pub async fn audit(url: &str, genesis: &Genesis, bar: &ProgressBar) -> Result<Re
         checks,
         details,
     })
+}
+
+/// Who asked for more than it was accredited for, and for what.
+fn over_askings(replay: &Replay) -> Value {
+    let all = replay.over_askings.iter().map(|asked| {
+        let id = asked.organisation;
+        let name = replay
+            .organisation(&id)
+            .map(|organisation| organisation.name.en.clone());
+        json!({
+            "height": asked.height, "organisation": id.to_string(), "name": name,
+            "categories": asked.request.categories, "purpose": asked.request.purpose,
+            "retention_days": asked.request.retention_days,
+        })
+    });
+    Value::Array(all.collect())
+}
+
+fn print_over_askings(details: &Value) {
+    let all = details["over_askings"].as_array();
+    for asked in all.into_iter().flatten() {
+        let text = |name: &str| asked[name].as_str().unwrap_or("?").to_owned();
+        let categories = asked["categories"].as_array();
+        let categories = categories.into_iter().flatten().filter_map(Value::as_str);
+        println!(
+            "! height {}: {} ({}) asked for {} for {}, kept {} days, and is not accredited for that",
+            asked["height"],
+            text("name"),
+            text("organisation"),
+            categories.collect::<Vec<_>>().join(", "),
+            text("purpose"),
+            asked["retention_days"],
+        );
+    }
 }
 
 /// The log as the node tells it, page by page.
@@ -445,6 +489,9 @@ fn kind(entry: &Entry) -> &'static str {
         Body::Grant(_) => "grant",
         Body::Revocation(_) => "revocation",
         Body::Access(_) => "access",
+        Body::StatusListPublished(_) => "status list",
+        Body::OverAsking(_) => "over-asking",
+        Body::ErasureConfirmed(_) => "confirmed erasure",
     }
 }
 

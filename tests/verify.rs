@@ -202,6 +202,7 @@ async fn a_revoked_grant_and_its_readings() {
             proof: ByteVec::from(proof.clone()),
             accesses,
             openings: vec![],
+            first: None,
         })
     };
     let finding = look(&history(accesses), &trust).await;

@@ -32,6 +32,9 @@ fn of_entry(index: u64, verified: &VerifiedEntry, leaf: &LogLeaf) -> FinalEntry 
         ),
         Body::Revocation(revocation) => (Some(revocation.grant), None),
         Body::Access(access) => (Some(access.grant), Some(access.recipient)),
+        Body::StatusListPublished(published) => (None, Some(published.issuer)),
+        Body::OverAsking(report) => (None, Some(report.recipient)),
+        Body::ErasureConfirmed(confirmed) => (Some(confirmed.grant), Some(confirmed.recipient)),
     };
     FinalEntry {
         index,
@@ -53,6 +56,9 @@ pub const fn kind_name(body: &Body) -> &'static str {
         Body::Grant(_) => "grant",
         Body::Revocation(_) => "revocation",
         Body::Access(_) => "access",
+        Body::StatusListPublished(_) => "status-list-published",
+        Body::OverAsking(_) => "over-asking",
+        Body::ErasureConfirmed(_) => "erasure-confirmed",
     }
 }
 

@@ -96,7 +96,12 @@ async fn a_grant_is_submitted_proven_read_and_revoked() {
         (state.uses, state.accesses, state.revoked_ms),
         (5, 6, Some(revoked.leaf.time_ms))
     );
-    let accesses = ledger.accesses(&grant_id(50)).await.unwrap();
+    let mut accesses = Vec::new();
+    for (first, expected) in [(0, 2), (2, 2), (4, 2), (6, 0)] {
+        let page = ledger.accesses(&grant_id(50), first, 4).await.unwrap();
+        assert_eq!(page.len(), expected, "from {first}");
+        accesses.extend(page);
+    }
     let readings = verify_history(&ledger.chain(), &grant_id(50), &state, &accesses).unwrap();
     assert_eq!(readings.len(), 6);
 }

@@ -5,11 +5,14 @@ use super::tree::StateTree;
 use super::{AuditError, Logged, kind, outcome_text};
 use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
-use tegata_consent::entry::{Access, Body, Entry, VerifiedEntry};
+use tegata_consent::cose::Signed;
+use tegata_consent::entry::{Access, Body, Entry, OverAsking, VerifiedEntry};
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::{CertifiedHeader, FinalHeader, ValidatorSet};
 use tegata_consent::ids::{ChainId, EntryId, GrantId, Hash, OrganisationId};
 use tegata_consent::log::{Frontier, LogLeaf};
+use tegata_consent::organisation::Organisation;
+use tegata_consent::request::ConsentRequest;
 use tegata_consent::state::{self, Changes, Outcome, StateKey, StateReader};
 
 /// What stands after the blocks so far, by our own computation.
@@ -38,6 +41,15 @@ pub(super) struct Counts {
     pub(super) revocations: u64,
     pub(super) allowed: u64,
     pub(super) refused: u64,
+    pub(super) status_lists: u64,
+    pub(super) erasures: u64,
+}
+
+/// An organisation asked for more than it was accredited for, with its own signature as evidence.
+pub(super) struct OverAsked {
+    pub(super) height: u64,
+    pub(super) organisation: OrganisationId,
+    pub(super) request: ConsentRequest,
 }
 
 /// What the second opinion knows of a grant. It is kept from entries alone and shares no code with the state machine.
@@ -59,6 +71,9 @@ pub(super) struct Replay {
     tree: StateTree,
     log: Frontier,
     permissions: BTreeMap<GrantId, Permission>,
+    registry: BTreeMap<OrganisationId, Organisation>,
+    lists: BTreeMap<(OrganisationId, Hash), u64>,
+    pub(super) over_askings: Vec<OverAsked>,
     pub(super) entries: Vec<Logged>,
     pub(super) counts: Counts,
     pub(super) texts: Texts,
@@ -84,6 +99,9 @@ impl Replay {
             tree,
             log: Frontier::default(),
             permissions: BTreeMap::new(),
+            registry: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            over_askings: Vec::new(),
             entries: Vec::new(),
             counts: Counts::default(),
             texts: Texts::default(),
@@ -103,6 +121,11 @@ impl Replay {
     /// The value of a key after the newest block, encoded.
     pub(super) fn value(&self, key: &StateKey) -> Option<&Vec<u8>> {
         self.memory.values.get(key)
+    }
+
+    /// An organisation as the entries so far have it.
+    pub(super) fn organisation(&self, id: &OrganisationId) -> Option<&Organisation> {
+        self.registry.get(id)
     }
 
     pub(super) fn grants(&self) -> impl Iterator<Item = GrantId> {
@@ -234,8 +257,16 @@ impl Replay {
     fn judge(&mut self, leaf: &LogLeaf, entry: &VerifiedEntry) -> Result<(), AuditError> {
         self.counts.entries += 1;
         match entry.entry().body() {
-            Body::OrganisationRegistered(_) => self.counts.organisations += 1,
-            Body::OrganisationChanged(_) | Body::OrganisationSuspended(_) => {}
+            Body::OrganisationRegistered(organisation) => {
+                self.counts.organisations += 1;
+                if let Some(id) = organisation.id() {
+                    self.registry.insert(id, organisation.clone());
+                }
+            }
+            Body::OrganisationChanged(change) => {
+                self.registry.insert(change.id, change.organisation.clone());
+            }
+            Body::OrganisationSuspended(_) => {}
             Body::Grant(grant) => {
                 self.counts.grants += 1;
                 let permission = Permission {
@@ -265,8 +296,69 @@ impl Replay {
                 })?;
             }
             Body::Access(_) => self.counts.refused += 1,
+            Body::StatusListPublished(published) => {
+                self.counts.status_lists += 1;
+                let newest = self
+                    .lists
+                    .insert((published.issuer, published.list), published.issued_ms);
+                if newest.is_some_and(|newest| newest > published.issued_ms) {
+                    let part = format!("status list {}", entry.id());
+                    return Err(AuditError::at(
+                        leaf.height,
+                        part,
+                        &"it was signed before the one that it replaces",
+                    ));
+                }
+            }
+            Body::OverAsking(report) => {
+                let asked = self.over_asked(leaf, report).map_err(|why| {
+                    AuditError::at(leaf.height, format!("over-asking {}", entry.id()), &why)
+                })?;
+                self.over_askings.push(asked);
+            }
+            Body::ErasureConfirmed(confirmed) => {
+                self.counts.erasures += 1;
+                let permission = self.permissions.get(&confirmed.grant);
+                if permission.is_none_or(|permission| permission.recipient != confirmed.recipient) {
+                    let part = format!("confirmed erasure {}", entry.id());
+                    return Err(AuditError::at(
+                        leaf.height,
+                        part,
+                        &"its organisation was never granted this",
+                    ));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// The evidence of an over-asking: the organisation's own signature, under what its registration then did not allow.
+    fn over_asked(&self, leaf: &LogLeaf, report: &OverAsking) -> Result<OverAsked, &'static str> {
+        let organisation = self
+            .organisation(&report.recipient)
+            .ok_or("the organisation is not registered")?;
+        let (request, signer) = ConsentRequest::open(&report.request, &self.chain)
+            .map_err(|_| "its evidence does not hold")?;
+        let keys = &organisation.keys;
+        if request.recipient != report.recipient || !keys.iter().any(|key| key.public == signer.0) {
+            return Err("its evidence is signed by somebody else");
+        }
+        let allowed = organisation.asks.iter().any(|asks| {
+            asks.purpose == request.purpose
+                && request.retention_days <= asks.retention_max_days
+                && request
+                    .categories
+                    .iter()
+                    .all(|category| asks.categories.contains(category))
+        });
+        if allowed {
+            return Err("the organisation was accredited for what it asked");
+        }
+        Ok(OverAsked {
+            height: leaf.height,
+            organisation: report.recipient,
+            request,
+        })
     }
 
     fn in_force(&mut self, access: &Access, leaf: &LogLeaf) -> Result<(), &'static str> {

@@ -5,21 +5,13 @@
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use tegata_consent::cbor;
+use tegata_consent::cose::{Sign1, Signed};
 use tegata_consent::entry::{Body, Grant};
 use tegata_consent::organisation::Organisation;
-use tegata_records::{Category, Purpose, catalogue};
-
-/// Legal bases (ISO/IEC TS 27560; the names are those of its data privacy vocabulary, in lower case).
-const LEGAL_BASES: &[&str] = &[
-    "consent",
-    "explicit_consent",
-    "contract",
-    "legal_obligation",
-    "vital_interest",
-    "public_interest",
-    "official_authority",
-    "legitimate_interest",
-];
+use tegata_consent::request::{ConsentRequest, REFERENCE_LEN};
+use tegata_consent::state::is_code;
+use tegata_records::{Category, LegalBasis, Purpose, catalogue};
 
 /// By field: each different text, with the height at which it first stood there.
 #[derive(Debug, Default)]
@@ -33,7 +25,12 @@ impl Texts {
             }
             Body::OrganisationChanged(change) => self.of_organisation(height, &change.organisation),
             Body::Grant(grant) => self.of_grant(height, grant),
-            Body::OrganisationSuspended(_) | Body::Revocation(_) | Body::Access(_) => {} // numbers, keys and digests
+            Body::OverAsking(report) => self.of_request(height, &report.request),
+            Body::OrganisationSuspended(_)
+            | Body::Revocation(_)
+            | Body::Access(_)
+            | Body::StatusListPublished(_)
+            | Body::ErasureConfirmed(_) => {} // numbers, keys and digests
         }
     }
 
@@ -43,6 +40,24 @@ impl Texts {
         }
         self.add(height, "grant.purpose", &grant.purpose);
         self.add(height, "grant.legal_basis", &grant.legal_basis);
+    }
+
+    /// The consent request that an over-asking embeds. It may ask for what no catalogue knows: its texts are codes, and the
+    /// reference is a random number.
+    fn of_request(&mut self, height: u64, request: &[u8]) {
+        let envelope = Sign1::parse(request, ConsentRequest::LIMIT, ConsentRequest::TYPE).ok();
+        let request = envelope.and_then(|envelope| {
+            cbor::decode::<ConsentRequest>(envelope.payload(), ConsentRequest::LIMIT).ok()
+        });
+        let Some(request) = request else {
+            return self.add(height, "over_asking.request", "unreadable");
+        };
+        for category in &request.categories {
+            self.add(height, "over_asking.categories", category);
+        }
+        self.add(height, "over_asking.purpose", &request.purpose);
+        self.add(height, "over_asking.legal_basis", &request.legal_basis);
+        self.add(height, "over_asking.reference", &request.reference);
     }
 
     fn of_organisation(&mut self, height: u64, organisation: &Organisation) {
@@ -107,7 +122,14 @@ fn allowed(field: &str, text: &str) -> Result<(), &'static str> {
         "grant.purpose" | "organisation.asks.purpose" => {
             within(Purpose::from_code(text).is_some(), "is no purpose")
         }
-        "grant.legal_basis" => within(LEGAL_BASES.contains(&text), "is no legal basis"),
+        "over_asking.categories" | "over_asking.purpose" | "over_asking.legal_basis" => {
+            within(is_code(text), "is no code")
+        }
+        "over_asking.reference" => within(
+            text.len() == REFERENCE_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "is no random number",
+        ),
+        "grant.legal_basis" => within(LegalBasis::from_code(text).is_some(), "is no legal basis"),
         "organisation.issues.record_type" => within(
             catalogue().by_id(text).is_some(),
             "is no record type of the catalogue",
@@ -161,6 +183,12 @@ mod tests {
             ("grant.legal_basis", "consent", "her mother said so"),
             ("organisation.issues.record_type", "vaccination", "x"),
             ("organisation.did", "did:web:clinic.example", "Sakura"),
+            (
+                "over_asking.reference",
+                "00112233445566778899aabbccddeeff",
+                "patient 42",
+            ),
+            ("over_asking.categories", "everything", "all of Sakura"),
             (
                 "organisation.services.url",
                 "https://clinic.example/api",

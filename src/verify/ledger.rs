@@ -305,6 +305,13 @@ pub(super) fn history(history: &GrantHistory, trust: &Trust) -> Finding {
         );
         return finding;
     };
+    if history.first.is_some_and(|first| first > 0) {
+        finding.unknown(
+            "complete",
+            "not checked: this page does not begin with the first access",
+        );
+        return finding;
+    }
     match verify_history(chain, &id, &state, &history.accesses) {
         Ok(readings) => {
             for reading in &readings {
@@ -379,6 +386,21 @@ fn body_facts(finding: &mut Finding, entry: &Entry, trust: &Trust) {
             finding.fact("grant", access.grant);
             finding.fact("recipient", trust.name(&access.recipient));
         }
+        Body::StatusListPublished(published) => {
+            finding.fact("issuer", trust.name(&published.issuer));
+            finding.fact("list", published.list);
+            finding.fact("signed list", published.token);
+            finding.fact("issued", moment(published.issued_ms));
+            finding.fact("recalls", published.recalled);
+        }
+        Body::OverAsking(report) => {
+            finding.fact("organisation", trust.name(&report.recipient));
+            finding.fact("carried by", trust.name(&report.sponsor));
+        }
+        Body::ErasureConfirmed(confirmed) => {
+            finding.fact("grant", confirmed.grant);
+            finding.fact("recipient", trust.name(&confirmed.recipient));
+        }
     }
     finding.fact("signed by", entry.signer());
     for key in entry.countersigners() {
@@ -394,6 +416,9 @@ const fn kind(body: &Body) -> &'static str {
         Body::Grant(_) => "a grant",
         Body::Revocation(_) => "a revocation",
         Body::Access(_) => "an access",
+        Body::StatusListPublished(_) => "a status list is published",
+        Body::OverAsking(_) => "an organisation asked for more than it may",
+        Body::ErasureConfirmed(_) => "a recipient dropped a copy",
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) struct Wait {
         (status = 409, description = "Inadmissible as things stand; `code` says why"),
         (status = 413, description = "Longer than 16 KiB"),
         (status = 422, description = "Inadmissible whatever happens; `code` says why"),
+        (status = 429, description = "The organisation's limit of this hour is reached; `code` says which"),
         (status = 503, description = "Too many entries wait"),
     ))]
 pub(super) async fn submit(
@@ -160,9 +161,11 @@ fn try_out(api: &Api, entry: &VerifiedEntry) -> Result<Result<(), Inadmissible>,
     }
 }
 
-/// 409 where another state would admit the entry, 422 where the entry itself is at fault.
+/// 409 where another state would admit the entry, 422 where the entry itself is at fault, 429 where the organisation's limit
+/// of this hour is reached.
 fn inadmissible(why: &Inadmissible) -> Problem {
     let status = match why {
+        Inadmissible::RefusedLimit(_) | Inadmissible::OwnLimit(_) => StatusCode::TOO_MANY_REQUESTS,
         Inadmissible::Seen(_)
         | Inadmissible::NoSuchOrganisation(_)
         | Inadmissible::OrganisationExists(_)
@@ -172,6 +175,13 @@ fn inadmissible(why: &Inadmissible) -> Problem {
         | Inadmissible::GrantExists(_)
         | Inadmissible::NoSuchGrant(_)
         | Inadmissible::AlreadyRevoked(_)
+        | Inadmissible::NotIssuer(_)
+        | Inadmissible::StatusListOlder { .. }
+        | Inadmissible::StatusListAhead { .. }
+        | Inadmissible::NotOverAsking(_)
+        | Inadmissible::OverAskingKnown(_)
+        | Inadmissible::NotRecipient(_)
+        | Inadmissible::ErasureKnown(_)
         | Inadmissible::NotAccredited { .. } => StatusCode::CONFLICT,
         Inadmissible::Late { .. }
         | Inadmissible::TooFarAhead { .. }
@@ -181,6 +191,8 @@ fn inadmissible(why: &Inadmissible) -> Problem {
         | Inadmissible::NotCountersigned(_)
         | Inadmissible::SponsorIsRecipient
         | Inadmissible::EndBeforeStart
+        | Inadmissible::Evidence(_)
+        | Inadmissible::EvidenceExpired { .. }
         | Inadmissible::Categories => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Problem::new(status, why.code(), "No block may hold this entry").detail(why.to_string())

@@ -51,6 +51,15 @@ pub fn router(api: Api) -> Router {
         .route("/v1/state/organisations", get(state::organisations))
         .route("/v1/state/organisations/{id}", get(state::organisation))
         .route("/v1/state/grants/{id}", get(state::grant))
+        .route(
+            "/v1/state/status-lists/{issuer}/{list}",
+            get(state::status_list),
+        )
+        .route("/v1/state/over-askings/{request}", get(state::over_asking))
+        .route(
+            "/v1/state/erasures/{recipient}/{commitment}",
+            get(state::erasure),
+        )
         .route("/v1/headers", get(headers::list))
         .route("/v1/headers/newest", get(headers::newest))
         .route("/v1/headers/{height}", get(headers::one))
@@ -79,6 +88,9 @@ pub fn router(api: Api) -> Router {
         state::organisations,
         state::organisation,
         state::grant,
+        state::status_list,
+        state::over_asking,
+        state::erasure,
         headers::list,
         headers::newest,
         headers::one,
@@ -92,11 +104,14 @@ pub fn router(api: Api) -> Router {
 )]
 struct Description;
 
-/// Reads an identifier of a path.
+/// Reads an identifier of a path: lower-case hexadecimal, and in no other way.
 fn identifier<T: FromStr>(text: &str) -> Result<T, Problem>
 where
     T::Err: std::fmt::Display,
 {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err(Problem::malformed("identifiers are written in lower case"));
+    }
     text.parse()
         .map_err(|error: T::Err| Problem::malformed(error.to_string()))
 }
@@ -113,4 +128,30 @@ fn array(items: &[Vec<u8>]) -> Vec<u8> {
         .expect("writing CBOR to memory cannot fail");
     items.iter().for_each(|item| bytes.extend_from_slice(item));
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tegata_consent::ids::GrantId;
+
+    #[test]
+    fn identifiers_have_one_spelling() {
+        assert_eq!(
+            identifier::<GrantId>(&"ab".repeat(32)).unwrap(),
+            GrantId([0xab; 32])
+        );
+        for wrong in [
+            "AB".repeat(32),
+            "aB".repeat(32),
+            "ab".repeat(31),
+            "xy".repeat(32),
+        ] {
+            let problem = identifier::<GrantId>(&wrong).unwrap_err();
+            assert_eq!(
+                (problem.status().as_u16(), problem.code()),
+                (400, "malformed")
+            );
+        }
+    }
 }

@@ -30,6 +30,46 @@ pub(super) async fn organisation(
     prove(&api, &StateKey::organisation(&identifier(&id)?))
 }
 
+/// The newest status list that an issuer published under one URI, at the newest header, also where there is none.
+#[utoipa::path(get, path = "/v1/state/status-lists/{issuer}/{list}", params(
+        ("issuer" = String, Path, description = "Organisation id, hexadecimal"),
+        ("list" = String, Path, description = "Hash of the URI, hexadecimal (status.md)")),
+    responses((status = 200, description = "StateProof", content_type = "application/cbor", body = Vec<u8>)))]
+pub(super) async fn status_list(
+    State(api): State<Api>,
+    Path((issuer, list)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    prove(
+        &api,
+        &StateKey::status_list(&identifier(&issuer)?, &identifier(&list)?),
+    )
+}
+
+/// Whether a consent request was reported as over-asking, at the newest header.
+#[utoipa::path(get, path = "/v1/state/over-askings/{request}", params(("request" = String, Path, description = "Digest of the consent request, hexadecimal")),
+    responses((status = 200, description = "StateProof", content_type = "application/cbor", body = Vec<u8>)))]
+pub(super) async fn over_asking(
+    State(api): State<Api>,
+    Path(request): Path<String>,
+) -> Result<Response, Problem> {
+    prove(&api, &StateKey::over_asking(&identifier(&request)?))
+}
+
+/// Whether a recipient confirmed an erasure, at the newest header.
+#[utoipa::path(get, path = "/v1/state/erasures/{recipient}/{commitment}", params(
+        ("recipient" = String, Path, description = "Organisation id, hexadecimal"),
+        ("commitment" = String, Path, description = "Commitment to access and record, hexadecimal (status.md)")),
+    responses((status = 200, description = "StateProof", content_type = "application/cbor", body = Vec<u8>)))]
+pub(super) async fn erasure(
+    State(api): State<Api>,
+    Path((recipient, commitment)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    prove(
+        &api,
+        &StateKey::erasure(&identifier(&recipient)?, &identifier(&commitment)?),
+    )
+}
+
 fn prove(api: &Api, key: &StateKey) -> Result<Response, Problem> {
     let view = api.shared().store.view().map_err(failed)?;
     // Before the first block there is no header to prove anything in.

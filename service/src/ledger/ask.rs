@@ -198,7 +198,9 @@ impl Nodes {
                     detail: problem(response).await.1,
                 })
             }
-            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
+            StatusCode::CONFLICT
+            | StatusCode::UNPROCESSABLE_ENTITY
+            | StatusCode::TOO_MANY_REQUESTS => {
                 let (code, detail) = problem(response).await;
                 Err(LedgerError::Inadmissible { code, detail })
             }

@@ -20,19 +20,18 @@ use std::time::{Duration, Instant};
 use tegata_consent::entry::Entry;
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::{CertifiedHeader, FinalHeader, ValidatorSet};
-use tegata_consent::ids::{ChainId, EntryId, GrantId, OrganisationId};
+use tegata_consent::ids::{ChainId, EntryId, GrantId, Hash, OrganisationId};
 use tegata_consent::log::LogLeaf;
 use tegata_consent::organisation::OrganisationState;
-use tegata_consent::proof::{Proven, Receipt, StateProof, VerifiedReceipt};
+use tegata_consent::proof::{ProofError, Proven, Receipt, StateProof, VerifiedReceipt};
 use tegata_consent::state::GrantState;
+use tegata_consent::status::{ErasureState, OverAskingState, StatusListState, status_list_id};
 use tokio::sync::watch;
 
 /// How long a proof about an organisation is reused.
 const ORGANISATION_CACHE: Duration = Duration::from_secs(5);
 /// Most organisations that are remembered.
 const ORGANISATIONS_MAX: usize = 10_000;
-/// Most accesses under one grant that are read.
-const ACCESSES_MAX: usize = 100_000;
 /// How long a submission is tried.
 const SUBMIT: Duration = Duration::from_secs(12);
 
@@ -343,39 +342,107 @@ impl Ledger {
         Ok(proven)
     }
 
-    /// Every access under a grant, oldest first, as a node tells it. Only `tegata_consent::history::verify_history` with
-    /// the grant's proven state says whether it is true and complete.
+    /// The newest status list that an issuer published under a URI, proven in a header at least as new as the followed one at
+    /// the time of the call. The proof may be one of absence.
+    ///
+    /// # Errors
+    /// [`LedgerError::Stale`], [`LedgerError::Unreachable`], [`LedgerError::Proof`].
+    pub async fn status_list(
+        &self,
+        issuer: &OrganisationId,
+        uri: &str,
+    ) -> Result<Proven<StatusListState>, LedgerError> {
+        let path = format!("/v1/state/status-lists/{issuer}/{}", status_list_id(uri));
+        let core = &self.0.core;
+        self.proven(&path, "status list", |proof| {
+            proof.verify_status_list(&core.chain, &core.validators, issuer, uri)
+        })
+        .await
+    }
+
+    /// Whether a recipient confirmed an erasure ([`tegata_consent::status::erasure_commitment`]), proven as
+    /// [`Self::status_list`] is.
+    ///
+    /// # Errors
+    /// [`LedgerError::Stale`], [`LedgerError::Unreachable`], [`LedgerError::Proof`].
+    pub async fn erasure(
+        &self,
+        recipient: &OrganisationId,
+        commitment: &Hash,
+    ) -> Result<Proven<ErasureState>, LedgerError> {
+        let path = format!("/v1/state/erasures/{recipient}/{commitment}");
+        let core = &self.0.core;
+        self.proven(&path, "erasure", |proof| {
+            proof.verify_erasure(&core.chain, &core.validators, recipient, commitment)
+        })
+        .await
+    }
+
+    /// Whether a consent request was reported ([`tegata_consent::ticket::request_digest`]), proven as [`Self::status_list`] is.
+    ///
+    /// # Errors
+    /// [`LedgerError::Stale`], [`LedgerError::Unreachable`], [`LedgerError::Proof`].
+    pub async fn over_asking(
+        &self,
+        request: &Hash,
+    ) -> Result<Proven<OverAskingState>, LedgerError> {
+        let core = &self.0.core;
+        self.proven(
+            &format!("/v1/state/over-askings/{request}"),
+            "over-asking",
+            |proof| proof.verify_over_asking(&core.chain, &core.validators, request),
+        )
+        .await
+    }
+
+    /// A state proof that is fresh and holds.
+    async fn proven<T>(
+        &self,
+        path: &str,
+        part: &'static str,
+        verify: impl Fn(StateProof) -> Result<Proven<T>, ProofError>,
+    ) -> Result<Proven<T>, LedgerError> {
+        let least = self.newest()?.header().height;
+        let check = |bytes: Vec<u8>| {
+            let proven = StateProof::parse(&bytes).and_then(&verify);
+            let proven = proven.map_err(|error| LedgerError::proof(part, &error))?;
+            self.new_enough(&proven, least)?;
+            Ok(proven)
+        };
+        let found = self
+            .0
+            .core
+            .nodes
+            .get(path, StateProof::LIMIT, check)
+            .await?;
+        found.ok_or_else(|| {
+            LedgerError::proof(part, &"the node answers 404 instead of a proof of absence")
+        })
+    }
+
+    /// Accesses under a grant, oldest first, from the `first`-th on, at most `limit` of them, as a node tells it. Only
+    /// `tegata_consent::history` with the grant's proven state says whether it is true and complete. Fewer than `limit` may be
+    /// a short page; only none is the end.
     ///
     /// # Errors
     /// [`LedgerError::Unreachable`], [`LedgerError::Proof`].
-    pub async fn accesses(&self, grant: &GrantId) -> Result<Vec<LogLeaf>, LedgerError> {
-        const PAGE: usize = 500;
-        let mut all: Vec<LogLeaf> = Vec::new();
-        while all.len() < ACCESSES_MAX {
-            let path = format!(
-                "/v1/grants/{grant}/accesses?from={}&limit={PAGE}",
-                all.len()
-            );
-            let read = |bytes: Vec<u8>| {
-                tegata_consent::cbor::decode::<Vec<LogLeaf>>(&bytes, ask::PAGE_MAX)
-                    .map_err(|error| LedgerError::proof("accesses", &error))
-            };
-            let page = self
-                .0
-                .core
-                .nodes
-                .get(&path, ask::PAGE_MAX, read)
-                .await?
-                .unwrap_or_default();
-            if page.is_empty() {
-                return Ok(all); // a node may give shorter pages than asked for, so only an empty one is the end
+    pub async fn accesses(
+        &self,
+        grant: &GrantId,
+        first: u64,
+        limit: usize,
+    ) -> Result<Vec<LogLeaf>, LedgerError> {
+        let path = format!("/v1/grants/{grant}/accesses?from={first}&limit={limit}");
+        let read = |bytes: Vec<u8>| {
+            let leaves = tegata_consent::cbor::decode::<Vec<LogLeaf>>(&bytes, ask::PAGE_MAX)
+                .map_err(|error| LedgerError::proof("accesses", &error))?;
+            if leaves.len() > limit {
+                return Err(LedgerError::proof("accesses", &"more than were asked for"));
             }
-            all.extend(page);
-        }
-        Err(LedgerError::proof(
-            "accesses",
-            &format!("more than {ACCESSES_MAX} under one grant"),
-        ))
+            Ok(leaves)
+        };
+        let page = self.0.core.nodes.get(&path, ask::PAGE_MAX, read).await?;
+        Ok(page.unwrap_or_default())
     }
 
     fn check_receipt(

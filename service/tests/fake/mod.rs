@@ -559,6 +559,32 @@ fn router(node: Node) -> Router {
                 },
             ),
         )
+        .route(
+            "/v1/state/status-lists/{issuer}/{list}",
+            get(
+                |State(node): State<Node>, Path((issuer, list)): Path<(String, String)>| async move {
+                    let (issuer, list) = (issuer.parse().expect("an id"), list.parse().expect("a hash"));
+                    node.proof(&StateKey::status_list(&issuer, &list))
+                },
+            ),
+        )
+        .route(
+            "/v1/state/erasures/{recipient}/{commitment}",
+            get(
+                |State(node): State<Node>, Path((recipient, commitment)): Path<(String, String)>| async move {
+                    let recipient = recipient.parse().expect("an id");
+                    node.proof(&StateKey::erasure(&recipient, &commitment.parse().expect("a hash")))
+                },
+            ),
+        )
+        .route(
+            "/v1/state/over-askings/{request}",
+            get(
+                |State(node): State<Node>, Path(request): Path<String>| async move {
+                    node.proof(&StateKey::over_asking(&request.parse().expect("a hash")))
+                },
+            ),
+        )
         .route("/v1/state/organisations", get(organisations))
         .route("/v1/grants/{id}/accesses", get(accesses))
         .with_state(node)

@@ -1,14 +1,15 @@
 //! Entries: what may be written to the ledger (`entries.md`, `entries.cddl`).
 //!
 //! An entry is a COSE_Sign1 of at most 16 KiB whose payload is `[kind, not-after, body]`. Its signer is named by `kid`:
-//! the grant's own key for grants and revocations, an organisation's signing key for accesses, an operator's for the
-//! registry. Countersigners are the sponsor (citizens' entries) or further operators (registry).
+//! the grant's own key for grants and revocations, a fresh key for reports of over-asking, an organisation's signing key for
+//! what it says itself, an operator's for the registry. Countersigners are the sponsor (citizens' entries) or further operators (registry).
 
 use crate::cbor::{self, CborError};
 use crate::cose::{CoseError, Sign1};
 use crate::ids::{ChainId, EntryId, GrantId, Hash, OrganisationId, PublicKey, SealKey, hash};
 use crate::organisation::Organisation;
 use ed25519_dalek::SigningKey;
+use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 /// Longest entry in bytes.
@@ -142,6 +143,57 @@ pub struct OrganisationSuspension {
     pub suspended: bool,
 }
 
+/// An issuer signed a status list anew: whoever is shown another one finds out.
+#[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
+#[cbor(map)]
+pub struct StatusListPublished {
+    /// The issuer.
+    #[n(1)]
+    pub issuer: OrganisationId,
+    /// Which of its lists ([`crate::status::status_list_id`]).
+    #[n(2)]
+    pub list: Hash,
+    /// SHA-256 of the signed list, byte for byte as it is served ([`crate::status::token_digest`]).
+    #[n(3)]
+    pub token: Hash,
+    /// When it was signed (its `iat`), in milliseconds since 1970.
+    #[n(4)]
+    pub issued_ms: u64,
+    /// How many records it recalls: those that hold them drop their copies.
+    #[n(5)]
+    pub recalled: u32,
+}
+
+/// An organisation asked for more than it is accredited for. Signed by a fresh key, carried by a sponsor.
+#[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
+#[cbor(map)]
+pub struct OverAsking {
+    /// Who asked.
+    #[n(1)]
+    pub recipient: OrganisationId,
+    /// The host that countersigns and carries this entry.
+    #[n(2)]
+    pub sponsor: OrganisationId,
+    /// The evidence: the signed [`crate::request::ConsentRequest`].
+    #[n(3)]
+    pub request: ByteVec,
+}
+
+/// A recipient dropped its copy of a recalled record.
+#[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
+#[cbor(map)]
+pub struct ErasureConfirmed {
+    /// Under which grant it was read.
+    #[n(1)]
+    pub grant: GrantId,
+    /// Who dropped it.
+    #[n(2)]
+    pub recipient: OrganisationId,
+    /// Salted commitment to access and record ([`crate::status::erasure_commitment`]).
+    #[n(3)]
+    pub commitment: Hash,
+}
+
 /// What an entry says. The kinds that nothing uses yet have no variant: they are refused when read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
@@ -157,6 +209,12 @@ pub enum Body {
     Revocation(Revocation),
     /// A recipient asks to read.
     Access(Access),
+    /// An issuer signed a status list anew.
+    StatusListPublished(StatusListPublished),
+    /// An organisation asked for more than it may.
+    OverAsking(OverAsking),
+    /// A recipient dropped a copy.
+    ErasureConfirmed(ErasureConfirmed),
 }
 
 impl Body {
@@ -170,6 +228,9 @@ impl Body {
             Self::Grant(_) => Kind::Grant,
             Self::Revocation(_) => Kind::Revocation,
             Self::Access(_) => Kind::Access,
+            Self::StatusListPublished(_) => Kind::StatusListPublished,
+            Self::OverAsking(_) => Kind::OverAsking,
+            Self::ErasureConfirmed(_) => Kind::ErasureConfirmed,
         }
     }
 }
@@ -197,6 +258,9 @@ impl<C> Encode<C> for Payload {
             Body::Grant(body) => body.encode(e, ctx),
             Body::Revocation(body) => body.encode(e, ctx),
             Body::Access(body) => body.encode(e, ctx),
+            Body::StatusListPublished(body) => body.encode(e, ctx),
+            Body::OverAsking(body) => body.encode(e, ctx),
+            Body::ErasureConfirmed(body) => body.encode(e, ctx),
         }
     }
 }
@@ -217,6 +281,9 @@ impl<'b, C> Decode<'b, C> for Payload {
             16 => Body::Grant(Grant::decode(d, ctx)?),
             17 => Body::Revocation(Revocation::decode(d, ctx)?),
             18 => Body::Access(Access::decode(d, ctx)?),
+            24 => Body::StatusListPublished(StatusListPublished::decode(d, ctx)?),
+            25 => Body::OverAsking(OverAsking::decode(d, ctx)?),
+            27 => Body::ErasureConfirmed(ErasureConfirmed::decode(d, ctx)?),
             _ => {
                 return Err(decode::Error::message(format!(
                     "kind {kind} is not accepted by this version"
@@ -283,6 +350,7 @@ impl Entry {
         let bytes = self.envelope.to_bytes();
         Ok(VerifiedEntry {
             entry: self,
+            chain: *chain,
             id,
             bytes,
         })
@@ -334,6 +402,7 @@ impl Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedEntry {
     entry: Entry,
+    chain: ChainId,
     id: EntryId,
     bytes: Vec<u8>,
 }
@@ -343,6 +412,12 @@ impl VerifiedEntry {
     #[must_use]
     pub const fn entry(&self) -> &Entry {
         &self.entry
+    }
+
+    /// The ledger for which its signatures hold.
+    #[must_use]
+    pub const fn chain(&self) -> ChainId {
+        self.chain
     }
 
     /// Its id.

@@ -80,22 +80,27 @@ pub struct Opening {
     pub records: Vec<HandedOut>,
 }
 
-/// Everything a citizen needs to see who read what and when under a grant, and to check that it is complete.
+/// A page of everything a citizen needs to see who read what and when under a grant, and to check that it is complete.
 #[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
 #[cbor(map)]
 pub struct GrantHistory {
     /// The consent proof: an encoded [`crate::proof::StateProof`].
     #[n(1)]
     pub proof: ByteVec,
-    /// All accesses, oldest first; checked by [`crate::history::verify_history`].
+    /// Accesses, oldest first; checked by [`crate::history::HistoryReader`].
     #[n(2)]
     pub accesses: Vec<LogLeaf>,
-    /// Openings of those accesses that came to the host.
+    /// Openings of those of these accesses that came to the host.
     #[n(3)]
     pub openings: Vec<Opening>,
+    /// How many accesses there are before the first of these; absent on the first page.
+    #[n(4)]
+    pub first: Option<u64>,
 }
 
 impl GrantHistory {
     /// Longest encoding in bytes.
     pub const LIMIT: usize = 16 * 1024 * 1024;
+    /// Most accesses on one page.
+    pub const ACCESSES_MAX: usize = 500;
 }

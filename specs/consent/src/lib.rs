@@ -10,8 +10,10 @@
 //! | [`header`], [`log`], [`tree`] | `ledger.md` | headers, certificates, history and state commitments |
 //! | [`proof`], [`history`] | `proofs.md` | receipts, consent proofs and reading histories |
 //! | [`keys`], [`sealing`], [`lock`] | `sealing.md` | keys of a vault, sealed records, locks |
+//! | [`status`] | `status.md` | status lists on the ledger, and the end of recalled copies |
 //! | [`invitation`], [`deposit`], [`fetch`] | `vault.md` | what lets a depositor in, and what a host answers |
 //! | [`request`], [`order`], [`ticket`], [`scope`] | `grant.md` | asking, and the two companions of a grant |
+//! | [`presentation`] | `presentation.md` | one-time grants of OpenID4VP presentations |
 
 extern crate alloc; // minicbor's derive names it
 
@@ -30,11 +32,13 @@ pub mod lock;
 pub mod log;
 pub mod order;
 pub mod organisation;
+pub mod presentation;
 pub mod proof;
 pub mod request;
 pub mod scope;
 pub mod sealing;
 pub mod state;
+pub mod status;
 pub mod ticket;
 pub mod tree;
 

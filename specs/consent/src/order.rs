@@ -90,6 +90,22 @@ pub struct GrantSubmission {
 }
 
 impl GrantSubmission {
+    /// The one-time grant of a presentation ([`crate::presentation`]): it opens no drawer, so it has neither order nor ticket.
+    #[must_use]
+    pub fn of_presentation(entry: Vec<u8>) -> Self {
+        Self {
+            entry: entry.into(),
+            order: Vec::new().into(),
+            ticket: Vec::new().into(),
+        }
+    }
+
+    /// Whether it has neither order nor ticket.
+    #[must_use]
+    pub fn is_of_presentation(&self) -> bool {
+        self.order.is_empty() && self.ticket.is_empty()
+    }
+
     /// Longest encoding in bytes.
     pub const LIMIT: usize = 128 * 1024;
 }

@@ -9,6 +9,7 @@ use crate::ids::{ChainId, GrantId, Hash, OrganisationId};
 use crate::log::{LogError, LogLeaf, verify_inclusion};
 use crate::organisation::OrganisationState;
 use crate::state::{GrantState, StateKey};
+use crate::status::{ErasureState, OverAskingState, StatusListState, status_list_id};
 use crate::tree::{TreeError, TreeProof};
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -188,6 +189,52 @@ impl StateProof {
         organisation: &OrganisationId,
     ) -> Result<Proven<OrganisationState>, ProofError> {
         self.verify(chain, validators, &StateKey::organisation(organisation))?
+            .read()
+    }
+}
+
+impl StateProof {
+    /// Checks a proof about an issuer's status list under one URI.
+    ///
+    /// # Errors
+    /// [`ProofError`], naming the part.
+    pub fn verify_status_list(
+        self,
+        chain: &ChainId,
+        validators: &ValidatorSet,
+        issuer: &OrganisationId,
+        uri: &str,
+    ) -> Result<Proven<StatusListState>, ProofError> {
+        let key = StateKey::status_list(issuer, &status_list_id(uri));
+        self.verify(chain, validators, &key)?.read()
+    }
+
+    /// Checks a proof about a reported consent request ([`crate::ticket::request_digest`]).
+    ///
+    /// # Errors
+    /// [`ProofError`], naming the part.
+    pub fn verify_over_asking(
+        self,
+        chain: &ChainId,
+        validators: &ValidatorSet,
+        request: &Hash,
+    ) -> Result<Proven<OverAskingState>, ProofError> {
+        self.verify(chain, validators, &StateKey::over_asking(request))?
+            .read()
+    }
+
+    /// Checks a proof about an erasure ([`crate::status::erasure_commitment`]).
+    ///
+    /// # Errors
+    /// [`ProofError`], naming the part.
+    pub fn verify_erasure(
+        self,
+        chain: &ChainId,
+        validators: &ValidatorSet,
+        recipient: &OrganisationId,
+        commitment: &Hash,
+    ) -> Result<Proven<ErasureState>, ProofError> {
+        self.verify(chain, validators, &StateKey::erasure(recipient, commitment))?
             .read()
     }
 }

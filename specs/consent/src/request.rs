@@ -2,7 +2,15 @@
 
 use crate::cose::Signed;
 use crate::ids::{Hash, Nonce, OrganisationId, Salt, hash};
+use crate::state::is_code;
 use minicbor::{Decode, Encode};
+
+/// How many digits a reference has.
+pub const REFERENCE_LEN: usize = 32;
+/// The end of the year 9999, in milliseconds since 1970.
+const TIME_MAX_MS: u64 = 253_402_300_799_999;
+/// Most categories in a request, as in a grant.
+const CATEGORIES_MAX: usize = 32;
 
 /// Who asks for what, why, until when. Signed by a key of the recipient.
 #[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
@@ -29,7 +37,8 @@ pub struct ConsentRequest {
     /// How many accesses; absent: no limit.
     #[n(7)]
     pub uses_max: Option<u32>,
-    /// Under which the recipient files it: patient or policy number. Never on the ledger.
+    /// Under which the recipient files it: [`REFERENCE_LEN`] random lower-case hexadecimal digits. Only the recipient knows for
+    /// which patient or policy number they stand, so that the request can be evidence on the ledger.
     #[n(8)]
     pub reference: String,
     /// The question itself may be answered until then, in milliseconds since 1970.
@@ -38,6 +47,61 @@ pub struct ConsentRequest {
     /// Random.
     #[n(10)]
     pub nonce: Nonce,
+}
+
+/// Why a request is malformed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Categories that are none, too many or unsorted, or a text that is no code.
+    #[error("a request names 1 to 32 categories, sorted, and all its texts are codes")]
+    Codes,
+    /// A time beyond the year 9999: a mistake of units.
+    #[error("a request's times are milliseconds since 1970, before the year 10000")]
+    Time,
+    /// A reference that could be a person's number or name.
+    #[error("a request's reference is 32 lower-case hexadecimal digits, drawn at random")]
+    Reference,
+}
+
+impl RequestError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Codes => "request-codes",
+            Self::Time => "request-time",
+            Self::Reference => "request-reference",
+        }
+    }
+}
+
+impl ConsentRequest {
+    /// Checks that nothing in it can be about a person: all texts are codes, and the reference has the form of a random
+    /// number. A wallet answers no other request.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub fn check(&self) -> Result<(), RequestError> {
+        let texts = self
+            .categories
+            .iter()
+            .chain([&self.purpose, &self.legal_basis]);
+        if self.categories.is_empty()
+            || self.categories.len() > CATEGORIES_MAX
+            || !self.categories.is_sorted_by(|a, b| a < b)
+            || texts.into_iter().any(|text| !is_code(text))
+        {
+            return Err(RequestError::Codes);
+        }
+        if self.until_ms.max(self.expires_ms) > TIME_MAX_MS {
+            return Err(RequestError::Time);
+        }
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if self.reference.len() != REFERENCE_LEN || !self.reference.bytes().all(digit) {
+            return Err(RequestError::Reference);
+        }
+        Ok(())
+    }
 }
 
 impl Signed for ConsentRequest {

@@ -4,14 +4,18 @@
 //! either *admissible*, and then it is in the log with an [`Outcome`], or it is not, and then no block may hold it.
 
 use crate::cbor;
+use crate::cose::Signed;
 use crate::entry::{
-    Access, Body, Grant, NOT_AFTER_MAX_MS, OrganisationChange, OrganisationSuspension, Revocation,
-    VerifiedEntry,
+    Access, Body, ErasureConfirmed, Grant, NOT_AFTER_MAX_MS, OrganisationChange,
+    OrganisationSuspension, OverAsking, Revocation, StatusListPublished, VerifiedEntry,
 };
 use crate::history::{GENESIS_HEAD, next_head};
 use crate::ids::{EntryId, GrantId, Hash, OrganisationId, PublicKey};
 use crate::log::LogLeaf;
 use crate::organisation::{Organisation, OrganisationError, OrganisationState, Role, Suspension};
+use crate::request::ConsentRequest;
+use crate::status::{ErasureState, OverAskingState, STATUS_LIST_AHEAD_MAX_MS, StatusListState};
+use crate::ticket::request_digest;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +38,26 @@ impl StateKey {
     #[must_use]
     pub fn sponsor(id: &OrganisationId) -> Self {
         Self([b"sponsor/".as_slice(), &id.0].concat())
+    }
+    /// What an organisation wrote by itself this hour; the value is an [`OwnCount`].
+    #[must_use]
+    pub fn own(id: &OrganisationId) -> Self {
+        Self([b"own/".as_slice(), &id.0].concat())
+    }
+    /// The newest status list of an issuer under one URI; the value is a [`StatusListState`].
+    #[must_use]
+    pub fn status_list(issuer: &OrganisationId, list: &Hash) -> Self {
+        Self([b"status-list/".as_slice(), &issuer.0, &list.0].concat())
+    }
+    /// A consent request that was reported ([`request_digest`]); the value is an [`OverAskingState`].
+    #[must_use]
+    pub fn over_asking(request: &Hash) -> Self {
+        Self([b"over-asking/".as_slice(), &request.0].concat())
+    }
+    /// A confirmed erasure ([`crate::status::erasure_commitment`]); the value is an [`ErasureState`].
+    #[must_use]
+    pub fn erasure(recipient: &OrganisationId, commitment: &Hash) -> Self {
+        Self([b"erasure/".as_slice(), &recipient.0, &commitment.0].concat())
     }
     /// The operators; the value is a sorted list of keys.
     #[must_use]
@@ -83,6 +107,27 @@ pub struct SponsorCount {
     pub hour: u64,
     /// Entries in that hour.
     #[n(2)]
+    pub entries: u32,
+}
+
+/// Most refused accesses of one organisation in an hour. Whoever asks more often under grants that do not stand has not
+/// looked; nothing is handed out either way, and the limit touches no access that a grant allows.
+pub const REFUSED_ACCESSES_PER_HOUR: u32 = 1_000;
+/// Most other entries (status lists, confirmed erasures) that one organisation writes by itself in an hour.
+pub const OWN_ENTRIES_PER_HOUR: u32 = 10_000;
+
+/// What an organisation wrote by itself in an hour.
+#[derive(Encode, Decode, Debug, Clone, PartialEq, Eq, Default)]
+#[cbor(map)]
+pub struct OwnCount {
+    /// Hours since 1970.
+    #[n(1)]
+    pub hour: u64,
+    /// Refused accesses in that hour.
+    #[n(2)]
+    pub refused: u32,
+    /// Status lists and confirmed erasures in that hour.
+    #[n(3)]
     pub entries: u32,
 }
 
@@ -292,6 +337,54 @@ pub enum Inadmissible {
     /// A grant whose categories are none, too many or unsorted, or with a text that is no code.
     #[error("a grant names 1 to 32 categories, sorted, and all its texts are codes")]
     Categories,
+    /// An organisation's limit of refused accesses is reached.
+    #[error("organisation {0} has reached its limit of refused accesses this hour")]
+    RefusedLimit(OrganisationId),
+    /// An organisation's limit of other entries is reached.
+    #[error("organisation {0} has reached its limit of entries this hour")]
+    OwnLimit(OrganisationId),
+    /// A status list of an organisation that issues nothing.
+    #[error("organisation {0} is not an issuer")]
+    NotIssuer(OrganisationId),
+    /// A status list that was signed before the one in force.
+    #[error("a status list signed at {newest_ms} is in force, this one was signed at {issued_ms}")]
+    StatusListOlder {
+        /// The entry's.
+        issued_ms: u64,
+        /// That of the list in force.
+        newest_ms: u64,
+    },
+    /// A status list of a time to come.
+    #[error("the status list was signed at {issued_ms}, the block's time is {time_ms}")]
+    StatusListAhead {
+        /// The entry's.
+        issued_ms: u64,
+        /// The block's.
+        time_ms: u64,
+    },
+    /// Evidence that is no signed consent request of that organisation.
+    #[error("the evidence is no consent request of the organisation: {0}")]
+    Evidence(String),
+    /// Evidence that is over.
+    #[error("the request expired at {expires_ms}, the block's time is {time_ms}")]
+    EvidenceExpired {
+        /// The request's.
+        expires_ms: u64,
+        /// The block's.
+        time_ms: u64,
+    },
+    /// Evidence of a request that the organisation may make.
+    #[error("organisation {0} is accredited for what it asks")]
+    NotOverAsking(OrganisationId),
+    /// Evidence that is on the ledger already.
+    #[error("request {0} was reported already")]
+    OverAskingKnown(Hash),
+    /// A confirmation by another organisation than the grant's recipient.
+    #[error("grant {0} is for another organisation")]
+    NotRecipient(GrantId),
+    /// A confirmation again.
+    #[error("erasure {0} is confirmed already")]
+    ErasureKnown(Hash),
     /// A recipient that is not accredited to ask for this.
     #[error(
         "organisation {recipient} is not accredited to ask for {purpose:?} in these categories and retention"
@@ -327,6 +420,17 @@ impl Inadmissible {
             Self::AlreadyRevoked(_) => "already-revoked",
             Self::EndBeforeStart => "end-before-start",
             Self::Categories => "categories",
+            Self::RefusedLimit(_) => "refused-limit",
+            Self::OwnLimit(_) => "own-limit",
+            Self::NotIssuer(_) => "not-issuer",
+            Self::StatusListOlder { .. } => "status-list-older",
+            Self::StatusListAhead { .. } => "status-list-ahead",
+            Self::Evidence(_) => "evidence",
+            Self::EvidenceExpired { .. } => "evidence-expired",
+            Self::NotOverAsking(_) => "not-over-asking",
+            Self::OverAskingKnown(_) => "over-asking-known",
+            Self::NotRecipient(_) => "not-recipient",
+            Self::ErasureKnown(_) => "erasure-known",
             Self::NotAccredited { .. } => "not-accredited",
         }
     }
@@ -465,6 +569,9 @@ impl<'a, S: StateReader> Execution<'a, S> {
             Body::Grant(grant) => self.grant(verified, grant)?,
             Body::Revocation(revocation) => self.revoke(verified, revocation)?,
             Body::Access(access) => return self.access(verified, access),
+            Body::StatusListPublished(published) => self.status_list(verified, published)?,
+            Body::OverAsking(report) => self.over_asking(verified, report)?,
+            Body::ErasureConfirmed(confirmed) => self.erasure(verified, confirmed)?,
         };
         let leaf = self.leaf(verified, outcome);
         self.seen.insert(verified.id());
@@ -611,22 +718,13 @@ impl<'a, S: StateReader> Execution<'a, S> {
         Ok(Outcome::Applied)
     }
 
-    /// Well-formed requests of registered organisations are logged whatever comes of them.
+    /// Well-formed requests of registered organisations are logged whatever comes of them, up to a limit of refused ones.
     fn access(
         &mut self,
         verified: &VerifiedEntry,
         access: &Access,
     ) -> Result<Outcome, ExecuteError<S::Error>> {
-        let signer = verified.entry().signer();
-        let recipient = self
-            .organisation(&access.recipient)?
-            .ok_or(Inadmissible::NoSuchOrganisation(access.recipient))?;
-        if !recipient.signs_with(&signer, self.time_ms) {
-            return Err(Inadmissible::Signer(signer).into());
-        }
-        if let Some(stranger) = verified.entry().countersigners().first() {
-            return Err(Inadmissible::Signer(*stranger).into());
-        }
+        let recipient = self.signed_by(verified, &access.recipient)?;
         let state: Option<GrantState> = self.get(&StateKey::grant(&access.grant))?;
         let outcome = match &state {
             None => Outcome::Refused(Refusal::NoSuchGrant),
@@ -635,6 +733,14 @@ impl<'a, S: StateReader> Execution<'a, S> {
                 Err(refusal) => Outcome::Refused(refusal),
             },
         };
+        if outcome != Outcome::Applied {
+            let mut count = self.own_count(&recipient.id)?;
+            if count.refused >= REFUSED_ACCESSES_PER_HOUR {
+                return Err(Inadmissible::RefusedLimit(recipient.id).into());
+            }
+            count.refused += 1;
+            self.put(StateKey::own(&recipient.id), &count);
+        }
         let leaf = self.leaf(verified, outcome);
         if let Some(mut state) = state {
             state.uses += u32::from(outcome == Outcome::Applied);
@@ -645,6 +751,164 @@ impl<'a, S: StateReader> Execution<'a, S> {
         self.seen.insert(verified.id());
         self.leaves.push(leaf);
         Ok(outcome)
+    }
+
+    /// An issuer in whatever standing says which list counts: a suspended one can still revoke what it signed.
+    fn status_list(
+        &mut self,
+        verified: &VerifiedEntry,
+        published: &StatusListPublished,
+    ) -> Result<Outcome, ExecuteError<S::Error>> {
+        let issuer = self.signed_by(verified, &published.issuer)?;
+        if !issuer.has_role(Role::Issuer) {
+            return Err(Inadmissible::NotIssuer(issuer.id).into());
+        }
+        let (issued_ms, time_ms) = (published.issued_ms, self.time_ms);
+        if issued_ms > time_ms.saturating_add(STATUS_LIST_AHEAD_MAX_MS) {
+            return Err(Inadmissible::StatusListAhead { issued_ms, time_ms }.into());
+        }
+        let key = StateKey::status_list(&issuer.id, &published.list);
+        let newest: Option<StatusListState> = self.get(&key)?;
+        if let Some(newest) = newest
+            .as_ref()
+            .filter(|newest| newest.issued_ms > issued_ms)
+        {
+            let newest_ms = newest.issued_ms;
+            return Err(Inadmissible::StatusListOlder {
+                issued_ms,
+                newest_ms,
+            }
+            .into());
+        }
+        let count = self.wrote(&issuer.id)?;
+        let state = StatusListState {
+            token: published.token,
+            issued_ms,
+            published_ms: time_ms,
+            count: newest.map_or(0, |newest| newest.count) + 1,
+            recalled: published.recalled,
+        };
+        self.put(key, &state);
+        self.put(StateKey::own(&issuer.id), &count);
+        Ok(Outcome::Applied)
+    }
+
+    /// The evidence is the organisation's own signature under a request that it may not make.
+    fn over_asking(
+        &mut self,
+        verified: &VerifiedEntry,
+        report: &OverAsking,
+    ) -> Result<Outcome, ExecuteError<S::Error>> {
+        if report.sponsor == report.recipient {
+            return Err(Inadmissible::SponsorIsRecipient.into());
+        }
+        let digest = request_digest(&report.request);
+        let key = StateKey::over_asking(&digest);
+        if self.get::<OverAskingState>(&key)?.is_some() {
+            return Err(Inadmissible::OverAskingKnown(digest).into());
+        }
+        let recipient = self
+            .organisation(&report.recipient)?
+            .ok_or(Inadmissible::NoSuchOrganisation(report.recipient))?;
+        let evidence = |reason: String| Inadmissible::Evidence(reason);
+        let (request, signer) = ConsentRequest::open(&report.request, &verified.chain())
+            .map_err(|error| evidence(error.to_string()))?;
+        if request.recipient != recipient.id || !recipient.signs_with(&signer, self.time_ms) {
+            return Err(evidence("somebody else signed it".into()).into());
+        }
+        request
+            .check()
+            .map_err(|error| evidence(error.to_string()))?;
+        if request.expires_ms < self.time_ms {
+            return Err(Inadmissible::EvidenceExpired {
+                expires_ms: request.expires_ms,
+                time_ms: self.time_ms,
+            }
+            .into());
+        }
+        if recipient.may_ask(
+            &request.purpose,
+            &request.categories,
+            request.retention_days,
+        ) {
+            return Err(Inadmissible::NotOverAsking(recipient.id).into());
+        }
+        let count = self.sponsored(verified, &report.sponsor)?;
+        let state = OverAskingState {
+            recipient: recipient.id,
+            reported_ms: self.time_ms,
+        };
+        self.put(key, &state);
+        self.put(StateKey::sponsor(&report.sponsor), &count);
+        Ok(Outcome::Applied)
+    }
+
+    /// The recipient of a grant says that it dropped a copy, once for each.
+    fn erasure(
+        &mut self,
+        verified: &VerifiedEntry,
+        confirmed: &ErasureConfirmed,
+    ) -> Result<Outcome, ExecuteError<S::Error>> {
+        let recipient = self.signed_by(verified, &confirmed.recipient)?;
+        let grant: GrantState = self
+            .get(&StateKey::grant(&confirmed.grant))?
+            .ok_or(Inadmissible::NoSuchGrant(confirmed.grant))?;
+        if grant.grant.recipient != recipient.id {
+            return Err(Inadmissible::NotRecipient(confirmed.grant).into());
+        }
+        let key = StateKey::erasure(&recipient.id, &confirmed.commitment);
+        if self.get::<ErasureState>(&key)?.is_some() {
+            return Err(Inadmissible::ErasureKnown(confirmed.commitment).into());
+        }
+        let count = self.wrote(&recipient.id)?;
+        let state = ErasureState {
+            grant: confirmed.grant,
+            confirmed_ms: self.time_ms,
+        };
+        self.put(key, &state);
+        self.put(StateKey::own(&recipient.id), &count);
+        Ok(Outcome::Applied)
+    }
+
+    /// The organisation is registered and signed with a key that counts, alone.
+    fn signed_by(
+        &self,
+        verified: &VerifiedEntry,
+        id: &OrganisationId,
+    ) -> Result<OrganisationState, ExecuteError<S::Error>> {
+        let signer = verified.entry().signer();
+        let organisation = self
+            .organisation(id)?
+            .ok_or(Inadmissible::NoSuchOrganisation(*id))?;
+        if !organisation.signs_with(&signer, self.time_ms) {
+            return Err(Inadmissible::Signer(signer).into());
+        }
+        if let Some(stranger) = verified.entry().countersigners().first() {
+            return Err(Inadmissible::Signer(*stranger).into());
+        }
+        Ok(organisation)
+    }
+
+    /// What an organisation wrote by itself in the block's hour so far.
+    fn own_count(&self, id: &OrganisationId) -> Result<OwnCount, ExecuteError<S::Error>> {
+        let hour = self.time_ms / 3_600_000;
+        let count: Option<OwnCount> = self.get(&StateKey::own(id))?;
+        Ok(count
+            .filter(|count| count.hour == hour)
+            .unwrap_or(OwnCount {
+                hour,
+                ..OwnCount::default()
+            }))
+    }
+
+    /// One entry more of an organisation's own, within its limit.
+    fn wrote(&self, id: &OrganisationId) -> Result<OwnCount, ExecuteError<S::Error>> {
+        let mut count = self.own_count(id)?;
+        if count.entries >= OWN_ENTRIES_PER_HOUR {
+            return Err(Inadmissible::OwnLimit(*id).into());
+        }
+        count.entries += 1;
+        Ok(count)
     }
 
     fn judge(&self, state: &GrantState, recipient: &OrganisationState) -> Result<(), Refusal> {

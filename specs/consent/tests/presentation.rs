@@ -252,12 +252,7 @@ impl Case {
         PresentedConsent {
             grant,
             salt: self.salt,
-            proof: proof(
-                &self.world,
-                &StateKey::grant(&grant),
-                value,
-                self.time_ms,
-            ),
+            proof: proof(&self.world, &StateKey::grant(&grant), value, self.time_ms),
             issuer: self.issuer.clone(),
             status: self.status.clone(),
         }
@@ -306,12 +301,14 @@ fn presentations() {
         case("the person allows less retention", None, |c| {
             c.state.grant.retention_days = 1;
         }),
-        case("the grant names a further category of the request", None, |c| {
-            c.state.grant.categories = vec!["laboratory".into(), "vaccination".into()];
-        }),
-        refuse("too old", "proof-too-old", |c| {
-            c.time_ms = AT_MS - 30_001
-        }),
+        case(
+            "the grant names a further category of the request",
+            None,
+            |c| {
+                c.state.grant.categories = vec!["laboratory".into(), "vaccination".into()];
+            },
+        ),
+        refuse("too old", "proof-too-old", |c| c.time_ms = AT_MS - 30_001),
         refuse("in the future", "proof-in-future", |c| {
             c.time_ms = AT_MS + 60_001;
         }),
@@ -326,14 +323,22 @@ fn presentations() {
         refuse("the status list's proof is too old", "proof-too-old", |c| {
             c.status = Some(status_list(c, STATUS_URI, AT_MS - 30_001));
         }),
-        refuse("the issuer is not registered", "no-such-organisation", |c| {
-            let key = StateKey::organisation(&id("clinic"));
-            c.issuer = Some(proof(&c.world, &key, None, AT_MS));
-        }),
-        refuse("a grant in the issuer's place", "no-such-organisation", |c| {
-            let key = StateKey::grant(&grant_id("one-time"));
-            c.issuer = Some(proof(&c.world, &key, None, AT_MS));
-        }),
+        refuse(
+            "the issuer is not registered",
+            "no-such-organisation",
+            |c| {
+                let key = StateKey::organisation(&id("clinic"));
+                c.issuer = Some(proof(&c.world, &key, None, AT_MS));
+            },
+        ),
+        refuse(
+            "a grant in the issuer's place",
+            "no-such-organisation",
+            |c| {
+                let key = StateKey::grant(&grant_id("one-time"));
+                c.issuer = Some(proof(&c.world, &key, None, AT_MS));
+            },
+        ),
         refuse("no such grant", "no-such-grant", |c| c.absent = true),
         refuse("for another organisation", "not-recipient", |c| {
             c.state.grant.recipient = id("clinic");
@@ -348,15 +353,20 @@ fn presentations() {
             c.vector.request.push('x');
         }),
         refuse("the commitment of a scope", "request-mismatch", |c| {
-            let scope = tegata_consent::scope::Scope::of_drawers(vec![
-                tegata_consent::ids::DrawerId([1; 16]),
-            ]);
+            let scope =
+                tegata_consent::scope::Scope::of_drawers(vec![tegata_consent::ids::DrawerId(
+                    [1; 16],
+                )]);
             c.state.grant.commitment = scope.commitment(&c.salt);
         }),
-        refuse("the commitment of a consent request", "request-mismatch", |c| {
-            c.state.grant.commitment =
-                tegata_consent::request::request_commitment(&c.salt, REQUEST);
-        }),
+        refuse(
+            "the commitment of a consent request",
+            "request-mismatch",
+            |c| {
+                c.state.grant.commitment =
+                    tegata_consent::request::request_commitment(&c.salt, REQUEST);
+            },
+        ),
         refuse("another category is shown", "category-not-granted", |c| {
             c.vector.categories.push("laboratory".into());
         }),
@@ -446,10 +456,7 @@ fn presentations() {
         validators: hex::encode(cbor::encode(&set)),
         vectors,
     };
-    let path = format!(
-        "{}/vectors/presentation.json",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let path = format!("{}/vectors/presentation.json", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("TEGATA_WRITE_VECTORS").is_some() {
         std::fs::write(&path, serde_json::to_string_pretty(&all).unwrap() + "\n").unwrap();
     }

@@ -10,10 +10,19 @@ mod world;
 
 use proptest::prelude::*;
 use tegata_consent::entry::{Body, Entry, OrganisationChange, OrganisationSuspension, Revocation};
-use tegata_consent::history::{HistoryError, verify_history};
+use tegata_consent::history::{HistoryError, HistoryReader, verify_history};
 use tegata_consent::ids::Hash;
+use tegata_consent::log::LogLeaf;
 use tegata_consent::organisation::{OrganisationState, Role};
-use tegata_consent::state::{GrantState, Inadmissible, Outcome, Refusal, StateKey, apply};
+use tegata_consent::request::ConsentRequest;
+use tegata_consent::state::{
+    GrantState, Inadmissible, OWN_ENTRIES_PER_HOUR, Outcome, REFUSED_ACCESSES_PER_HOUR, Refusal,
+    SponsorCount, StateKey, apply,
+};
+use tegata_consent::status::{
+    ErasureState, OverAskingState, StatusListState, check_status_list, status_list_id,
+};
+use tegata_consent::ticket::request_digest;
 use world::{DAY_MS, World, grant_id, id, key, organisation};
 
 #[test]
@@ -355,6 +364,365 @@ fn a_history_that_lacks_or_alters_an_access_is_refused() {
     );
 }
 
+#[test]
+fn a_history_of_many_thousand_refusals_is_read_in_pages_and_proven_complete() {
+    let mut world = World::new();
+    let grant = world.grant("g", world.grant_body());
+    world.apply(&grant).unwrap();
+    let start = world.log.len();
+    // As many as the limit lets through in five hours, in blocks of a hundred.
+    for hour in 0..5_u32 {
+        for block in 0..10_u32 {
+            let entries: Vec<_> = (0..100_u32)
+                .map(|number| {
+                    let salt = [hour, block, number].map(u32::to_be_bytes).concat();
+                    let mut access = match world.access("g", "insurer", 0).entry().body() {
+                        Body::Access(access) => access.clone(),
+                        _ => unreachable!(),
+                    };
+                    access.commitment = Hash(tegata_consent::ids::hash("n", &[&salt]));
+                    let body = Body::Access(access);
+                    Entry::sign(&key("insurer"), &world.chain, world.now_ms + 60_000, body)
+                        .verify(&world.chain)
+                        .unwrap()
+                })
+                .collect();
+            world.apply_block(&entries).unwrap();
+        }
+        world.now_ms += 3_600_000;
+    }
+    let leaves = world.log[start..].to_vec();
+    let state: GrantState = world.read(&StateKey::grant(&grant_id("g"))).unwrap();
+    assert_eq!((leaves.len(), state.accesses), (5_000, 5_000));
+    let read = |leaves: &[LogLeaf], size: usize| -> Result<usize, HistoryError> {
+        let mut reader = HistoryReader::new(world.chain, grant_id("g"));
+        let mut readings = 0;
+        for page in leaves.chunks(size) {
+            assert!(reader.finish(&state).is_err(), "complete before the end");
+            readings += reader.page(&state, reader.count(), page)?.len();
+        }
+        reader.finish(&state).map(|()| readings)
+    };
+    assert_eq!(read(&leaves, 500), Ok(5_000));
+    assert_eq!(read(&leaves, 333), Ok(5_000));
+    assert_eq!(
+        read(&leaves[..4_999], 500),
+        Err(HistoryError::Count {
+            found: 4_999,
+            expected: 5_000
+        })
+    );
+    let mut altered = leaves.clone();
+    altered.swap(7, 8);
+    assert_eq!(read(&altered, 500), Err(HistoryError::Head));
+    let mut reader = HistoryReader::new(world.chain, grant_id("g"));
+    reader.page(&state, 0, &leaves[..500]).unwrap();
+    assert_eq!(
+        reader.page(&state, 1_000, &leaves[1_000..1_500]),
+        Err(HistoryError::Order {
+            found: 1_000,
+            expected: 500
+        })
+    );
+    assert_eq!(
+        reader.page(&state, 500, &[]),
+        Err(HistoryError::Count {
+            found: 500,
+            expected: 5_000
+        }),
+        "a host that brings nothing more is not waited for"
+    );
+    let mut older = state.clone();
+    older.accesses = 900;
+    assert_eq!(
+        reader.page(&older, 500, &leaves[500..1_000]),
+        Err(HistoryError::Count {
+            found: 1_000,
+            expected: 900
+        })
+    );
+    reader.page(&state, 500, &leaves[500..]).unwrap();
+    reader.finish(&state).unwrap();
+}
+
+#[test]
+fn refused_accesses_have_a_limit_and_allowed_ones_have_not() {
+    let mut world = World::new();
+    let grant = world.grant("g", world.grant_body());
+    world.apply(&grant).unwrap();
+    world.set_own("insurer", REFUSED_ACCESSES_PER_HOUR - 1, 0);
+    let access = world.access("g", "insurer", 1);
+    assert_eq!(
+        world.apply(&access),
+        Ok(Outcome::Refused(Refusal::NotRecipient))
+    );
+    let before: GrantState = world.read(&StateKey::grant(&grant_id("g"))).unwrap();
+    let over = world.access("g", "insurer", 2);
+    assert_eq!(
+        world.apply(&over),
+        Err(Inadmissible::RefusedLimit(id("insurer")))
+    );
+    let after: GrantState = world.read(&StateKey::grant(&grant_id("g"))).unwrap();
+    assert_eq!(before, after, "nothing has changed");
+    let unknown = world.access("nothing", "insurer", 3);
+    assert_eq!(
+        world.apply(&unknown),
+        Err(Inadmissible::RefusedLimit(id("insurer")))
+    );
+    world.set_own("clinic", REFUSED_ACCESSES_PER_HOUR, 0);
+    let allowed = world.access("g", "clinic", 4);
+    assert_eq!(world.apply(&allowed), Ok(Outcome::Applied));
+    world.now_ms += 3_600_000;
+    let next_hour = world.access("g", "insurer", 5);
+    assert_eq!(
+        world.apply(&next_hour),
+        Ok(Outcome::Refused(Refusal::NotRecipient))
+    );
+}
+
+#[test]
+fn only_a_newer_status_list_takes_the_place_of_the_one_in_force() {
+    let mut world = World::new();
+    let key_of = |number: u8| {
+        let uri = format!("https://clinic.example/v1/status-lists/{number}");
+        StateKey::status_list(&id("clinic"), &status_list_id(&uri))
+    };
+    let first_ms = world.now_ms;
+    let first = world.status_list("clinic", 1, first_ms);
+    assert_eq!(world.apply(&first), Ok(Outcome::Applied));
+    let state: StatusListState = world.read(&key_of(1)).unwrap();
+    assert_eq!(
+        (state.issued_ms, state.count, state.published_ms),
+        (first_ms, 1, world.now_ms)
+    );
+    assert_eq!(world.read::<StatusListState>(&key_of(2)), None);
+    for issued_ms in [first_ms - 1, 0] {
+        let older = world.status_list("clinic", 1, issued_ms);
+        assert_eq!(
+            world.apply(&older),
+            Err(Inadmissible::StatusListOlder {
+                issued_ms,
+                newest_ms: first_ms
+            })
+        );
+    }
+    let other = world.status_list("clinic", 2, 0);
+    assert_eq!(world.apply(&other), Ok(Outcome::Applied), "another URI");
+    let ahead = world.status_list("clinic", 1, world.now_ms + 61_001);
+    assert!(matches!(
+        world.apply(&ahead),
+        Err(Inadmissible::StatusListAhead { .. })
+    ));
+    let newer = world.status_list("clinic", 1, world.now_ms + 30_000);
+    assert_eq!(world.apply(&newer), Ok(Outcome::Applied));
+    let state: StatusListState = world.read(&key_of(1)).unwrap();
+    assert_eq!(state.count, 2);
+    // check_status_list is what readers do with it
+    let (old, new) = (format!("1 {first_ms}"), format!("1 {}", state.issued_ms));
+    assert_eq!(
+        check_status_list(Some(&state), new.as_bytes(), state.issued_ms),
+        Ok(())
+    );
+    for issued_ms in [first_ms, state.issued_ms] {
+        let superseded = check_status_list(Some(&state), old.as_bytes(), issued_ms).unwrap_err();
+        assert_eq!(superseded.code(), "status_list_superseded");
+    }
+    for (newest, issued_ms) in [(None, first_ms), (Some(&state), state.issued_ms + 1000)] {
+        let unknown = check_status_list(newest, b"another", issued_ms).unwrap_err();
+        assert_eq!(unknown.code(), "status_list_not_on_ledger");
+    }
+
+    let foreign = world.status_list("insurer", 1, first_ms);
+    assert_eq!(
+        world.apply(&foreign),
+        Err(Inadmissible::NotIssuer(id("insurer")))
+    );
+    let stranger = world.status_list("stranger", 1, first_ms);
+    assert_eq!(
+        world.apply(&stranger),
+        Err(Inadmissible::NoSuchOrganisation(id("stranger")))
+    );
+    let body = match newer.entry().body() {
+        Body::StatusListPublished(published) => {
+            let mut published = published.clone();
+            published.issued_ms += 1000;
+            Body::StatusListPublished(published)
+        }
+        _ => unreachable!(),
+    };
+    let forged = Entry::sign(
+        &key("insurer"),
+        &world.chain,
+        world.now_ms + 60_000,
+        body.clone(),
+    );
+    let forged = forged.verify(&world.chain).unwrap();
+    assert!(matches!(world.apply(&forged), Err(Inadmissible::Signer(_))));
+    let crowded = Entry::sign(
+        &key("clinic"),
+        &world.chain,
+        world.now_ms + 60_000,
+        body.clone(),
+    )
+    .countersign(&key("host"), &world.chain);
+    let crowded = crowded.verify(&world.chain).unwrap();
+    assert!(matches!(
+        world.apply(&crowded),
+        Err(Inadmissible::Signer(_))
+    ));
+
+    // a suspended issuer can still revoke
+    let suspend = Body::OrganisationSuspended(OrganisationSuspension {
+        id: id("clinic"),
+        sequence: 1,
+        suspended: true,
+    });
+    let entry = world.registry(&suspend, 3);
+    world.apply(&entry).unwrap();
+    let entry = Entry::sign(&key("clinic"), &world.chain, world.now_ms + 60_000, body);
+    let entry = entry.verify(&world.chain).unwrap();
+    assert_eq!(world.apply(&entry), Ok(Outcome::Applied));
+    world.set_own("clinic", 0, OWN_ENTRIES_PER_HOUR);
+    let over = world.status_list("clinic", 3, 1);
+    assert_eq!(
+        world.apply(&over),
+        Err(Inadmissible::OwnLimit(id("clinic")))
+    );
+}
+
+#[test]
+fn an_over_asking_counts_only_with_the_organisations_own_signature_under_it() {
+    let mut world = World::new();
+    let request = world.request();
+    let report = world.over_asking(&request, "insurer");
+    assert_eq!(world.apply(&report), Ok(Outcome::Applied));
+    let evidence = match report.entry().body() {
+        Body::OverAsking(report) => report.request.to_vec(),
+        _ => unreachable!(),
+    };
+    let key_of = StateKey::over_asking(&request_digest(&evidence));
+    let state: OverAskingState = world.read(&key_of).unwrap();
+    assert_eq!(
+        (state.recipient, state.reported_ms),
+        (id("insurer"), world.now_ms)
+    );
+    let again = world.over_asking(&request, "insurer");
+    assert!(matches!(
+        world.apply(&again),
+        Err(Inadmissible::OverAskingKnown(_))
+    ));
+
+    type Change = fn(&mut ConsentRequest);
+    let cases: &[(&str, &str, Change)] = &[
+        ("not-over-asking", "insurer", |r| {
+            r.categories = vec!["laboratory".into()]
+        }),
+        ("evidence", "host", |_| {}),
+        ("evidence", "insurer", |r| r.recipient = id("clinic")),
+        ("evidence", "insurer", |r| r.categories = vec![]),
+        ("evidence", "insurer", |r| {
+            r.categories = vec!["Sakura's life".into()]
+        }),
+        ("evidence", "insurer", |r| {
+            r.categories = vec!["vaccination".into(), "laboratory".into()]
+        }),
+        ("evidence", "insurer", |r| r.purpose = "あ".into()),
+        ("evidence", "insurer", |r| r.reference = "patient 42".into()),
+        ("evidence", "insurer", |r| {
+            r.reference = "00112233445566778899AABBCCDDEEFF".into()
+        }),
+        ("evidence-expired", "insurer", |r| r.expires_ms = 1),
+        ("no-such-organisation", "stranger", |r| {
+            r.recipient = id("stranger")
+        }),
+        ("sponsor-is-recipient", "host", |r| r.recipient = id("host")),
+    ];
+    for (number, (code, signer, change)) in cases.iter().enumerate() {
+        let mut request = world.request();
+        request.nonce = tegata_consent::ids::Nonce([u8::try_from(number).unwrap(); 16]);
+        change(&mut request);
+        let report = world.over_asking(&request, signer);
+        assert_eq!(
+            world.apply(&report).map_err(|reason| reason.code()),
+            Err(*code),
+            "case {number}"
+        );
+    }
+    for longer in [
+        |r: &mut ConsentRequest| r.retention_days = 31,
+        |r: &mut ConsentRequest| r.purpose = "care".into(),
+    ] {
+        let mut request = world.request();
+        request.categories = vec!["laboratory".into()];
+        longer(&mut request);
+        let report = world.over_asking(&request, "insurer");
+        assert_eq!(world.apply(&report), Ok(Outcome::Applied));
+    }
+    // carried by a sponsor, and counted
+    let mut request = world.request();
+    request.nonce = tegata_consent::ids::Nonce([99; 16]);
+    let body = match world.over_asking(&request, "insurer").entry().body() {
+        Body::OverAsking(report) => Body::OverAsking(report.clone()),
+        _ => unreachable!(),
+    };
+    let alone = Entry::sign(&key("reporter"), &world.chain, world.now_ms + 60_000, body);
+    let alone = alone.verify(&world.chain).unwrap();
+    assert_eq!(
+        world.apply(&alone),
+        Err(Inadmissible::NotCountersigned(id("host")))
+    );
+    let count: SponsorCount = world.read(&StateKey::sponsor(&id("host"))).unwrap();
+    assert_eq!(count.entries, 3);
+}
+
+#[test]
+fn an_erasure_is_confirmed_by_the_grants_recipient_once() {
+    let mut world = World::new();
+    let grant = world.grant("g", world.grant_body());
+    world.apply(&grant).unwrap();
+    let foreign = world.erasure("g", "insurer", 1);
+    assert_eq!(
+        world.apply(&foreign),
+        Err(Inadmissible::NotRecipient(grant_id("g")))
+    );
+    let unknown = world.erasure("h", "clinic", 1);
+    assert_eq!(
+        world.apply(&unknown),
+        Err(Inadmissible::NoSuchGrant(grant_id("h")))
+    );
+    let confirmed = world.erasure("g", "clinic", 1);
+    assert_eq!(world.apply(&confirmed), Ok(Outcome::Applied));
+    let key_of = StateKey::erasure(&id("clinic"), &Hash([1; 32]));
+    let state: ErasureState = world.read(&key_of).unwrap();
+    assert_eq!(
+        (state.grant, state.confirmed_ms),
+        (grant_id("g"), world.now_ms)
+    );
+    let again = world.erasure("g", "clinic", 1);
+    assert_eq!(
+        world.apply(&again),
+        Err(Inadmissible::ErasureKnown(Hash([1; 32])))
+    );
+    let body = match world.erasure("g", "clinic", 2).entry().body() {
+        Body::ErasureConfirmed(confirmed) => Body::ErasureConfirmed(confirmed.clone()),
+        _ => unreachable!(),
+    };
+    let forged = Entry::sign(&key("insurer"), &world.chain, world.now_ms + 60_000, body);
+    let forged = forged.verify(&world.chain).unwrap();
+    assert!(matches!(world.apply(&forged), Err(Inadmissible::Signer(_))));
+    // after the revocation too: that is when it matters
+    let revocation = world.revocation("g");
+    world.apply(&revocation).unwrap();
+    let confirmed = world.erasure("g", "clinic", 2);
+    assert_eq!(world.apply(&confirmed), Ok(Outcome::Applied));
+    world.set_own("clinic", 0, OWN_ENTRIES_PER_HOUR);
+    let over = world.erasure("g", "clinic", 3);
+    assert_eq!(
+        world.apply(&over),
+        Err(Inadmissible::OwnLimit(id("clinic")))
+    );
+}
+
 /// What a random history may do.
 #[derive(Debug, Clone)]
 enum Step {
@@ -376,6 +744,21 @@ enum Step {
     Suspend {
         suspended: bool,
     },
+    StatusList {
+        list: u8,
+        /// Before or after the block, in seconds.
+        offset_s: i64,
+    },
+    OverAsking {
+        /// What the clinic asks for; vaccinations it may.
+        laboratory: bool,
+        number: u8,
+    },
+    Erasure {
+        key: u8,
+        by_insurer: bool,
+        commitment: u8,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -386,6 +769,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (0..4_u8, any::<bool>()).prop_map(|(key, by_insurer)| Step::Access { key, by_insurer }),
         (1..90_u64).prop_map(|minutes| Step::Wait { minutes }),
         any::<bool>().prop_map(|suspended| Step::Suspend { suspended }),
+        (0..2_u8, -30..90_i64).prop_map(|(list, offset_s)| Step::StatusList { list, offset_s }),
+        (any::<bool>(), 0..3_u8)
+            .prop_map(|(laboratory, number)| Step::OverAsking { laboratory, number }),
+        (0..4_u8, any::<bool>(), 0..2_u8).prop_map(|(key, by_insurer, commitment)| {
+            Step::Erasure {
+                key,
+                by_insurer,
+                commitment,
+            }
+        }),
     ];
     proptest::collection::vec(step, 1..40)
 }
@@ -400,6 +793,9 @@ proptest! {
         struct Model { until_ms: u64, left: Option<u32>, revoked: bool }
         let mut world = World::new();
         let mut model: std::collections::BTreeMap<u8, Model> = Default::default();
+        let mut lists: std::collections::BTreeMap<u8, u64> = Default::default();
+        let mut reported: std::collections::BTreeSet<u8> = Default::default();
+        let mut erased: std::collections::BTreeSet<u8> = Default::default();
         let (mut suspended, mut sequence) = (false, 0);
         for (number, step) in steps.into_iter().enumerate() {
             match step {
@@ -428,6 +824,35 @@ proptest! {
                     let applied = world.apply(&entry).is_ok();
                     prop_assert_eq!(applied, model.get(&key).is_some_and(|grant| !grant.revoked));
                     if let Some(grant) = model.get_mut(&key) { grant.revoked = true; }
+                }
+                Step::StatusList { list, offset_s } => {
+                    let issued_ms = world.now_ms.saturating_add_signed(offset_s * 1000);
+                    let entry = world.status_list("clinic", list, issued_ms);
+                    let applied = world.apply(&entry).is_ok();
+                    // the block is one second later, and may hold what was signed up to a minute ahead
+                    let expected = offset_s <= 61 && lists.get(&list).is_none_or(|newest| *newest <= issued_ms);
+                    prop_assert_eq!(applied, expected);
+                    if applied { lists.insert(list, issued_ms); }
+                }
+                Step::OverAsking { laboratory, number } => {
+                    let mut request = world.request();
+                    request.recipient = id("clinic");
+                    request.purpose = "care".into();
+                    if laboratory { request.categories = vec!["laboratory".into()]; }
+                    // the same number is the same request, whenever it is reported
+                    (request.until_ms, request.expires_ms) = (253_402_300_000_000, 253_402_300_000_000);
+                    request.nonce = tegata_consent::ids::Nonce([number; 16]);
+                    let entry = world.over_asking(&request, "clinic");
+                    let applied = world.apply(&entry).is_ok();
+                    prop_assert_eq!(applied, laboratory && !reported.contains(&number));
+                    if applied { reported.insert(number); }
+                }
+                Step::Erasure { key, by_insurer, commitment } => {
+                    let by = if by_insurer { "insurer" } else { "clinic" };
+                    let entry = world.erasure(&format!("g{key}"), by, commitment);
+                    let applied = world.apply(&entry).is_ok();
+                    prop_assert_eq!(applied, !by_insurer && model.contains_key(&key) && !erased.contains(&commitment));
+                    if applied { erased.insert(commitment); }
                 }
                 Step::Access { key, by_insurer } => {
                     let by = if by_insurer { "insurer" } else { "clinic" };

@@ -13,22 +13,32 @@ mod world;
 
 use coset::{CborSerializable, TaggedCborSerializable};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tegata_consent::SUITE_X25519;
 use tegata_consent::cbor;
 use tegata_consent::cose::{Sign1, Signed};
 use tegata_consent::deposit::{Deposit, DepositReceipt, EMPTY_HEAD};
 use tegata_consent::entry::{Body, Entry, OrganisationChange, OrganisationSuspension};
+use tegata_consent::fetch::GrantHistory;
 use tegata_consent::header::{
     Certificate, CertifiedHeader, CommitSignature, Header, ValidatorSet, VoteStep, vote_bytes,
 };
-use tegata_consent::ids::{Address, ChainId, DrawerId, Hash, Nonce, RecordId, Salt};
+use tegata_consent::history::HistoryReader;
+use tegata_consent::ids::{Address, ChainId, DrawerId, EntryId, Hash, Nonce, RecordId, Salt};
 use tegata_consent::invitation::{Drawer, Invitation, pairing_hash};
 use tegata_consent::keys::VaultSecret;
 use tegata_consent::order::Order;
 use tegata_consent::organisation::Role;
+use tegata_consent::proof::StateProof;
 use tegata_consent::request::ConsentRequest;
 use tegata_consent::scope::Scope;
-use world::{DAY_MS, START_MS, World, id, key, organisation};
+use tegata_consent::state::{GrantState, Outcome, StateKey};
+use tegata_consent::status::{
+    StatusListRefused, StatusListState, check_status_list, erasure_commitment, status_list_id,
+    token_digest,
+};
+use tegata_consent::tree::{TreeLeaf, TreeProof};
+use world::{DAY_MS, START_MS, World, grant_id, id, key, organisation};
 
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
 struct Vector {
@@ -50,7 +60,10 @@ struct Vectors {
     vectors: Vec<Vector>,
 }
 
-fn frozen(file: &str, vectors: Vectors) {
+fn frozen<T: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(
+    file: &str,
+    vectors: T,
+) {
     let path = format!("{}/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("TEGATA_WRITE_VECTORS").is_some() {
         std::fs::write(
@@ -60,7 +73,7 @@ fn frozen(file: &str, vectors: Vectors) {
         .unwrap();
     }
     let text = std::fs::read_to_string(&path).expect("the vectors are in the repository");
-    let stored: Vectors = serde_json::from_str(&text).unwrap();
+    let stored: T = serde_json::from_str(&text).unwrap();
     assert_eq!(stored, vectors, "{file}: an encoding has changed");
 }
 
@@ -131,6 +144,15 @@ fn entries() {
         ("grant with all keys", world.grant("g", full_grant)),
         ("revocation", world.revocation("g")),
         ("access", world.access("g", "clinic", 1)),
+        (
+            "status list published",
+            world.status_list("clinic", 1, START_MS),
+        ),
+        (
+            "over-asking",
+            world.over_asking(&world.request(), "insurer"),
+        ),
+        ("erasure confirmed", world.erasure("g", "clinic", 1)),
     ];
     let mut vectors: Vec<_> = good
         .iter()
@@ -165,11 +187,19 @@ fn entries() {
         }
         entry_with(payload, &chain)
     };
-    for kind in [0, 4, 5, 6, 7, 8, 9, 15, 19, 24, 25, 26, 27, 28, 29, 30, 31] {
+    for kind in [0, 4, 5, 6, 7, 8, 9, 15, 19, 23, 26, 28, 29, 30, 31] {
         vectors.push(refused(
             &format!("kind {kind}, which nothing uses yet"),
             &with_kind(kind),
             "is not accepted by this version",
+        ));
+    }
+    // another kind's number over a grant's body
+    for (kind, reason) in [(24, "malformed"), (25, "malformed"), (27, "malformed")] {
+        vectors.push(refused(
+            &format!("a grant's body as kind {kind}"),
+            &with_kind(kind),
+            reason,
         ));
     }
     let mut cut = grant.clone();
@@ -319,7 +349,7 @@ fn envelopes() {
         retention_days: 30,
         until_ms: START_MS + DAY_MS,
         uses_max: None,
-        reference: "患者 42".into(),
+        reference: "00112233445566778899aabbccddeeff".into(),
         expires_ms: START_MS + 600_000,
         nonce: Nonce([9; 16]),
     };
@@ -378,11 +408,356 @@ fn envelopes() {
         altered[position] ^= 1;
         assert!(Deposit::open(&altered, &chain).is_err(), "byte {position}");
     }
+    // requests that name a person, or are no codes: no wallet answers them, and they are no evidence
+    type Change = fn(&mut ConsentRequest);
+    let malformed: &[(&str, &str, Change)] = &[
+        ("a patient number as reference", "request-reference", |r| {
+            r.reference = "患者 42".into()
+        }),
+        ("an upper-case reference", "request-reference", |r| {
+            r.reference = "00112233445566778899AABBCCDDEEFF".into()
+        }),
+        ("no category", "request-codes", |r| r.categories.clear()),
+        ("unsorted categories", "request-codes", |r| {
+            r.categories.reverse()
+        }),
+        ("microseconds as time", "request-time", |r| {
+            r.until_ms *= 1000
+        }),
+        ("a sentence as purpose", "request-codes", |r| {
+            r.purpose = "for Sakura".into()
+        }),
+        ("a sentence as legal basis", "request-codes", |r| {
+            r.legal_basis = "She said so".into()
+        }),
+    ];
+    let opened = |bytes: &[u8]| ConsentRequest::open(bytes, &chain).unwrap().0;
+    opened(&envelopes[3].1.to_bytes()).check().unwrap();
+    let mut vectors = vectors;
+    for (name, code, change) in malformed {
+        let mut other = request.clone();
+        change(&mut other);
+        let bytes = other.sign(&key("clinic"), &chain).to_bytes();
+        assert_eq!(opened(&bytes).check().unwrap_err().code(), *code, "{name}");
+        vectors.push(refused(&format!("consent request: {name}"), &bytes, code));
+    }
     frozen(
         "envelopes.json",
         Vectors {
             page: "encoding.md, vault.md, grant.md".into(),
             chain: chain.to_string(),
+            vectors,
+        },
+    );
+}
+
+/// `[state in force or null, signed list, its time]`.
+type ListCase = (Option<StatusListState>, minicbor::bytes::ByteVec, u64);
+
+#[test]
+fn status_lists() {
+    let uri = "https://clinic.example/v1/status-lists/1";
+    let (salt, access, record) = (Salt([1; 32]), EntryId([2; 32]), RecordId([3; 16]));
+    let commitment = erasure_commitment(&salt, &access, &record);
+    let opening = [&salt.0[..], &access.0, &record.0].concat();
+    let mut vectors = vec![
+        accepted(
+            "name of a list",
+            uri.as_bytes(),
+            Some(status_list_id(uri).0),
+        ),
+        accepted("commitment to an erasure", &opening, Some(commitment.0)),
+    ];
+    let state = StatusListState {
+        token: token_digest(b"in force"),
+        issued_ms: START_MS,
+        published_ms: START_MS + 7,
+        count: 3,
+        recalled: 1,
+    };
+    let cases: [(&str, Option<&str>, ListCase); 6] = [
+        (
+            "the list in force",
+            None,
+            (Some(state.clone()), b"in force".to_vec().into(), START_MS),
+        ),
+        (
+            "an older list",
+            Some("status_list_superseded"),
+            (
+                Some(state.clone()),
+                b"older".to_vec().into(),
+                START_MS - 1000,
+            ),
+        ),
+        (
+            "another list of the same second",
+            Some("status_list_superseded"),
+            (Some(state.clone()), b"other".to_vec().into(), START_MS),
+        ),
+        (
+            "a newer list that was not published",
+            Some("status_list_not_on_ledger"),
+            (
+                Some(state.clone()),
+                b"newer".to_vec().into(),
+                START_MS + 1000,
+            ),
+        ),
+        (
+            "a list with one more byte",
+            Some("status_list_superseded"),
+            (Some(state), b"in force\n".to_vec().into(), START_MS),
+        ),
+        (
+            "a list of an issuer that published none",
+            Some("status_list_not_on_ledger"),
+            (None, b"in force".to_vec().into(), START_MS),
+        ),
+    ];
+    for (name, code, case) in cases {
+        let bytes = cbor::encode(&case);
+        let (state, token, issued_ms) = cbor::decode::<ListCase>(&bytes, 1024).unwrap();
+        let found = check_status_list(state.as_ref(), &token, issued_ms);
+        assert_eq!(found.err().map(StatusListRefused::code), code, "{name}");
+        vectors.push(match code {
+            None => accepted(name, &bytes, None),
+            Some(code) => refused(name, &bytes, code),
+        });
+    }
+    frozen(
+        "status.json",
+        Vectors {
+            page: "status.md".into(),
+            chain: ChainId([0; 32]).to_string(),
+            vectors,
+        },
+    );
+}
+
+/// A history in pages, as the wallet gets them from the host.
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct HistoryVectors {
+    page: String,
+    /// The encoded genesis, hexadecimal.
+    genesis: String,
+    grant: String,
+    vectors: Vec<HistoryVector>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct HistoryVector {
+    name: String,
+    /// Encoded GrantHistory each, hexadecimal, in the order in which they are read.
+    pages: Vec<String>,
+    /// How many readings all pages give.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    readings: Option<usize>,
+    /// Or the code of the last page's refusal.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    refused: Option<String>,
+}
+
+/// A certified proof that the grant, and nothing else, stands in the state.
+fn consent_proof(world: &World, grant: &GrantState) -> Vec<u8> {
+    use ed25519_dalek::Signer;
+    let set = world.genesis.validator_set();
+    let (key_of, value) = (StateKey::grant(&grant_id("g")), cbor::encode(grant));
+    let sha = |bytes: &[u8]| -> [u8; 32] { Sha256::digest(bytes).into() };
+    let (key_hash, value_hash) = (Hash(sha(key_of.as_bytes())), Hash(sha(&value)));
+    let header = Header {
+        version: 1,
+        chain: world.chain,
+        height: world.height,
+        time_ms: world.now_ms,
+        proposer: Address::of(&set.validators()[0].key),
+        previous: Hash([1; 32]),
+        log_size: world.log.len() as u64,
+        log_root: Hash([2; 32]),
+        state_root: Hash(sha(&[
+            b"JMT::LeafNode".as_slice(),
+            &key_hash.0,
+            &value_hash.0,
+        ]
+        .concat())),
+        validators: set.hash(),
+        next_validators: set.hash(),
+    };
+    let hash = header.hash();
+    let sign = |i: usize| {
+        let key = key(&format!("validator{i}"));
+        let address = Address::of(&tegata_consent::cose::public_key(&key));
+        let step = VoteStep::Precommit;
+        let message = vote_bytes(&world.chain, step, world.height, 0, Some(&hash), &address);
+        CommitSignature {
+            address,
+            signature: key.sign(&message).to_bytes().into(),
+        }
+    };
+    let certificate = Certificate {
+        height: world.height,
+        round: 0,
+        header: hash,
+        signatures: (0..3).map(sign).collect(),
+    };
+    let leaf = TreeLeaf {
+        key_hash,
+        value_hash,
+    };
+    cbor::encode(&StateProof {
+        certified: CertifiedHeader {
+            header,
+            certificate,
+        },
+        key: key_of.as_bytes().to_vec().into(),
+        value: Some(value.into()),
+        proof: TreeProof {
+            leaf: Some(leaf),
+            siblings: Vec::new(),
+        },
+    })
+}
+
+#[test]
+fn histories() {
+    let mut world = World::new();
+    let grant = world.grant("g", world.grant_body());
+    world.apply(&grant).unwrap();
+    let start = world.log.len();
+    let state =
+        |world: &World| -> GrantState { world.read(&StateKey::grant(&grant_id("g"))).unwrap() };
+    let accesses = |world: &mut World, count: u8| {
+        for _ in 0..count {
+            let salt = u8::try_from(world.log.len()).unwrap();
+            let by = if salt % 3 == 0 { "insurer" } else { "clinic" };
+            let access = world.access("g", by, salt);
+            world.apply(&access).unwrap();
+        }
+    };
+    accesses(&mut world, 5);
+    let early = consent_proof(&world, &state(&world));
+    accesses(&mut world, 2);
+    let late = consent_proof(&world, &state(&world));
+    let leaves = world.log[start..].to_vec();
+    let page = |proof: &[u8], from: usize, to: usize| GrantHistory {
+        proof: proof.to_vec().into(),
+        accesses: leaves[from..to].to_vec(),
+        openings: vec![],
+        first: (from > 0).then_some(from as u64),
+    };
+    let with = |mut page: GrantHistory, change: &dyn Fn(&mut GrantHistory)| {
+        change(&mut page);
+        page
+    };
+    let cases: Vec<(&str, Vec<GrantHistory>, Result<usize, &str>)> = vec![
+        ("one page", vec![page(&late, 0, 7)], Ok(7)),
+        (
+            "three pages",
+            vec![page(&late, 0, 3), page(&late, 3, 6), page(&late, 6, 7)],
+            Ok(7),
+        ),
+        (
+            "a history that grew while it was read",
+            vec![page(&early, 0, 3), page(&late, 3, 7)],
+            Ok(7),
+        ),
+        ("as it stood earlier", vec![page(&early, 0, 5)], Ok(5)),
+        (
+            "the last page kept back",
+            vec![page(&late, 0, 5), page(&late, 5, 5)],
+            Err("history-count"),
+        ),
+        (
+            "more than the proof counts",
+            vec![page(&early, 0, 6)],
+            Err("history-count"),
+        ),
+        (
+            "a page left out",
+            vec![page(&late, 0, 3), page(&late, 5, 7)],
+            Err("history-order"),
+        ),
+        (
+            "a page again",
+            vec![page(&late, 0, 3), page(&late, 0, 3)],
+            Err("history-order"),
+        ),
+        (
+            "an access of the first page swapped, found on the last",
+            vec![
+                with(page(&late, 0, 3), &|page| page.accesses.swap(0, 1)),
+                page(&late, 3, 7),
+            ],
+            Err("history-head"),
+        ),
+        (
+            "a refusal told as allowed",
+            vec![with(page(&late, 0, 7), &|page| {
+                let refused = page
+                    .accesses
+                    .iter_mut()
+                    .find(|leaf| leaf.outcome != Outcome::Applied);
+                refused.unwrap().outcome = Outcome::Applied;
+            })],
+            Err("history-head"),
+        ),
+        (
+            "another entry among the accesses",
+            vec![with(page(&late, 0, 3), &|page| {
+                page.accesses[1] = world.log[start - 1].clone()
+            })],
+            Err("history-not-an-access"),
+        ),
+        (
+            "an access whose signature is altered",
+            vec![with(page(&late, 0, 3), &|page| {
+                *page.accesses[1].entry.last_mut().unwrap() ^= 1
+            })],
+            Err("history-entry"),
+        ),
+    ];
+    let mut vectors = Vec::new();
+    for (name, pages, expected) in cases {
+        let mut reader = HistoryReader::new(world.chain, grant_id("g"));
+        let mut found = Ok(0);
+        let last = pages.len() - 1;
+        for (number, page) in pages.iter().enumerate() {
+            let bytes = cbor::encode(page);
+            let page: GrantHistory = cbor::decode(&bytes, GrantHistory::LIMIT).unwrap();
+            let proven = StateProof::parse(&page.proof)
+                .unwrap()
+                .verify_grant(&world.chain, &world.genesis.validator_set(), &grant_id("g"))
+                .unwrap();
+            let state = proven.value.unwrap();
+            let read = reader.page(&state, page.first.unwrap_or(0), &page.accesses);
+            found = match read {
+                Ok(readings) => found.map(|count: usize| count + readings.len()),
+                Err(error) => Err(error.code()),
+            };
+            assert!(number == last || found.is_ok(), "{name}: page {number}");
+            assert_eq!(
+                reader.finish(&state).is_ok(),
+                number == last && found.is_ok(),
+                "{name}: page {number}"
+            );
+        }
+        assert_eq!(found, expected, "{name}");
+        vectors.push(HistoryVector {
+            name: name.into(),
+            pages: pages
+                .iter()
+                .map(|page| hex::encode(cbor::encode(page)))
+                .collect(),
+            readings: expected.ok(),
+            refused: expected.err().map(Into::into),
+        });
+    }
+    frozen(
+        "history.json",
+        HistoryVectors {
+            page: "proofs.md, vault.md".into(),
+            genesis: hex::encode(cbor::encode(&world.genesis)),
+            grant: grant_id("g").to_string(),
             vectors,
         },
     );

@@ -4,17 +4,24 @@
 use ed25519_dalek::SigningKey;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use tegata_consent::cose::Signed;
 use tegata_consent::cose::public_key;
-use tegata_consent::entry::{Access, Body, Entry, Grant, Revocation, VerifiedEntry};
+use tegata_consent::entry::{
+    Access, Body, Entry, ErasureConfirmed, Grant, OverAsking, Revocation, StatusListPublished,
+    VerifiedEntry,
+};
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::Validator;
 use tegata_consent::ids::{ChainId, EntryId, GrantId, Hash, Nonce, OrganisationId, SealKey};
 use tegata_consent::organisation::{
     Asks, Issues, KeyUse, Name, Organisation, OrganisationKey, Role, Service, organisation_id,
 };
+use tegata_consent::request::ConsentRequest;
 use tegata_consent::state::{
-    Changes, ExecuteError, Execution, Inadmissible, Outcome, Parameters, StateKey, StateReader,
+    Changes, ExecuteError, Execution, Inadmissible, Outcome, OwnCount, Parameters, StateKey,
+    StateReader,
 };
+use tegata_consent::status::{status_list_id, token_digest};
 
 pub const START_MS: u64 = 1_800_000_000_000;
 pub const DAY_MS: u64 = 86_400_000;
@@ -225,6 +232,60 @@ impl World {
             .unwrap()
     }
 
+    /// A signed list of the clinic, or whoever `by` is, under the URI with a number.
+    pub fn status_list(&self, by: &str, number: u8, issued_ms: u64) -> VerifiedEntry {
+        let body = Body::StatusListPublished(StatusListPublished {
+            issuer: id(by),
+            list: status_list_id(&format!("https://{by}.example/v1/status-lists/{number}")),
+            token: token_digest(format!("{number} {issued_ms}").as_bytes()),
+            issued_ms,
+            recalled: 0,
+        });
+        Entry::sign(&key(by), &self.chain, self.now_ms + 60_000, body)
+            .verify(&self.chain)
+            .unwrap()
+    }
+
+    /// What the insurer may not ask: vaccinations, for payout.
+    pub fn request(&self) -> ConsentRequest {
+        ConsentRequest {
+            recipient: id("insurer"),
+            categories: vec!["vaccination".into()],
+            purpose: "payout".into(),
+            legal_basis: "consent".into(),
+            retention_days: 30,
+            until_ms: self.now_ms + DAY_MS,
+            uses_max: None,
+            reference: "00112233445566778899aabbccddeeff".into(),
+            expires_ms: self.now_ms + 600_000,
+            nonce: Nonce([9; 16]),
+        }
+    }
+
+    /// A report of a request that `signer` signed, carried by the host.
+    pub fn over_asking(&self, request: &ConsentRequest, signer: &str) -> VerifiedEntry {
+        let body = Body::OverAsking(OverAsking {
+            recipient: request.recipient,
+            sponsor: id("host"),
+            request: request.sign(&key(signer), &self.chain).to_bytes().into(),
+        });
+        Entry::sign(&key("reporter"), &self.chain, self.now_ms + 60_000, body)
+            .countersign(&key("host"), &self.chain)
+            .verify(&self.chain)
+            .unwrap()
+    }
+
+    pub fn erasure(&self, grant_key: &str, by: &str, commitment: u8) -> VerifiedEntry {
+        let body = Body::ErasureConfirmed(ErasureConfirmed {
+            grant: grant_id(grant_key),
+            recipient: id(by),
+            commitment: Hash([commitment; 32]),
+        });
+        Entry::sign(&key(by), &self.chain, self.now_ms + 60_000, body)
+            .verify(&self.chain)
+            .unwrap()
+    }
+
     /// A block of one entry, one second later.
     pub fn apply(&mut self, entry: &VerifiedEntry) -> Result<Outcome, Inadmissible> {
         let (height, now_ms) = (self.height + 1, self.now_ms + 1000);
@@ -241,6 +302,33 @@ impl World {
         self.log.extend(applied.leaves);
         self.seen.insert(entry.id());
         Ok(outcome)
+    }
+
+    /// A block of many entries, one second later.
+    pub fn apply_block(&mut self, entries: &[VerifiedEntry]) -> Result<(), Inadmissible> {
+        let (height, now_ms) = (self.height + 1, self.now_ms + 1000);
+        let applied = match tegata_consent::state::apply(self, height, now_ms, entries) {
+            Ok(applied) => applied,
+            Err((_, ExecuteError::Inadmissible(reason))) => return Err(reason),
+            Err(other) => panic!("{other:?}"),
+        };
+        self.height = height;
+        self.now_ms = now_ms;
+        self.state.extend(applied.changes);
+        self.log.extend(applied.leaves);
+        self.seen.extend(entries.iter().map(VerifiedEntry::id));
+        Ok(())
+    }
+
+    /// As if an organisation had written so much by itself in this hour.
+    pub fn set_own(&mut self, name: &str, refused: u32, entries: u32) {
+        let count = OwnCount {
+            hour: (self.now_ms + 1000) / 3_600_000,
+            refused,
+            entries,
+        };
+        let bytes = tegata_consent::cbor::encode(&count);
+        self.state.insert(StateKey::own(&id(name)), bytes);
     }
 
     pub fn read<T: for<'b> minicbor::Decode<'b, ()>>(&self, key: &StateKey) -> Option<T> {
