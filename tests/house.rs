@@ -10,6 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tegata-consent", &[]),
     ("tegata-credential", &[]),
     ("tegata-records", &[]),
+    ("tegata-w3c", &["tegata-credential", "tegata-records"]),
     ("tegata-service", &["tegata-consent"]),
     ("tegata-ledger", &["tegata-consent", "tegata-service"]),
     ("tegata-vault", &["tegata-consent", "tegata-service"]),
@@ -20,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tegata-credential",
             "tegata-records",
             "tegata-service",
+            "tegata-w3c",
         ],
     ),
     (
@@ -29,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tegata-credential",
             "tegata-records",
             "tegata-service",
+            "tegata-w3c",
         ],
     ),
     ("tegata-wasm", &["tegata-consent", "tegata-credential"]),
@@ -97,7 +100,12 @@ fn there_is_no_arrow_but_those_of_the_house() {
 
 #[test]
 fn pure_crates_link_no_network_runtime_or_store() {
-    for name in ["tegata-consent", "tegata-credential", "tegata-records"] {
+    for name in [
+        "tegata-consent",
+        "tegata-credential",
+        "tegata-records",
+        "tegata-w3c",
+    ] {
         let output = Command::new(env!("CARGO"))
             .args([
                 "tree",
@@ -191,11 +199,17 @@ fn vendors_types_stay_in_their_module() {
             "specs/credential/src/status_list",
         ],
     );
+    only_in(&["specs/w3c"], "ssi_", &["specs/w3c/src/jsonld"]);
 }
 
 #[test]
 fn pure_crates_read_no_clock() {
-    let pure = ["specs/consent", "specs/credential", "specs/records"];
+    let pure = [
+        "specs/consent",
+        "specs/credential",
+        "specs/records",
+        "specs/w3c",
+    ];
     for word in [
         "SystemTime::now",
         "Instant::now",

@@ -1,0 +1,156 @@
+//! JSON-LD to RDF, by the parts of `ssi` that do it. The only module that names its types.
+
+use std::collections::{HashMap, HashSet};
+
+use futures::FutureExt as _;
+use serde_json::{Map, Value};
+use ssi_json_ld::rdf_types::{Id, LexicalQuad, LiteralType, Term as RdfTerm};
+use ssi_json_ld::syntax::{Parse as _, Value as JsonLdValue};
+use ssi_json_ld::{CompactJsonLd, ContextLoader, Expandable as _};
+use ssi_rdf::{AnyLdEnvironment as _, LdEnvironment};
+use tegata_credential::data_integrity::{ContextError, Contexts, DataIntegrityError, canonical};
+
+use crate::rdfc::{BLANKS_MAX, QUADS_MAX, Quad, Term, literal};
+
+const RDF_REST: &str = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#rest>";
+const RDF_NIL: &str = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#nil>";
+const XSD_STRING: &str = "http://www.w3.org/2001/XMLSchema#string";
+const XSD_DOUBLE: &str = "http://www.w3.org/2001/XMLSchema#double";
+
+/// Turns documents into RDF, with the contexts it was made with and no others. It opens no connection: there is no code in
+/// it that could.
+#[derive(Debug)]
+pub(crate) struct JsonLd {
+    loader: ContextLoader,
+}
+
+impl JsonLd {
+    pub(crate) fn new(contexts: &Contexts) -> Result<Self, ContextError> {
+        let documents: HashMap<String, String> = contexts
+            .documents()
+            .map(|(url, text)| (url.to_owned(), text.to_owned()))
+            .collect();
+        let loader = ContextLoader::empty().with_context_map_from(documents);
+        let loader = loader.map_err(|error| ContextError {
+            url: String::new(),
+            what: error.to_string(),
+        })?;
+        Ok(Self { loader })
+    }
+
+    /// The RDF of a document that names its contexts. Undefined terms and unknown contexts are errors.
+    pub(crate) fn to_rdf(
+        &self,
+        document: Map<String, Value>,
+    ) -> Result<Vec<Quad>, DataIntegrityError> {
+        let wrong = |error: &dyn std::fmt::Display| DataIntegrityError::JsonLd(error.to_string());
+        // Numbers as ECMAScript writes them, so that 5.0 is the integer that every other JSON-LD processor sees.
+        let text = canonical(&Value::Object(document));
+        let text = std::str::from_utf8(&text).map_err(|error| wrong(&error))?;
+        let (document, _) = JsonLdValue::parse_str(text).map_err(|error| wrong(&error))?;
+        let document = CompactJsonLd(document);
+        let mut environment = LdEnvironment::default();
+        let expanded = document
+            .expand_with(&mut environment, &self.loader)
+            .now_or_never()
+            .ok_or_else(|| wrong(&"the loader waits, and has nothing to wait for"))?
+            .map_err(|error| wrong(&error))?;
+        let quads = environment
+            .quads_of(&expanded)
+            .map_err(|error| wrong(&error))?;
+        if quads.len() > QUADS_MAX {
+            return Err(DataIntegrityError::GraphTooComplex("20,000 quads"));
+        }
+        let mut blanks = Blanks::default();
+        let mut quads: Vec<Quad> = quads
+            .iter()
+            .map(|quad| blanks.quad(quad))
+            .collect::<Result<_, _>>()?;
+        end_lists(&mut quads);
+        Ok(quads)
+    }
+}
+
+/// Writes the end of each list as `rdf:nil`. `json-ld` leaves a nameless node of which nothing is said.
+fn end_lists(quads: &mut [Quad]) {
+    let subjects: HashSet<Term> = quads.iter().map(|quad| quad.subject.clone()).collect();
+    for quad in quads.iter_mut().filter(|quad| quad.predicate == RDF_REST) {
+        if matches!(quad.object, Term::Blank(_)) && !subjects.contains(&quad.object) {
+            quad.object = Term::Text(RDF_NIL.to_owned());
+        }
+    }
+}
+
+/// Numbers blank nodes as they are met.
+#[derive(Default)]
+struct Blanks(HashMap<String, u32>);
+
+impl Blanks {
+    fn quad(&mut self, quad: &LexicalQuad) -> Result<Quad, DataIntegrityError> {
+        let subject = self.id(&quad.0)?;
+        let object = match &quad.2 {
+            RdfTerm::Id(id) => self.id(id)?,
+            RdfTerm::Literal(value) => Term::Text(match &value.type_ {
+                LiteralType::LangString(language) => {
+                    literal(&value.value, None, Some(language.as_str()))
+                }
+                LiteralType::Any(datatype) => match datatype.as_str() {
+                    XSD_STRING => literal(&value.value, None, None),
+                    XSD_DOUBLE => literal(&canonical_double(&value.value), Some(XSD_DOUBLE), None),
+                    other => literal(&value.value, Some(other), None),
+                },
+            }),
+        };
+        Ok(Quad {
+            subject,
+            predicate: format!("<{}>", quad.1),
+            object,
+            graph: quad.3.as_ref().map(|graph| self.id(graph)).transpose()?,
+        })
+    }
+
+    fn id(&mut self, id: &Id) -> Result<Term, DataIntegrityError> {
+        match id {
+            Id::Iri(iri) => Ok(Term::Text(format!("<{iri}>"))),
+            Id::Blank(blank) => {
+                let next = self.0.len();
+                if next > BLANKS_MAX {
+                    return Err(DataIntegrityError::GraphTooComplex("2,000 blank nodes"));
+                }
+                let number = *self.0.entry(blank.to_string()).or_insert(next as u32);
+                Ok(Term::Blank(number))
+            }
+        }
+    }
+}
+
+/// A double as JSON-LD writes it (JSON-LD 1.1 API §8.6): sixteen digits, an exponent, no zeros at the end.
+fn canonical_double(text: &str) -> String {
+    let Ok(number) = text.parse::<f64>() else {
+        return text.to_owned();
+    };
+    let text = format!("{number:.15E}");
+    let Some((mantissa, exponent)) = text.split_once('E') else {
+        return text;
+    };
+    let mantissa = mantissa.trim_end_matches('0');
+    let zero = if mantissa.ends_with('.') { "0" } else { "" };
+    format!("{mantissa}{zero}E{exponent}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_are_canonical() {
+        for (text, wanted) in [
+            ("16.4", "1.64E1"),
+            ("0.5", "5.0E-1"),
+            ("-1e-7", "-1.0E-7"),
+            ("0.30000000000000004", "3.0E-1"),
+        ] {
+            assert_eq!(canonical_double(text), wanted);
+        }
+    }
+}
