@@ -1,5 +1,6 @@
 //! Checks everything that an issuer has on disk. Reads only; also beside a running issuer, as of the moment it begins.
 
+use crate::import::run::leftovers;
 use crate::model::{Record, Status};
 use crate::store::{Store, StoreError};
 use std::path::Path;
@@ -19,6 +20,9 @@ pub struct Report {
     pub sealed: u64,
     /// Of them, deposited ones, whose receipts were checked.
     pub deposited: u64,
+    /// Files of uploads that belong to no import. Beside a running issuer it may be one that is coming in; otherwise a crash
+    /// left it, and the next start erases it.
+    pub leftovers: Vec<String>,
     /// What is wrong, each naming its culprit.
     pub faults: Vec<String>,
 }
@@ -34,14 +38,23 @@ impl Report {
 /// Checks the store in an issuer's data folder ([`crate::IssuerConfig::data`]).
 ///
 /// # Errors
-/// [`StoreError`] where it cannot be read at all; everything else is a fault in the report.
-pub fn fsck(data: &Path) -> Result<Report, StoreError> {
+/// [`StoreError`] where it cannot be read at all; everything else is a fault in the report. `progress` hears how many
+/// records were checked.
+pub fn fsck(data: &Path, mut progress: impl FnMut(u64)) -> Result<Report, StoreError> {
     let store = Store::open_read_only(data.join("store"))?;
     let (organisation, chain) = store.identity()?;
     let mut report = Report::default();
+    match leftovers(&store, &data.join("imports")) {
+        Ok(paths) => {
+            let names = paths.iter().map(|path| path.display().to_string());
+            report.leftovers = names.collect();
+        }
+        Err(error) => report.faults.push(error.to_string()),
+    }
     for record in store.all_records() {
         let record = record?;
         report.records += 1;
+        progress(report.records);
         let mut faults: Vec<String> = store
             .index_faults(&record)?
             .into_iter()

@@ -21,6 +21,7 @@ mod values;
 
 pub(crate) use profile::Profiles;
 pub use profile::{CsvConfig, Header, ProfileConfig, ProfileError};
+pub use run::ImportError;
 
 /// The source system of all records that came as CSV, whichever way the file came.
 pub(crate) const SYSTEM: &str = "csv";

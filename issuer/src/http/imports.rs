@@ -1,17 +1,19 @@
 //! CSV imports over HTTP.
 
-use super::{Shared, answers::ImportAnswer, id_in, system_of};
+use super::{OwnSystem, Shared, answers::ImportAnswer, id_in, system_of};
 use crate::import::run;
 use crate::issuer::{blocking, random_id};
+use crate::store::StoreError;
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::path::Path as FilePath;
-use tegata_service::http::Json;
+use std::path::{Path as FilePath, PathBuf};
+use tegata_service::http::{Json, as_it_is};
 use tegata_service::problem::Problem;
 use tokio::io::AsyncWriteExt;
 
@@ -37,14 +39,15 @@ pub(crate) struct Wanted {
 pub(crate) async fn begin(
     State(issuer): Shared,
     headers: HeaderMap,
-    Query(wanted): Query<Wanted>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    if let Err(problem) = system_of(&issuer, &headers) {
+    if let Err(problem) = system_of(&issuer, &headers).and_then(|_| as_it_is(&headers)) {
         // a sender that is still sending would see a broken connection instead of the reason
         let _ = tegata_service::http::read_body(body, 256 * 1024).await;
         return Err(problem);
     }
+    let Query(wanted) = wanted.map_err(|refused| Problem::malformed(refused.body_text()))?;
     let name: String = wanted
         .file
         .chars()
@@ -58,14 +61,10 @@ pub(crate) async fn begin(
     };
     let id = random_id();
     let path = issuer.imports_folder().join(format!("{id}.csv"));
-    let bytes_total = match save(body, &path).await {
-        Ok(bytes) => bytes,
-        Err(problem) => {
-            drop(tokio::fs::remove_file(&path).await);
-            return Err(problem);
-        }
-    };
+    let upload = Upload(Some(path.clone()));
+    let bytes_total = save(body, &path).await?;
     let kind = wanted.kind;
+    // Once begun the import goes on by itself, also where the sender is gone: then its file is an upload no more.
     let begun = blocking(&issuer, move |issuer| {
         let new = run::NewImport {
             id,
@@ -76,21 +75,47 @@ pub(crate) async fn begin(
             path,
             bytes_total,
         };
-        run::begin(issuer, new)
+        let begun = run::begin(issuer, new)?;
+        upload.keep();
+        Ok::<_, StoreError>(begun)
     })
     .await;
     begun.map_err(|error| Problem::internal(&error))?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "id": id.to_string() }))))
 }
 
+/// The file of an upload. Rows hold personal data: where the upload does not come to its end, however that happens, the file
+/// is erased.
+struct Upload(Option<PathBuf>);
+
+impl Upload {
+    /// It has.
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0
+            && let Err(error) = std::fs::remove_file(path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "the file of an upload that was cut off could not be erased");
+        }
+    }
+}
+
 /// Writes a body to a file that only this service can read, and waits until it is on disk.
 async fn save(body: Body, path: &FilePath) -> Result<u64, Problem> {
     let internal = |error: std::io::Error| Problem::internal(&error);
-    let mut options = tokio::fs::OpenOptions::new();
+    let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    options.mode(0o600);
-    let mut file = options.open(path).await.map_err(internal)?;
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // Made at once and not on another thread, where it would come into being after an upload that broke off was erased.
+    let file = options.open(path).map_err(internal)?;
+    let mut file = tokio::fs::File::from_std(file);
     let mut length = 0;
     let mut pieces = body.into_data_stream();
     while let Some(piece) = pieces.next().await {
@@ -118,10 +143,9 @@ async fn save(body: Body, path: &FilePath) -> Result<u64, Problem> {
     responses((status = 200, body = ImportAnswer), (status = 401), (status = 404)))]
 pub(crate) async fn one(
     State(issuer): Shared,
-    headers: HeaderMap,
+    _: OwnSystem,
     Path(id): Path<String>,
 ) -> Result<Json<ImportAnswer>, Problem> {
-    system_of(&issuer, &headers)?;
     let id = id_in(&id)?;
     let import = blocking(&issuer, move |issuer| issuer.store.import(&id)).await;
     let import = import
@@ -135,10 +159,9 @@ pub(crate) async fn one(
     responses((status = 200, description = "text/csv"), (status = 401), (status = 404)))]
 pub(crate) async fn failed_rows(
     State(issuer): Shared,
-    headers: HeaderMap,
+    _: OwnSystem,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    system_of(&issuer, &headers)?;
     let id = id_in(&id)?;
     let import = blocking(&issuer, move |issuer| issuer.store.import(&id)).await;
     let import = import

@@ -1,10 +1,10 @@
 //! Pairing over HTTP.
 
-use super::{Shared, system_of};
+use super::{OwnSystem, Shared};
 use crate::intake::check_subject;
 use crate::pairing::{self, AnswerError};
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -42,10 +42,9 @@ pub(crate) struct Begun {
     responses((status = 201, body = Begun), (status = 401), (status = 422)))]
 pub(crate) async fn begin(
     State(issuer): Shared,
-    headers: HeaderMap,
+    OwnSystem(system): OwnSystem,
     Json(Subject { subject }): Json<Subject>,
 ) -> Result<(StatusCode, Json<Begun>), Problem> {
-    let system = system_of(&issuer, &headers)?;
     if let Err(error) = check_subject(&subject) {
         let title = "The number of the person cannot be used";
         return Err(

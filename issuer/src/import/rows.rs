@@ -18,6 +18,8 @@ const ROW_MAX_BYTES: usize = 256 * 1024;
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Most columns.
 const COLUMNS_MAX: usize = 500;
+/// Longest name of a column, in characters: it stands in the report of every row that fails.
+const COLUMN_NAME_MAX: usize = 100;
 
 /// A row that is right.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,6 +116,12 @@ impl<R: Read> Sheet<R> {
     fn understand(&mut self, profiles: &Profiles) -> Result<(), SheetError> {
         if self.headers.len() > COLUMNS_MAX {
             return Err(refused("too-many-columns", None, "列が多すぎます"));
+        }
+        let long = |header: &&String| header.chars().count() > COLUMN_NAME_MAX;
+        if let Some(header) = self.headers.iter().find(long) {
+            let begins: String = header.chars().take(COLUMN_NAME_MAX).collect();
+            let reason = "列の名前が長すぎます（100文字まで）。見出しの行がない可能性があります";
+            return Err(refused("column-name-too-long", Some(&begins), reason));
         }
         for header in &self.headers {
             let column = profiles.column(header, self.kind);

@@ -7,11 +7,11 @@ use super::text::{Decoded, Encoding, detect};
 use crate::intake::{Accepted, Incoming, IntakeError, accept};
 use crate::issuer::{Issuer, blocking, random_id};
 use crate::model::{Failure, Import, ImportState};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tegata_consent::ids::RecordId;
@@ -29,11 +29,18 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why an import stopped; it goes on later.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ImportError {
+pub enum ImportError {
+    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A file.
     #[error("{path}: {error}")]
-    File { path: PathBuf, error: io::Error },
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
 }
 
 /// Runs imports one after the other, oldest first, until `stop` says so.
@@ -153,6 +160,38 @@ pub(crate) fn begin(issuer: &Issuer, new: NewImport) -> Result<Import, StoreErro
 /// Where the failed rows of an import lie.
 pub(crate) fn failed_rows_path(issuer: &Issuer, id: &RecordId) -> PathBuf {
     issuer.imports_folder().join(format!("{id}.failed.csv"))
+}
+
+/// Files of uploads and of failed rows that belong to no import: of an upload that a crash cut off.
+pub(crate) fn leftovers(store: &Store, folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
+    let failed = |error| ImportError::File {
+        path: folder.to_owned(),
+        error,
+    };
+    let mut leftovers = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_string_lossy();
+        let id = name
+            .strip_suffix(".failed.csv")
+            .or_else(|| name.strip_suffix(".csv"));
+        if let Some(Ok(id)) = id.map(str::parse)
+            && store.import(&id)?.is_none()
+        {
+            leftovers.push(folder.join(&*name));
+        }
+    }
+    leftovers.sort();
+    Ok(leftovers)
+}
+
+/// Erases [`leftovers`], before the first upload comes.
+pub(crate) fn sweep(issuer: &Issuer) -> Result<(), ImportError> {
+    for path in leftovers(&issuer.store, &issuer.imports_folder())? {
+        std::fs::remove_file(&path).map_err(|error| ImportError::File { path, error })?;
+        tracing::info!("the file of an upload that was cut off is erased");
+    }
+    Ok(())
 }
 
 /// Works on an import to its end, or until `stop`.
@@ -394,7 +433,7 @@ struct FailedRows {
 
 impl FailedRows {
     /// Opens the file and cuts off what was written after the last batch that is on disk.
-    fn open(path: &std::path::Path, bytes: u64, headers: &[String]) -> io::Result<Self> {
+    fn open(path: &Path, bytes: u64, headers: &[String]) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
         #[cfg(unix)]

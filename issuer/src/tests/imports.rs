@@ -267,3 +267,120 @@ async fn a_watched_folder_needs_no_hands() {
     assert!(folder.join("readme.txt").exists());
     issuer.stop().await;
 }
+
+/// Files in the folder of uploads.
+fn uploads(world: &World) -> Vec<std::path::PathBuf> {
+    let folder = std::fs::read_dir(world.folder.path().join("data/imports"));
+    let entries = folder.into_iter().flatten(); // none before it starts
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed().as_secs() < 20, "not within 20 s: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_cut_off_leaves_no_rows_behind() {
+    use tokio::io::AsyncWriteExt;
+    let world = World::new().await;
+    let issuer = world.start().await;
+    let address = issuer.url.strip_prefix("http://").unwrap();
+    let mut sender = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/imports?file=a.csv HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 100000\r\n\r\n{HEAD}12,"
+    );
+    sender.write_all(head.as_bytes()).await.unwrap();
+    until("the upload began", || {
+        let files = uploads(&world);
+        files
+            .first()
+            .is_some_and(|file| std::fs::metadata(file).is_ok_and(|file| file.len() > 0))
+    })
+    .await;
+    assert_eq!(uploads(&world).len(), 1);
+    drop(sender);
+    until("its file is erased", || uploads(&world).is_empty()).await;
+    assert_eq!(
+        issuer.get("/v1/records").await["records"],
+        json!([]),
+        "nothing of it was taken"
+    );
+    issuer.stop().await;
+}
+
+#[tokio::test]
+async fn uploads_that_a_crash_cut_off_are_reported_and_erased_at_the_start() {
+    let world = World::new().await;
+    let issuer = world.start().await;
+    let path = world.folder.path().join("予防接種.csv");
+    std::fs::write(&path, format!("{HEAD}13,,カレー,x,,\n")).unwrap();
+    let done = import(&issuer, &path, None, false).await.unwrap();
+    assert_eq!(numbers(&done), [1, 0, 0, 1]);
+    until("the uploaded file is erased", || uploads(&world).len() == 1).await;
+    issuer.stop().await;
+    let kept = uploads(&world);
+    let folder = world.folder.path().join("data/imports");
+    let left = [
+        folder.join(format!("{}.csv", "01".repeat(16))),
+        folder.join(format!("{}.failed.csv", "02".repeat(16))),
+    ];
+    for path in &left {
+        std::fs::write(path, HEAD).unwrap();
+    }
+    let report = crate::fsck(&world.folder.path().join("data"), |_| ()).unwrap();
+    let names = left.each_ref().map(|path| path.display().to_string());
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!(report.leftovers, names);
+    let issuer = world.start().await;
+    until("they are erased", || uploads(&world) == kept).await;
+    issuer.stop().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_takes_long_is_taken_as_long_as_it_comes() {
+    let mut world = World::new().await;
+    world.http_limits = tegata_service::config::HttpLimits {
+        answer_timeout_ms: 500,
+        body_bytes_per_s_min: 100,
+        ..world.http_limits
+    };
+    let issuer = world.start().await;
+    let rows =
+        (0..20).map(|row| format!("{},山田 花子,BCG,,平成31年4月1日,さくら医院\n", 100 + row));
+    let pieces = std::iter::once(HEAD.to_owned()).chain(rows);
+    let body = futures::stream::iter(pieces.collect::<Vec<_>>());
+    let body = futures::StreamExt::then(body, |piece| async move {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        Ok::<_, std::io::Error>(piece)
+    });
+    let began = std::time::Instant::now();
+    let answer = issuer
+        .http
+        .post(format!(
+            "{}/v1/imports?file=%E4%BA%88%E9%98%B2%E6%8E%A5%E7%A8%AE.csv",
+            issuer.url
+        ))
+        .bearer_auth(TOKEN)
+        .body(reqwest::Body::wrap_stream(body))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 202);
+    assert!(
+        began.elapsed().as_millis() > 2_000,
+        "four times as long as an answer may take"
+    );
+    let id = answer.json::<Value>().await.unwrap()["id"].to_string();
+    let path = format!("/v1/imports/{}", id.trim_matches('"'));
+    let done = issuer.wait(&path, |import| import["state"] == "done").await;
+    assert_eq!(
+        (&done["rows"], &done["failed"]),
+        (&json!(20), &json!(0)),
+        "{done}"
+    );
+    issuer.stop().await;
+}

@@ -278,3 +278,19 @@ proptest::proptest! {
         }
     }
 }
+
+/// A file without a header, or made to fill the report: its first row does not come back in every failure.
+#[test]
+fn names_of_columns_are_bounded() {
+    let name = "列".repeat(100);
+    let (code, column, row) = refusal(read("vaccination", &format!("宛名番号,{name}\n1,2\n")));
+    assert_eq!(
+        (code.as_str(), column, row),
+        ("unknown-column", Some(name.clone()), 1)
+    );
+    let (code, column, row) = refusal(read("vaccination", &format!("宛名番号,{name}長\n1,2\n")));
+    assert_eq!(
+        (code.as_str(), column, row),
+        ("column-name-too-long", Some(name), 1)
+    );
+}
