@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use tegata_issuer::IssuerConfig;
 use tegata_ledger::NodeConfig;
 use tegata_vault::VaultConfig;
@@ -26,16 +27,51 @@ pub struct Options {
 /// What was found of one service.
 struct Finding {
     config: PathBuf,
-    sound: bool,
+    state: State,
     /// For people, one line each.
     lines: Vec<String>,
     details: Value,
 }
 
-/// Checks. Exit code 0: all sound; 1: something is not; 2: nothing to check.
+/// How a service's store is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Sound,
+    Unsound,
+    /// Nobody knows: it could not be checked.
+    Unchecked,
+}
+
+/// Why there is no finding of soundness.
+enum Fault {
+    /// What is wrong, one line each.
+    Unsound(Vec<String>),
+    /// Why it could not be checked.
+    Unchecked(String),
+}
+
+impl Fault {
+    fn unsound(error: &dyn std::fmt::Display) -> Self {
+        Self::Unsound(vec![error.to_string()])
+    }
+
+    fn unchecked(error: &dyn std::fmt::Display) -> Self {
+        Self::Unchecked(error.to_string())
+    }
+}
+
+type Found = Result<(Vec<String>, Value), Fault>;
+
+/// Checks. Exit code 0: all sound; 1: something is not; 2: nothing to check, or something could not be checked.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    let configs = configs(&options.dir);
+    let configs = match configs(&options.dir) {
+        Ok(configs) => configs,
+        Err(error) => {
+            eprintln!("tegata: {}: {error}", options.dir.display());
+            return ExitCode::from(2);
+        }
+    };
     if configs.is_empty() {
         eprintln!(
             "tegata: no node.toml, vault.toml, issuer.toml or verifier.toml in {} or one folder below",
@@ -50,78 +86,97 @@ pub fn run(options: &Options) -> ExitCode {
     if options.json {
         let all: Vec<_> = findings
             .iter()
-            .map(|finding| json!({ "config": finding.config, "sound": finding.sound, "details": finding.details }))
+            .map(|finding| {
+                let checked = finding.state != State::Unchecked;
+                let sound = checked.then_some(finding.state == State::Sound);
+                json!({ "config": finding.config, "checked": checked, "sound": sound, "details": finding.details })
+            })
             .collect();
         println!("{}", Value::Array(all));
     } else {
         for finding in &findings {
-            println!(
-                "{} {}",
-                if finding.sound { "✓" } else { "✗" },
-                finding.config.display()
-            );
+            let sign = match finding.state {
+                State::Sound => "✓",
+                State::Unsound => "✗",
+                State::Unchecked => "?",
+            };
+            println!("{sign} {}", finding.config.display());
             for line in &finding.lines {
                 println!("    {line}");
             }
         }
     }
-    if findings.iter().all(|finding| finding.sound) {
-        ExitCode::SUCCESS
-    } else {
+    let any = |state| findings.iter().any(|finding| finding.state == state);
+    if any(State::Unsound) {
         ExitCode::FAILURE
+    } else if any(State::Unchecked) {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
     }
 }
 
-fn configs(dir: &Path) -> Vec<PathBuf> {
-    let mut folders = vec![dir.to_owned()];
-    let below = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut below: Vec<_> = below
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .collect();
+fn configs(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut below = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        below.push(entry?.path());
+    }
+    below.retain(|path| path.is_dir());
     below.sort();
-    folders.append(&mut below);
-    let files = folders.iter().flat_map(|folder| {
+    below.insert(0, dir.to_owned());
+    let files = below.iter().flat_map(|folder| {
         ["node.toml", "vault.toml", "issuer.toml", "verifier.toml"].map(|name| folder.join(name))
     });
-    files.filter(|path| path.exists()).collect()
+    Ok(files.filter(|path| path.exists()).collect())
 }
 
 fn check(path: &Path, quiet: bool) -> Finding {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let result = match &*name {
-        "node.toml" => node(path, quiet),
-        "vault.toml" => vault(path),
-        "issuer.toml" => issuer(path),
-        _ => verifier(path),
-    };
-    match result {
-        Ok((lines, details)) => Finding {
-            config: path.to_owned(),
-            sound: true,
-            lines,
-            details,
-        },
-        Err(lines) => Finding {
-            config: path.to_owned(),
-            sound: false,
-            details: json!({ "faults": lines }),
-            lines,
-        },
-    }
-}
-
-type Found = Result<(Vec<String>, Value), Vec<String>>;
-
-fn node(path: &Path, quiet: bool) -> Found {
-    let failed = |error: &dyn std::fmt::Display| vec![error.to_string()];
-    let config = NodeConfig::load(path).map_err(|error| failed(&error))?;
-    let genesis = tegata_service::genesis::load(&config.genesis).map_err(|error| failed(&error))?;
     let bar = if quiet {
         ProgressBar::hidden()
     } else {
-        ProgressBar::new(0)
+        ProgressBar::no_length()
     };
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let result = match &*name {
+        "node.toml" => node(path, &bar),
+        "vault.toml" => vault(path, &bar),
+        "issuer.toml" => issuer(path, &bar),
+        _ => verifier(path, &bar),
+    };
+    bar.finish_and_clear();
+    let (state, lines, details) = match result {
+        Ok((lines, details)) => (State::Sound, lines, details),
+        Err(Fault::Unsound(lines)) => {
+            let details = json!({ "faults": lines });
+            (State::Unsound, lines, details)
+        }
+        Err(Fault::Unchecked(why)) => {
+            let details = json!({ "unchecked": why });
+            (State::Unchecked, vec![why], details)
+        }
+    };
+    Finding {
+        config: path.to_owned(),
+        state,
+        lines,
+        details,
+    }
+}
+
+/// Counts on the bar, by a word for what is counted.
+fn counting<'a>(bar: &'a ProgressBar, what: &str) -> impl FnMut(u64) + use<'a> {
+    let template = format!("  {{spinner}} {{pos}} {what}, {{per_sec}}, {{elapsed}}");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style);
+    }
+    move |count| bar.set_position(count)
+}
+
+fn node(path: &Path, bar: &ProgressBar) -> Found {
+    let config = NodeConfig::load(path).map_err(|error| Fault::unchecked(&error))?;
+    let genesis =
+        tegata_service::genesis::load(&config.genesis).map_err(|error| Fault::unchecked(&error))?;
     if let Ok(style) =
         ProgressStyle::with_template("  {bar:40} block {pos} of {len}, {per_sec}, {eta} left")
     {
@@ -131,8 +186,13 @@ fn node(path: &Path, quiet: bool) -> Found {
         bar.set_length(newest);
         bar.set_position(height);
     });
-    bar.finish_and_clear();
-    let report = report.map_err(|error| failed(&error))?;
+    let report = report.map_err(|error| match error {
+        tegata_ledger::FsckError::Store(error) if error.is_locked() => Fault::Unchecked(format!(
+            "a node runs on {}: stop the service first, then check again",
+            config.home.display()
+        )),
+        error => Fault::unsound(&error),
+    })?;
     let line = format!(
         "{} blocks, {} entries, {} keys of the state: headers, certificates, log and state all follow from the genesis",
         report.height, report.entries, report.state_keys
@@ -141,12 +201,12 @@ fn node(path: &Path, quiet: bool) -> Found {
     Ok((vec![line], details))
 }
 
-fn vault(path: &Path) -> Found {
-    let failed = |error: &dyn std::fmt::Display| vec![error.to_string()];
-    let config = VaultConfig::load(path).map_err(|error| failed(&error))?;
-    let report = tegata_vault::fsck(&config.data).map_err(|error| failed(&error))?;
+fn vault(path: &Path, bar: &ProgressBar) -> Found {
+    let config = VaultConfig::load(path).map_err(|error| Fault::unchecked(&error))?;
+    let report = tegata_vault::fsck(&config.data, counting(bar, "deposits"))
+        .map_err(|error| Fault::unsound(&error))?;
     if !report.is_sound() {
-        return Err(report.faults);
+        return Err(Fault::Unsound(report.faults));
     }
     let mut lines = vec![format!(
         "{} drawers, {} deposits, {} bytes of sealed files, {} orders: receipt chains and digests hold; {} in the outbox",
@@ -164,29 +224,33 @@ fn vault(path: &Path) -> Found {
     Ok((lines, details))
 }
 
-fn issuer(path: &Path) -> Found {
-    let failed = |error: &dyn std::fmt::Display| vec![error.to_string()];
-    let config = IssuerConfig::load(path).map_err(|error| failed(&error))?;
-    let report = tegata_issuer::fsck(&config.data).map_err(|error| failed(&error))?;
+fn issuer(path: &Path, bar: &ProgressBar) -> Found {
+    let config = IssuerConfig::load(path).map_err(|error| Fault::unchecked(&error))?;
+    let report = tegata_issuer::fsck(&config.data, counting(bar, "records"))
+        .map_err(|error| Fault::unsound(&error))?;
     if !report.is_sound() {
-        return Err(report.faults);
+        return Err(Fault::Unsound(report.faults));
     }
-    let line = format!(
+    let mut lines = vec![format!(
         "{} records, {} deposited, {} on their way: papers, files and receipts hold",
         report.records, report.deposited, report.sealed
-    );
-    Ok((
-        vec![line],
-        json!({ "records": report.records, "deposited": report.deposited, "sealed": report.sealed }),
-    ))
+    )];
+    lines.extend(report.leftovers.iter().map(|file| {
+        format!(
+            "{file}: an upload that belongs to no import, left by a crash; the next start erases it"
+        )
+    }));
+    let details = json!({ "records": report.records, "deposited": report.deposited, "sealed": report.sealed,
+        "leftovers": report.leftovers });
+    Ok((lines, details))
 }
 
-fn verifier(path: &Path) -> Found {
-    let failed = |error: &dyn std::fmt::Display| vec![error.to_string()];
-    let config = VerifierConfig::load(path).map_err(|error| failed(&error))?;
-    let report = tegata_verifier::fsck(&config).map_err(|error| failed(&error))?;
+fn verifier(path: &Path, bar: &ProgressBar) -> Found {
+    let config = VerifierConfig::load(path).map_err(|error| Fault::unchecked(&error))?;
+    let report = tegata_verifier::fsck(&config, counting(bar, "rows"))
+        .map_err(|error| Fault::unsound(&error))?;
     if !report.is_sound() {
-        return Err(report.faults);
+        return Err(Fault::Unsound(report.faults));
     }
     let line = format!(
         "{} requests, {} grants, {} readings, {} copies, {} decisions: all can be opened and fit together",

@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tegata::{audit, demo, fsck, import, verify, wallet};
+use tegata::{audit, demo, fsck, import, issue, present, verify, wallet};
 
 /// Consent and credential ledger with personal data vaults.
 ///
@@ -35,6 +35,10 @@ enum Command {
     Wallet(wallet::Options),
     /// Says what a credential, receipt or proof is, who signed it, whether it holds, and why not.
     Verify(verify::Options),
+    /// Signs a record by hand: as SD-JWT VC, or as the text of a QR code that is checked offline.
+    Issue(issue::Options),
+    /// Shows chosen claims of an SD-JWT VC, signed by its holder for one verifier.
+    Present(present::Options),
     /// Checks a whole ledger from its public endpoints alone.
     Audit(audit::Options),
     /// Checks everything that lies on disk below a directory.
@@ -69,6 +73,11 @@ enum IssuerCommand {
     Import(import::Options),
 }
 
+/// Whatever is written from here on, and by processes that are started, only this user may read: stores, logs, reports.
+fn keep_to_oneself() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
 /// Ends the process once nobody holds the other end of standard input.
 fn exit_with_input() {
     std::thread::spawn(|| {
@@ -80,6 +89,7 @@ fn exit_with_input() {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    keep_to_oneself();
     if cli.exit_with_input {
         exit_with_input();
     }
@@ -111,6 +121,8 @@ async fn main() -> ExitCode {
         }
         Command::Wallet(options) => report(wallet::run(options).await),
         Command::Verify(options) => verify::run(options).await,
+        Command::Issue(options) => issue::run(&options),
+        Command::Present(options) => present::run(&options),
         Command::Audit(options) => audit::run(options).await,
         Command::Fsck(options) => fsck::run(&options),
         Command::Completions { shell } => {

@@ -4,13 +4,17 @@
 //! proof, so it comes from here and never from a host or a node.
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::response::IntoResponse;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use tegata_service::config::HttpConfig;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tegata_service::config::{HttpConfig, HttpLimits};
+use tegata_service::problem::Problem;
 use tower_http::services::ServeDir;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -64,6 +68,7 @@ pub async fn run(options: Options) -> io::Result<()> {
             HeaderValue::from_static(value),
         )
     };
+    let root = options.files.canonicalize()?;
     // Routes, not a fallback: the service layer answers what is left over with a problem.
     let files = ServeDir::new(&options.files)
         .precompressed_br()
@@ -73,6 +78,7 @@ pub async fn run(options: Options) -> io::Result<()> {
         .route("/readyz", get(|| async { "ready" }))
         .route_service("/", files.clone())
         .route_service("/{*path}", files)
+        .layer(middleware::from_fn_with_state(Arc::new(root), within))
         .layer(fixed("content-security-policy", POLICY))
         .layer(fixed("x-content-type-options", "nosniff"))
         .layer(fixed("referrer-policy", "no-referrer"))
@@ -87,6 +93,56 @@ pub async fn run(options: Options) -> io::Result<()> {
         public_url: format!("http://{}", options.listen),
         tls: None,
         cors_origins: Vec::new(),
+        limits: HttpLimits::default(),
     };
     tegata_service::http::serve(router, &http, tegata_service::http::shutdown_signal()).await
+}
+
+/// Serves nothing to which a symbolic link leads out of the folder of the files.
+async fn within(State(root): State<Arc<PathBuf>>, request: Request, next: Next) -> Response {
+    let Some(path) = decoded(request.uri().path()) else {
+        return Problem::not_found().into_response();
+    };
+    let asked = root.join(path.trim_start_matches('/'));
+    // what may be served for it: itself, its compressed forms, and where it is a folder those of its index
+    for folder in [false, true] {
+        for form in ["", ".br", ".gz"] {
+            let mut file = asked.clone();
+            if folder {
+                file.push("index.html");
+            }
+            file.as_mut_os_string().push(form);
+            if leads_out(&root, &file).await {
+                return Problem::not_found().into_response();
+            }
+        }
+    }
+    next.run(request).await
+}
+
+/// Whether there is such a file, and it lies elsewhere.
+async fn leads_out(root: &Path, file: &Path) -> bool {
+    match tokio::fs::canonicalize(file).await {
+        Ok(real) => !real.starts_with(root),
+        Err(_) => false, // there is none
+    }
+}
+
+/// A path without its percent signs (RFC 3986 section 2.1); `None` where it is none.
+fn decoded(path: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        if *byte != b'%' {
+            bytes.push(*byte);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        let mut byte = [0];
+        hex::decode_to_slice(digits, &mut byte).ok()?;
+        bytes.push(byte[0]);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
 }

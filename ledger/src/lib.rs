@@ -30,5 +30,5 @@ pub mod shared;
 pub mod store;
 
 pub use config::{NodeConfig, init};
-pub use fsck::fsck;
+pub use fsck::{FsckError, fsck};
 pub use node::{NodeError, run};

@@ -5,6 +5,8 @@
 //! input closes, so none outlives the demo, even one ended by `kill -9`.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -12,6 +14,9 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// What `kill -9` sends.
+const SIGKILL: i32 = 9;
 
 /// One process: its name and the arguments of `tegata`.
 #[derive(Debug, Clone)]
@@ -68,7 +73,9 @@ impl Cluster {
     pub fn start(binary: &Path, dir: &Path, processes: Vec<Process>) -> Result<Self, ClusterError> {
         for folder in ["logs", "run", "hold"] {
             let path = dir.join(folder);
-            std::fs::create_dir_all(&path).map_err(|error| ClusterError::File { path, error })?;
+            let mut builder = std::fs::DirBuilder::new();
+            let made = builder.recursive(true).mode(0o700).create(&path);
+            made.map_err(|error| ClusterError::File { path, error })?;
         }
         let (stop, stopping) = watch::channel(false);
         let restarts = Arc::new(Mutex::new(BTreeMap::new()));
@@ -131,15 +138,23 @@ impl Cluster {
 
     /// Sends SIGKILL to a process. It is started again unless held.
     pub fn kill(&self, name: &str) -> std::io::Result<()> {
-        let pid = std::fs::read_to_string(self.dir.join("run").join(format!("{name}.pid")))?;
+        let pid = self.pid(name)?.to_string();
         let status = std::process::Command::new("kill")
-            .args(["-9", pid.trim()])
+            .args(["-9", &pid])
+            .stderr(Stdio::null())
             .status()?;
         if status.success() {
             Ok(())
         } else {
             Err(std::io::Error::other(format!("kill -9 of {name} failed")))
         }
+    }
+
+    /// The process id of a process as it was last started.
+    pub fn pid(&self, name: &str) -> std::io::Result<u32> {
+        let path = self.dir.join("run").join(format!("{name}.pid"));
+        let text = std::fs::read_to_string(path)?;
+        text.trim().parse().map_err(std::io::Error::other)
     }
 
     /// Keeps a process from being started again once it ends.
@@ -174,7 +189,7 @@ impl Cluster {
     }
 }
 
-/// Starts a process again and again until told to stop; with growing pauses when it ends at once.
+/// Starts a process again and again until told to stop; with growing pauses when it ends at once by itself.
 async fn keep_running(
     binary: PathBuf,
     dir: PathBuf,
@@ -192,11 +207,15 @@ async fn keep_running(
             return;
         }
         let started = Instant::now();
+        let mut killed = false;
         match spawn(&binary, &dir, &process) {
             Ok(mut child) => {
                 let input = child.stdin.take();
                 tokio::select! {
-                    _ = child.wait() => {}
+                    ended = child.wait() => {
+                        // somebody took it away; that says nothing about whether it can run
+                        killed = ended.is_ok_and(|status| status.signal() == Some(SIGKILL));
+                    }
                     _ = stopping.changed() => {
                         drop(input);
                         if tokio::time::timeout(Duration::from_secs(10), child.wait()).await.is_err() {
@@ -208,7 +227,7 @@ async fn keep_running(
             }
             Err(error) => tracing::error!(name = process.name, %error, "cannot start"),
         }
-        pause = if started.elapsed() > Duration::from_secs(5) {
+        pause = if killed || started.elapsed() > Duration::from_secs(5) {
             Duration::from_millis(200)
         } else {
             (pause * 2).min(Duration::from_secs(5))
@@ -224,6 +243,7 @@ fn spawn(binary: &Path, dir: &Path, process: &Process) -> std::io::Result<tokio:
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
+        .mode(0o600)
         .open(log_path(dir, &process.name))?;
     let child = Command::new(binary)
         .args(&process.arguments)

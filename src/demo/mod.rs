@@ -3,6 +3,8 @@
 pub mod certificates;
 pub mod cluster;
 pub mod files;
+pub mod patience;
+mod present;
 pub mod setup;
 pub mod steps;
 pub mod stories;
@@ -12,6 +14,7 @@ pub mod wallet;
 use cluster::{Cluster, ClusterError};
 use ed25519_dalek::SigningKey;
 use rand::rngs::StdRng;
+use patience::Patience;
 use setup::{Demo, SetupError, VALIDATORS, operator_key};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +25,9 @@ use tegata_service::clock;
 use tegata_service::config::LedgerConfig;
 use tegata_service::ledger::{Ledger, LedgerError};
 use wallet::Wallet;
+
+/// How long a story goes on asking a service that is away: it may have been killed, and comes back.
+pub const STORY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a demo ended.
 #[derive(Debug, thiserror::Error)]
@@ -209,7 +215,7 @@ impl Running {
             .filter(|path| path.extension().is_some_and(|e| e == "json"))
             .collect();
         files.sort();
-        let mut steps = Steps::begin("again", "what was there before is there");
+        let mut steps = Steps::begin("again", "what was there before is there", None);
         for file in &files {
             let mut wallet = Wallet::load_or_open(file, &self.demo.host, self.ledger.clone())
                 .await
@@ -256,6 +262,8 @@ impl Running {
                 dir: &self.dir,
                 ledger: self.ledger.clone(),
                 run: clock::now_ms(),
+                patience: Patience::new(STORY_PATIENCE),
+                after_step: None,
             };
             stage.tell(name).await?;
         }

@@ -14,20 +14,25 @@ impl From<super::wallet::WalletError> for Broken {
     }
 }
 
+/// Hears the number of a step when it has ended, before the next begins.
+pub type AfterStep<'a> = dyn Fn(u32) + Send + Sync + 'a;
+
 /// The teller of one story.
-pub struct Steps {
+pub struct Steps<'a> {
+    after_step: Option<&'a AfterStep<'a>>,
     story: &'static str,
     number: u32,
     started: Instant,
     step: Instant,
 }
 
-impl Steps {
+impl<'a> Steps<'a> {
     /// Begins a story.
     #[must_use]
-    pub fn begin(story: &'static str, title: &str) -> Self {
+    pub fn begin(story: &'static str, title: &str, after_step: Option<&'a AfterStep<'a>>) -> Self {
         println!("\n── {story}: {title}");
         Self {
+            after_step,
             story,
             number: 0,
             started: Instant::now(),
@@ -43,6 +48,9 @@ impl Steps {
             self.number,
             self.step.elapsed().as_secs_f64() * 1000.0
         );
+        if let Some(after_step) = self.after_step {
+            after_step(self.number);
+        }
         self.step = Instant::now();
     }
 

@@ -1,5 +1,6 @@
 //! An organisation's own systems, as they speak to its issuer or verifier: with a bearer token.
 
+use super::patience::Patience;
 use super::setup::ServiceAddress;
 use super::steps::Broken;
 use serde_json::Value;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 pub struct Systems<'a> {
     http: reqwest::Client,
     service: &'a ServiceAddress,
+    patience: Patience,
 }
 
 /// An answer: status and body.
@@ -21,10 +23,24 @@ pub struct Answer {
 }
 
 impl<'a> Systems<'a> {
-    /// Of a service.
+    /// Of a service. They ask again for as long as they have patience.
     #[must_use]
-    pub const fn new(http: reqwest::Client, service: &'a ServiceAddress) -> Self {
-        Self { http, service }
+    pub const fn new(
+        http: reqwest::Client,
+        service: &'a ServiceAddress,
+        patience: Patience,
+    ) -> Self {
+        Self {
+            http,
+            service,
+            patience,
+        }
+    }
+
+    /// The same, with another patience.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// `GET`.
@@ -32,7 +48,7 @@ impl<'a> Systems<'a> {
     /// # Errors
     /// Where no answer came.
     pub async fn get(&self, path: &str) -> Result<Answer, Broken> {
-        self.send(self.http.get(format!("{}{path}", self.service.url)))
+        self.send(|| self.http.get(format!("{}{path}", self.service.url)))
             .await
     }
 
@@ -41,12 +57,8 @@ impl<'a> Systems<'a> {
     /// # Errors
     /// Where no answer came.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, Broken> {
-        self.send(
-            self.http
-                .post(format!("{}{path}", self.service.url))
-                .json(body),
-        )
-        .await
+        let url = format!("{}{path}", self.service.url);
+        self.send(|| self.http.post(&url).json(body)).await
     }
 
     /// `POST` of another type.
@@ -59,24 +71,24 @@ impl<'a> Systems<'a> {
         content_type: &str,
         body: Vec<u8>,
     ) -> Result<Answer, Broken> {
-        let request = self.http.post(format!("{}{path}", self.service.url));
-        self.send(request.header("content-type", content_type).body(body))
-            .await
+        let url = format!("{}{path}", self.service.url);
+        let request = || {
+            let request = self.http.post(&url).header("content-type", content_type);
+            request.body(body.clone())
+        };
+        self.send(request).await
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Broken> {
+    async fn send(&self, request: impl Fn() -> reqwest::RequestBuilder) -> Result<Answer, Broken> {
         let token = self.service.token.as_deref().unwrap_or_default();
-        let unreachable = |error| Broken(format!("{} does not answer: {error}", self.service.url));
-        let answer = request
-            .bearer_auth(token)
-            .send()
+        let answer = self
+            .patience
+            .ask(|| request().bearer_auth(token).send())
             .await
-            .map_err(unreachable)?;
-        let status = answer.status().as_u16();
-        let bytes = answer.bytes().await.map_err(unreachable)?;
+            .map_err(|error| Broken(format!("{} does not answer: {error}", self.service.url)))?;
         Ok(Answer {
-            status,
-            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            status: answer.status.as_u16(),
+            body: serde_json::from_slice(&answer.bytes).unwrap_or(Value::Null),
         })
     }
 

@@ -1,6 +1,11 @@
 //! A wallet without a screen: does over the public APIs exactly what the browser's wallet does. The stories, the scenario
 //! tests and the town of a thousand infants use it.
 
+mod present;
+
+pub use present::{PreparedPresentation, PresentationRequest};
+
+use super::patience::{Patience, Whole};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use minicbor::bytes::ByteVec;
@@ -18,7 +23,7 @@ use tegata_consent::deposit::{
 };
 use tegata_consent::entry::{Body, Entry, Grant, Revocation};
 use tegata_consent::fetch::{GrantHistory, HandedOut};
-use tegata_consent::history::{Reading, verify_history};
+use tegata_consent::history::{HistoryReader, Reading};
 use tegata_consent::ids::{
     DrawerId, EntryId, GrantId, Hash, Nonce, OrganisationId, PublicKey, RecordId, Salt, SealKey,
 };
@@ -106,6 +111,16 @@ pub struct Prepared {
     pub body: Vec<u8>,
 }
 
+/// A grant that is ready to be sent.
+#[derive(Debug, Clone)]
+pub struct PreparedGrant {
+    /// Its id.
+    pub id: GrantId,
+    entry: EntryId,
+    given: Given,
+    body: Vec<u8>,
+}
+
 /// One person's wallet.
 pub struct Wallet {
     secret: VaultSecret,
@@ -118,6 +133,7 @@ pub struct Wallet {
     pub grants: Vec<Given>,
     seen: BTreeMap<DrawerId, (u64, Hash)>,
     rng: StdRng,
+    patience: Patience,
 }
 
 impl Wallet {
@@ -125,7 +141,7 @@ impl Wallet {
     pub async fn open(host_url: &str, ledger: Ledger) -> Result<Self> {
         let mut rng: StdRng = rand::make_rng();
         let secret = VaultSecret::new(rng.random());
-        Self::with_secret(secret, host_url, ledger, rng).await
+        Self::with_secret(secret, host_url, ledger, rng, Patience::default()).await
     }
 
     /// Opens a vault with its secret.
@@ -134,14 +150,13 @@ impl Wallet {
         host_url: &str,
         ledger: Ledger,
         rng: StdRng,
+        patience: Patience,
     ) -> Result<Self> {
         let http = ledger.http();
-        let answer = http
-            .get(format!("{host_url}/v1/host"))
-            .send()
-            .await
-            .map_err(|e| wrong("host")(&e))?;
-        let host: Value = answer.json().await.map_err(|e| wrong("host")(&e))?;
+        let about = format!("{host_url}/v1/host");
+        let answer = patience.ask(|| http.get(&about).send()).await;
+        let answer = answer.map_err(|e| wrong("host")(&e))?;
+        let host: Value = serde_json::from_slice(&answer.bytes).map_err(|e| wrong("host")(&e))?;
         let host = host["organisation"]
             .as_str()
             .unwrap_or_default()
@@ -157,6 +172,7 @@ impl Wallet {
             grants: Vec::new(),
             seen: BTreeMap::new(),
             rng,
+            patience,
         };
         let url = format!("{host_url}/v1/vaults/{}", wallet.secret.vault_id());
         wallet
@@ -167,8 +183,20 @@ impl Wallet {
 
     /// Opens a wallet that was saved, or a new one.
     pub async fn load_or_open(path: &Path, host_url: &str, ledger: Ledger) -> Result<Self> {
+        Self::load_or_open_with(path, host_url, ledger, Patience::default()).await
+    }
+
+    /// The same, with patience for services that are away.
+    pub async fn load_or_open_with(
+        path: &Path,
+        host_url: &str,
+        ledger: Ledger,
+        patience: Patience,
+    ) -> Result<Self> {
         if !path.exists() {
-            let wallet = Self::open(host_url, ledger).await?;
+            let mut rng: StdRng = rand::make_rng();
+            let secret = VaultSecret::new(rng.random());
+            let wallet = Self::with_secret(secret, host_url, ledger, rng, patience).await?;
             wallet.save(path)?;
             return Ok(wallet);
         }
@@ -176,8 +204,8 @@ impl Wallet {
         let index: Index = serde_json::from_str(&text).map_err(|e| wrong("wallet file")(&e))?;
         let secret: Hash = index.secret.parse().map_err(|e| wrong("wallet file")(&e))?;
         let rng: StdRng = rand::make_rng();
-        let mut wallet =
-            Self::with_secret(VaultSecret::new(secret.0), host_url, ledger, rng).await?;
+        let secret = VaultSecret::new(secret.0);
+        let mut wallet = Self::with_secret(secret, host_url, ledger, rng, patience).await?;
         for (category, id) in index.drawers {
             wallet
                 .drawers
@@ -268,14 +296,12 @@ impl Wallet {
             .url(Role::Issuer)
             .ok_or_else(|| WalletError("the issuer has no address".into()))?;
         let body = json!({ "code": code, "invitation": URL_SAFE_NO_PAD.encode(invitation) });
+        let url = format!("{url}/v1/pairings/answers");
         let answer = self
-            .http
-            .post(format!("{url}/v1/pairings/answers"))
-            .json(&body)
-            .send()
-            .await;
-        let answer = checked(answer.map_err(|e| wrong("issuer")(&e))?).await?;
-        answer.json().await.map_err(|e| wrong("issuer")(&e))
+            .patience
+            .ask(|| self.http.post(&url).json(&body).send());
+        let answer = checked(answer.await.map_err(|e| wrong("issuer")(&e))?, &url)?;
+        serde_json::from_slice(&answer).map_err(|e| wrong("issuer")(&e))
     }
 
     /// A deposit into the first drawer, as an issuer would send it, under an invitation made for it.
@@ -503,16 +529,9 @@ impl Wallet {
             .organisation
             .url(Role::Verifier)
             .ok_or_else(|| WalletError("the verifier has no address".into()))?;
-        let answer = self
-            .http
-            .get(format!("{url}/v1/requests/{}", parameter(link, "id")?))
-            .send()
-            .await;
-        let bytes = checked(answer.map_err(|e| wrong("verifier")(&e))?)
-            .await?
-            .bytes()
-            .await;
-        let bytes = bytes.map_err(|e| wrong("verifier")(&e))?.to_vec();
+        let url = format!("{url}/v1/requests/{}", parameter(link, "id")?);
+        let answer = self.patience.ask(|| self.http.get(&url).send());
+        let bytes = checked(answer.await.map_err(|e| wrong("verifier")(&e))?, &url)?;
         let (request, signer) =
             ConsentRequest::open(&bytes, &self.ledger.chain()).map_err(|e| wrong("request")(&e))?;
         let now_ms = clock::now_ms();
@@ -540,6 +559,17 @@ impl Wallet {
         link: &str,
         categories: Option<&[&str]>,
     ) -> Result<(GrantId, Receipt)> {
+        let prepared = self.prepare_grant(link, categories).await?;
+        let receipt = self.submit_grant(&prepared).await?;
+        Ok((prepared.id, receipt))
+    }
+
+    /// A grant of what a request asks for, ready to be sent.
+    pub async fn prepare_grant(
+        &mut self,
+        link: &str,
+        categories: Option<&[&str]>,
+    ) -> Result<PreparedGrant> {
         let (request, request_bytes, recipient) = self.read_request(link).await?;
         let mut wanted: Vec<String> = request.categories.clone();
         if let Some(only) = categories {
@@ -608,28 +638,33 @@ impl Wallet {
             order: order.sign(&key, &chain).to_bytes().into(),
             ticket: sealed.into(),
         };
-        self.grants.push(Given {
-            nonce,
-            recipient: request.recipient.to_string(),
-        });
+        Ok(PreparedGrant {
+            id,
+            entry: entry.id(&chain),
+            given: Given {
+                nonce,
+                recipient: request.recipient.to_string(),
+            },
+            body: cbor::encode(&submission),
+        })
+    }
+
+    /// Sends a grant; the same again is the same grant.
+    pub async fn submit_grant(&mut self, prepared: &PreparedGrant) -> Result<Receipt> {
         let url = format!(
             "{}/v1/vaults/{}/grants",
             self.host_url,
             self.secret.vault_id()
         );
+        let body = prepared.body.clone();
         let answer = self
-            .call(
-                reqwest::Method::POST,
-                &url,
-                Some("application/cbor"),
-                cbor::encode(&submission),
-            )
-            .await;
-        if answer.is_err() {
-            self.grants.pop();
+            .call(reqwest::Method::POST, &url, Some("application/cbor"), body)
+            .await?;
+        let receipt = self.own_receipt(&answer, &prepared.entry)?;
+        if !self.grant_ids().contains(&prepared.id) {
+            self.grants.push(prepared.given.clone());
         }
-        let receipt = self.own_receipt(&answer?, &entry.id(&chain))?;
-        Ok((id, receipt))
+        Ok(receipt)
     }
 
     /// Ends a grant.
@@ -695,10 +730,28 @@ impl Wallet {
 
     /// Who read what and when under a grant, complete by proof.
     pub async fn history(&self, grant: &GrantId) -> Result<(GrantState, Vec<Read>)> {
+        let mut reader = HistoryReader::new(self.ledger.chain(), *grant);
+        let mut reads = Vec::new();
+        loop {
+            let (state, page) = self.history_page(grant, &mut reader).await?;
+            reads.extend(page);
+            if reader.finish(&state).is_ok() {
+                return Ok((state, reads));
+            }
+        }
+    }
+
+    /// The next page of a history.
+    async fn history_page(
+        &self,
+        grant: &GrantId,
+        reader: &mut HistoryReader,
+    ) -> Result<(GrantState, Vec<Read>)> {
         let url = format!(
-            "{}/v1/vaults/{}/grants/{grant}",
+            "{}/v1/vaults/{}/grants/{grant}?from={}",
             self.host_url,
-            self.secret.vault_id()
+            self.secret.vault_id(),
+            reader.count()
         );
         let bytes = self
             .call(reqwest::Method::GET, &url, None, Vec::new())
@@ -719,7 +772,8 @@ impl Wallet {
         let state = proven
             .value
             .ok_or_else(|| WalletError("the ledger has no such grant".into()))?;
-        let readings = verify_history(&chain, grant, &state, &history.accesses)
+        let readings = reader
+            .page(&state, history.first.unwrap_or(0), &history.accesses)
             .map_err(|e| wrong("history")(&e))?;
         let mut reads = Vec::with_capacity(readings.len());
         for reading in readings {
@@ -774,31 +828,25 @@ impl Wallet {
         body: Vec<u8>,
     ) -> Result<Vec<u8>> {
         let signer = Signer::vault(self.secret.vault_key());
-        let answer = send_signed(
-            &self.http,
-            &signer,
-            method,
-            url,
-            content_type.unwrap_or("application/octet-stream"),
-            body,
-        )
-        .await;
-        let answer = checked(answer.map_err(|e| wrong("host")(&e))?).await?;
-        Ok(answer
-            .bytes()
-            .await
-            .map_err(|e| wrong("host")(&e))?
-            .to_vec())
+        let content_type = content_type.unwrap_or("application/octet-stream");
+        let answer = self.patience.ask(|| {
+            let (method, body) = (method.clone(), body.clone());
+            send_signed(&self.http, &signer, method, url, content_type, body)
+        });
+        checked(answer.await.map_err(|e| wrong("host")(&e))?, url)
     }
 }
 
-async fn checked(answer: reqwest::Response) -> Result<reqwest::Response> {
-    if answer.status().is_success() {
-        return Ok(answer);
+/// The body of an answer of success.
+fn checked(answer: Whole, url: &str) -> Result<Vec<u8>> {
+    if answer.status.is_success() {
+        return Ok(answer.bytes);
     }
-    let (status, url) = (answer.status(), answer.url().path().to_owned());
-    let text = answer.text().await.unwrap_or_default();
-    Err(WalletError(format!("{url} answered {status}: {text}")))
+    let text = String::from_utf8_lossy(&answer.bytes);
+    Err(WalletError(format!(
+        "{url} answered {}: {text}",
+        answer.status
+    )))
 }
 
 /// A parameter behind the `#` of a link.

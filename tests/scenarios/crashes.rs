@@ -1,9 +1,17 @@
 //! Processes die at any moment; nothing acknowledged is missing afterwards.
 
-use crate::world::{World, within};
+use crate::refusals::Recipient;
+use crate::world::{World, binary, within};
 use serde_json::json;
-use std::time::Duration;
-use tegata::demo::wallet::Wallet;
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tegata::demo::wallet::{Wallet, WalletError};
+use tegata_consent::ids::Salt;
+use tegata_consent::scope::Scope;
+use tegata_consent::state::Outcome;
 use tegata_service::clock;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,6 +62,195 @@ async fn kill_of_any_one_process_during_a_story_is_survived() {
     world.end().await;
 }
 
+/// Kills processes while a story is told, and knows which.
+struct Killer<'a> {
+    world: &'a World,
+    /// The last process id that was killed, by name.
+    killed: Mutex<BTreeMap<String, u32>>,
+    kills: AtomicU32,
+}
+
+impl<'a> Killer<'a> {
+    fn new(world: &'a World) -> Self {
+        Self {
+            world,
+            killed: Mutex::default(),
+            kills: AtomicU32::new(0),
+        }
+    }
+
+    /// `kill -9`, as soon as the process runs again after the last time.
+    fn kill(&self, name: &str) {
+        let cluster = &self.world.running.cluster;
+        let mut killed = self.killed.lock().unwrap();
+        let began = Instant::now();
+        loop {
+            let pid = cluster.pid(name).ok();
+            if let Some(pid) = pid
+                && killed.get(name) != Some(&pid)
+                && cluster.kill(name).is_ok()
+            {
+                killed.insert(name.to_owned(), pid);
+                self.kills.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(20),
+                "{name} was not started again"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Tells a story and kills after each of its steps; the next step begins at once, with the process gone.
+    async fn at_every_step(&self, story: &str, victim: &str) {
+        let dir = self.world.dir();
+        let steps = AtomicU32::new(0);
+        let kill = |_: u32| {
+            steps.fetch_add(1, Ordering::SeqCst);
+            tokio::task::block_in_place(|| self.kill(victim));
+        };
+        // the teller hears of the steps for as long as the story lasts
+        let mut stage = self.world.stage(&dir);
+        stage.after_step = Some(&kill);
+        let (before, began) = (self.kills.load(Ordering::SeqCst), Instant::now());
+        if let Err(broken) = stage.tell(story).await {
+            panic!("{story}, killing {victim}: {broken}");
+        }
+        let kills = self.kills.load(Ordering::SeqCst) - before;
+        let steps = steps.load(Ordering::SeqCst);
+        println!(
+            "{story}: {kills} kills of {victim} in {steps} steps, {} calls asked again, {:?}",
+            stage.patience.repeats(),
+            began.elapsed()
+        );
+        assert!(
+            kills == steps && steps >= 5,
+            "{kills} kills in {steps} steps"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn kill_9_at_every_step_of_the_story_is_survived() {
+    let world = World::start().await;
+    let restarts = || world.running.cluster.restarts().values().sum::<u32>();
+    let (killer, before) = (Killer::new(&world), restarts());
+    let mut vaccinations = 0;
+    for victim in ["node1", "host", "clinic-issuer", "clinic-verifier"] {
+        killer.at_every_step("vaccination", victim).await;
+        vaccinations += 1;
+        nothing_is_missing(&world, vaccinations, 0).await;
+    }
+    let mut payouts = 0;
+    for victim in ["node2", "host", "test-centre-issuer", "insurer-verifier"] {
+        killer.at_every_step("payout", victim).await;
+        payouts += 1;
+        nothing_is_missing(&world, vaccinations, payouts).await;
+    }
+    let killed = killer.kills.load(Ordering::SeqCst);
+    assert_eq!(restarts() - before, killed, "nothing died by itself");
+
+    // Within the steps as well: whatever it is doing, one process after the other goes.
+    let (dir, stop) = (world.dir(), AtomicBool::new(false));
+    let stage = world.stage(&dir);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut turns = ["clinic-issuer", "host", "node3", "clinic-verifier"]
+                .iter()
+                .cycle();
+            while !stop.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(300));
+                killer.kill(turns.next().expect("a cycle does not end"));
+            }
+        });
+        let told = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(stage.tell("vaccination"))
+        });
+        stop.store(true, Ordering::SeqCst);
+        if let Err(broken) = told {
+            panic!("killing during the steps: {broken}");
+        }
+    });
+    vaccinations += 1;
+    let kills = killer.kills.load(Ordering::SeqCst) - killed;
+    println!(
+        "vaccination: {kills} kills during the steps, {} calls asked again",
+        stage.patience.repeats()
+    );
+    assert!(kills >= 4, "every one of the four at least once: {kills}");
+    nothing_is_missing(&world, vaccinations, payouts).await;
+
+    world
+        .running
+        .cluster
+        .ready(Duration::from_secs(30))
+        .await
+        .unwrap();
+    let dir = world.dir();
+    let World {
+        running, folder, ..
+    } = world;
+    running.cluster.stop().await;
+    let report = Command::new(binary())
+        .arg("fsck")
+        .arg(&dir)
+        .output()
+        .unwrap();
+    assert!(
+        report.status.success(),
+        "{}",
+        String::from_utf8_lossy(&report.stdout)
+    );
+    drop(folder);
+}
+
+/// Once everything runs again: every wallet has its records with unbroken receipt chains, its grant, and a history that is
+/// complete by proof.
+async fn nothing_is_missing(world: &World, vaccinations: usize, payouts: usize) {
+    let running = &world.running;
+    running
+        .cluster
+        .ready(Duration::from_secs(30))
+        .await
+        .unwrap();
+    let wallets = running
+        .check_earlier()
+        .await
+        .expect("what was there before");
+    assert_eq!(wallets, vaccinations + payouts);
+    for entry in std::fs::read_dir(world.dir().join("wallets")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let ledger = running.ledger.clone();
+        let wallet = Wallet::load_or_open(&path, &running.demo.host, ledger).await;
+        let mut wallet = wallet.unwrap();
+        let (records, revoked) = if name.starts_with("vaccination") {
+            (8, true)
+        } else {
+            (2, false)
+        };
+        assert_eq!(wallet.records().await.unwrap().len(), records, "{name}");
+        let [grant] = wallet.grant_ids()[..] else {
+            panic!("{name}: one grant was given");
+        };
+        let (state, history) = wallet.history(&grant).await.unwrap();
+        assert_eq!(state.revoked_ms.is_some(), revoked, "{name}");
+        assert_eq!(state.accesses, history.len() as u64, "{name}");
+        let handed_out = history.iter().filter(|read| !read.records.is_empty());
+        assert!(
+            handed_out.count() >= 2,
+            "{name}: two readings were answered"
+        );
+    }
+}
+
+/// Whether the host itself said that the ledger is stale.
+fn is_stale<T>(answer: Result<T, WalletError>) -> bool {
+    let text = answer.err().map(|error| error.to_string());
+    text.is_some_and(|text| text.contains("answered 503") && text.contains("\"stale\""))
+}
+
 #[tokio::test]
 async fn with_two_validators_gone_everybody_says_stale_and_it_resumes_when_one_returns() {
     let world = World::start().await;
@@ -84,6 +281,7 @@ async fn with_two_validators_gone_everybody_says_stale_and_it_resumes_when_one_r
             .unwrap(),
     );
     let (grant, _) = wallet.grant(&first, None).await.unwrap();
+    let waiting = wallet.prepare_grant(&second, None).await.unwrap();
     let readings = format!("/v1/grants/{grant}/readings");
     within(Duration::from_secs(15), "the ticket", async || {
         insurer
@@ -92,31 +290,42 @@ async fn with_two_validators_gone_everybody_says_stale_and_it_resumes_when_one_r
             .is_ok_and(|answer| answer.status == 200)
     })
     .await;
+    // what the host hands out under an access that the ledger allowed
+    let recipient = Recipient::new(&world, "insurer");
+    let scope = Scope::of_drawers(vec![wallet.drawer_id("laboratory").unwrap()]);
+    let salt = Salt([5; 32]);
+    let (access, outcome) = recipient.access(grant, &scope, salt).await;
+    assert_eq!(outcome, Outcome::Applied);
+    assert_eq!(recipient.fetch(&access, &scope, salt).await.0, 200);
+
+    let same = dir.join("insured.json");
+    wallet.save(&same).unwrap();
+    let ledger = world.running.ledger.clone();
+    let on_another_device = Wallet::load_or_open(&same, &world.running.demo.host, ledger)
+        .await
+        .unwrap();
+    assert_eq!(on_another_device.history(&grant).await.unwrap().1.len(), 2);
 
     world.take_away(&["node1", "node2"]);
-    let took = within(
-        Duration::from_secs(20),
-        "503 stale from the verifier",
-        async || {
-            insurer
-                .post(&readings, &json!({}))
-                .await
-                .is_ok_and(|answer| answer.status == 503 && answer.body["code"] == "stale")
-        },
-    )
-    .await;
-    println!("the verifier said stale after {took:?}");
-    assert!(
-        took < Duration::from_secs(20),
-        "stale must be said within 20 s, also to whoever asked before"
+    let limit = Duration::from_secs(20);
+    let took = tokio::join!(
+        within(limit, "503 stale from the verifier", async || {
+            let answer = insurer.post(&readings, &json!({})).await;
+            answer.is_ok_and(|answer| answer.status == 503 && answer.body["code"] == "stale")
+        }),
+        within(limit, "503 stale from the host for a fetch", async || {
+            recipient.fetch(&access, &scope, salt).await == (503, "stale".to_owned())
+        }),
+        within(limit, "503 stale from the host for a history", async || {
+            is_stale(on_another_device.history(&grant).await)
+        }),
+        within(limit, "503 stale from the host for a grant", async || {
+            is_stale(wallet.submit_grant(&waiting).await)
+        }),
     );
+    println!("verifier, fetch, history and grant were told stale after {took:?}");
     let refused = wallet.grant(&second, None).await;
     assert!(refused.is_err(), "a grant was final without a quorum");
-    let history = wallet.history(&grant).await;
-    assert!(
-        history.is_err(),
-        "the host showed a history without a fresh ledger"
-    );
 
     world.give_back(&["node1"]);
     within(Duration::from_secs(60), "reading again", async || {
@@ -127,9 +336,9 @@ async fn with_two_validators_gone_everybody_says_stale_and_it_resumes_when_one_r
     })
     .await;
     wallet
-        .grant(&second, None)
+        .submit_grant(&waiting)
         .await
-        .expect("grants are final again");
+        .expect("the grant that waited is final");
     world.give_back(&["node2"]);
     world
         .running

@@ -15,19 +15,20 @@ use tegata_service::keys::{OrganisationKeys, load_organisation_keys};
 use tegata_service::ledger::LedgerError;
 use tegata_service::signature::{Signer, send_signed};
 
-struct Recipient<'a> {
+/// An organisation that acts by itself, past its verifier.
+pub(crate) struct Recipient<'a> {
     world: &'a World,
     keys: OrganisationKeys,
 }
 
 impl<'a> Recipient<'a> {
-    fn new(world: &'a World, name: &str) -> Self {
+    pub(crate) fn new(world: &'a World, name: &str) -> Self {
         let keys = load_organisation_keys(world.dir().join(name).join("keys.json")).expect("keys");
         Self { world, keys }
     }
 
     /// An access with this organisation's own key; gives the entry and the outcome.
-    async fn access(&self, grant: GrantId, scope: &Scope, salt: Salt) -> (Entry, Outcome) {
+    pub(crate) async fn access(&self, grant: GrantId, scope: &Scope, salt: Salt) -> (Entry, Outcome) {
         let ledger = &self.world.running.ledger;
         let body = Body::Access(Access {
             grant,
@@ -49,7 +50,7 @@ impl<'a> Recipient<'a> {
     }
 
     /// Status and code of a fetch.
-    async fn fetch(&self, entry: &Entry, scope: &Scope, salt: Salt) -> (u16, String) {
+    pub(crate) async fn fetch(&self, entry: &Entry, scope: &Scope, salt: Salt) -> (u16, String) {
         let ledger = &self.world.running.ledger;
         let request = FetchRequest {
             access: entry.id(&ledger.chain()),

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tegata::demo::Running;
+use tegata::demo::patience::Patience;
 use tegata::demo::stories::Stage;
+use tegata::demo::{Running, STORY_PATIENCE};
 use tegata_service::clock;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -17,7 +18,7 @@ pub(crate) fn binary() -> &'static Path {
 /// A demo in a directory of its own.
 pub(crate) struct World {
     pub(crate) running: Running,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -69,6 +70,8 @@ impl World {
             dir,
             ledger: self.running.ledger.clone(),
             run: clock::now_ms(),
+            patience: Patience::new(STORY_PATIENCE),
+            after_step: None,
         }
     }
 

@@ -88,6 +88,15 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether another process has the store open: it has one owner.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Database { source, .. }
+            if source.kind() == rocksdb::ErrorKind::IOError && source.to_string().contains("/LOCK"))
+    }
+}
+
 /// The newest block, and what is needed to build on it.
 #[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
 #[cbor(map)]

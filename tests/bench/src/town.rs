@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tegata::demo::Running;
+use tegata::demo::patience::Patience;
 use tegata::demo::systems::Systems;
 use tegata::demo::wallet::Wallet;
 
@@ -36,7 +37,7 @@ pub(crate) async fn run(
 ) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let service = &running.demo.services["municipality-issuer"];
-    let issuer = Systems::new(running.ledger.http(), service);
+    let issuer = Systems::new(running.ledger.http(), service, Patience::default());
     let started = Instant::now();
     futures::stream::iter(0..infants)
         .map(|number| {
