@@ -1,6 +1,6 @@
 // The system under test: a demo that runs already (TEGATA_DEMO names its directory), or one of our own in a new directory.
 import { spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,7 +10,8 @@ const UP_WITHIN_MS = 180_000
 
 export async function startDemo() {
   if (process.env.TEGATA_DEMO) {
-    return { demo: await readDemo(process.env.TEGATA_DEMO), stop: async () => {} }
+    const dir = process.env.TEGATA_DEMO
+    return { demo: await readDemo(dir), dir, stop: async () => {} }
   }
   const target = process.env.CARGO_TARGET_DIR ?? join(homedir(), '.cache/tegata/target')
   const dir = await mkdtemp(join(tmpdir(), 'tegata-browser-'))
@@ -41,11 +42,42 @@ export async function startDemo() {
     await ended
     await rm(dir, { recursive: true, force: true })
   }
-  return { demo: await readDemo(dir), stop }
+  return { demo: await readDemo(dir), dir, stop }
 }
 
 async function readDemo(dir) {
   return JSON.parse(await readFile(join(dir, 'demo.json'), 'utf8'))
+}
+
+// Takes the validators away (killed, and kept away) until the function that this gives is called; then the ledger goes on.
+export async function stopLedger(demo, dir) {
+  const holds = demo.ledger.map((_, node) => join(dir, 'hold', `node${node}`))
+  for (const [node, hold] of holds.entries()) {
+    await writeFile(hold, '')
+    const pid = Number(await readFile(join(dir, 'run', `node${node}.pid`), 'utf8'))
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // it ended by itself
+    }
+  }
+  const silent = (url) => fetch(`${url}/healthz`).then(
+    () => false,
+    () => true,
+  )
+  const until = async (what, holdsNow) => {
+    for (const end = Date.now() + 60_000; !(await holdsNow()); ) {
+      if (Date.now() > end) throw new Error(`waited in vain: ${what}`)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+  for (const url of demo.ledger) await until(`${url} is silent`, () => silent(url))
+  return async () => {
+    await Promise.all(holds.map((hold) => rm(hold)))
+    for (const { url } of Object.values(demo.services)) {
+      await until(`${url} is ready`, () => fetch(`${url}/readyz`).then((answer) => answer.ok, () => false))
+    }
+  }
 }
 
 // The record system of an organisation, as it speaks to its own issuer or verifier.

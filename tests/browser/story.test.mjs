@@ -3,18 +3,18 @@
 import assert from 'node:assert/strict'
 import { after, before, test as node_test } from 'node:test'
 import { accessible, follow, freshProfile, launch, show } from './browser.mjs'
-import { checkupFiles, immunization, observation, startDemo, systems } from './demo.mjs'
+import { checkupFiles, immunization, observation, startDemo, stopLedger, systems } from './demo.mjs'
 
 const DAY_MS = 86_400_000
 const subject = `B-${Date.now()}`
-let demo, stop, browser, first, clinicIssuer, clinicVerifier, centre, insurer, municipality
+let demo, dir, stop, browser, first, clinicIssuer, clinicVerifier, centre, insurer, municipality
 let grantOfClinic, kitImage
 const DRAWER = /\/v1\/vaults\/[0-9a-f]+\/drawers\/[0-9a-f]+$/
 /** A drawer's first answer with records in it, by address. */
 const earlier = new Map()
 
 before(async () => {
-  ;({ demo, stop } = await startDemo())
+  ;({ demo, dir, stop } = await startDemo())
   browser = await launch()
   first = await freshProfile(browser, { passkey: true })
   clinicIssuer = systems(demo, 'clinic-issuer')
@@ -191,6 +191,79 @@ test('the clinic reads what was allowed and the guardian sees it, complete by pr
   await page.getByText('2件の記録').waitFor()
   await page.getByText('この記録は そろっています（証明で確認ずみ）').waitFor()
   await show(page, '14-history')
+})
+
+const asking = (post) => ({
+  dcql: {
+    credentials: [
+      {
+        id: 'vaccination',
+        format: 'dc+sd-jwt',
+        meta: { vct_values: ['urn:tegata:record:vaccination:1'] },
+        claims: [{ path: ['vaccine_code'] }, { path: ['date'] }],
+      },
+    ],
+  },
+  purpose: 'care',
+  legal_basis: 'consent',
+  retention_days: 30,
+  policy: 'ledger',
+  reference: subject,
+  post,
+})
+
+test('a record is shown now, and the clinic checks the consent while the ledger is stopped', async () => {
+  const { page } = first
+  const asked = await clinicVerifier.post('/v1/presentations', asking(true))
+  await follow(page, asked.link)
+  await page.getByText('この おねがいを してよいと みとめられています').waitFor()
+  await page.getByText('30日だけ').waitFor()
+  await page.getByRole('radio').nth(1).check()
+  assert.equal(await page.getByText('4A1').count(), 0, 'the lot number was not asked for')
+  await show(page, '14-present')
+  // The response is on its way; before it arrives, every validator is gone.
+  let goOn
+  await page.route('**/v1/presentations/*/response', async (route) => {
+    goOn = await stopLedger(demo, dir)
+    await route.continue()
+  })
+  await button(page, '見せる').click()
+  await heading(page, '見せました').waitFor()
+  await show(page, '14-presented')
+  await page.unroute('**/v1/presentations/*/response')
+  const found = await clinicVerifier.get(`/v1/presentations/${asked.id}`)
+  await goOn()
+  assert.equal(found.status, 'answered')
+  assert.equal(found.result.ledger_proof, true)
+  const [shown] = found.result.credentials
+  assert.deepEqual(shown.checks.filter((check) => !check.holds), [])
+  assert.match(shown.checks.find(({ check }) => check === 'consent-proof').reason, /stands at height/)
+  assert.deepEqual(Object.keys(shown.claims).sort(), ['date', 'vaccine_code'])
+  // The permission is among those that were given, and nobody reads under it.
+  await follow(page, `${demo.wallet}/#/sharing/${shown.grant}`)
+  await page.getByText('まだ だれも 見ていません').waitFor()
+})
+
+test('somebody may say no, and somebody else may not ask in the clinic’s name', async () => {
+  const { page } = first
+  const asked = await clinicVerifier.post('/v1/presentations', asking(false))
+  await follow(page, asked.link)
+  await button(page, 'やめる').click()
+  await page.getByText('何も 送っていません').waitFor()
+  await clinicVerifier.until(`/v1/presentations/${asked.id}`, (body) => body.status === 'declined')
+  const other = await clinicVerifier.post('/v1/presentations', asking(false))
+  await page.route('**/v1/presentations/*/request', async (route) => {
+    const answer = await route.fetch()
+    const [head, payload, signature] = (await answer.text()).split('.')
+    const changed = JSON.parse(Buffer.from(payload, 'base64url').toString())
+    changed.response_uri = 'https://thief.example/response'
+    const forged = Buffer.from(JSON.stringify(changed)).toString('base64url')
+    await route.fulfill({ response: answer, body: [head, forged, signature].join('.') })
+  })
+  await follow(page, other.link)
+  await page.getByText('この おねがいは 読めません').waitFor()
+  await page.unroute('**/v1/presentations/*/request')
+  await show(page, '14-forged')
 })
 
 test('the insurer pays a positive result under a policy number', async () => {

@@ -161,7 +161,10 @@ impl DcqlQuery {
             .map(CredentialQuery::from_value)
             .collect::<Result<Vec<_>, _>>()?;
         for (index, query) in credentials.iter().enumerate() {
-            if credentials[..index].iter().any(|other| other.id == query.id) {
+            if credentials[..index]
+                .iter()
+                .any(|other| other.id == query.id)
+            {
                 return Err(DcqlError::Query("credentials.id"));
             }
         }
@@ -227,7 +230,11 @@ impl DcqlQuery {
                 .filter(|list| !list.is_empty())
                 .and_then(|list| list.iter().map(Value::as_str).collect::<Option<Vec<_>>>())
                 .ok_or(DcqlError::VpToken)?;
-            let most = if query.is_multiple { MAX_PRESENTATIONS } else { 1 };
+            let most = if query.is_multiple {
+                MAX_PRESENTATIONS
+            } else {
+                1
+            };
             if presentations.len() > most {
                 return Err(DcqlError::TooMany(id.clone()));
             }
@@ -616,9 +623,15 @@ mod tests {
         );
         // The parent that a claim needs, and the children of a claim, are asked for with it.
         let place = Path::from("place");
-        assert_eq!(verdict(json!([{ "path": ["place", "name"] }]), &[place]), Ok(()));
+        assert_eq!(
+            verdict(json!([{ "path": ["place", "name"] }]), &[place]),
+            Ok(())
+        );
         let dose = Path::new([PathStep::from("doses"), PathStep::Index(0)]);
-        assert_eq!(verdict(json!([{ "path": ["doses", null] }]), &[dose]), Ok(()));
+        assert_eq!(
+            verdict(json!([{ "path": ["doses", null] }]), &[dose]),
+            Ok(())
+        );
     }
 
     #[test]
@@ -658,7 +671,11 @@ mod tests {
         let Value::Object(payload) = payload() else {
             unreachable!()
         };
-        assert!(with.credentials()[0].matches("urn:v", &payload, &[]).is_ok());
+        assert!(
+            with.credentials()[0]
+                .matches("urn:v", &payload, &[])
+                .is_ok()
+        );
         value["credentials"][0]["claim_sets"] = json!([["a", "b"]]);
         let without = query(value.clone());
         assert_eq!(
@@ -674,8 +691,10 @@ mod tests {
 
     #[test]
     fn vp_token_has_what_is_required() {
-        let credential = |id: &str| json!({ "id": id, "format": FORMAT, "meta": { "vct_values": ["urn:v"] } });
-        let mut value = json!({ "credentials": [credential("a"), credential("b"), credential("c")] });
+        let credential =
+            |id: &str| json!({ "id": id, "format": FORMAT, "meta": { "vct_values": ["urn:v"] } });
+        let mut value =
+            json!({ "credentials": [credential("a"), credential("b"), credential("c")] });
         value["credentials"][2]["multiple"] = true.into();
         let all = query(value.clone());
         let code = |query: &DcqlQuery, token: Value| {
@@ -684,14 +703,29 @@ mod tests {
                 .map(|answered| answered.len())
                 .map_err(|error| error.code())
         };
-        assert_eq!(code(&all, json!({ "a": ["x"], "b": ["x"], "c": ["x", "y"] })), Ok(3));
-        assert_eq!(code(&all, json!({ "a": ["x"], "b": ["x"] })), Err("vp_token_missing"));
+        assert_eq!(
+            code(&all, json!({ "a": ["x"], "b": ["x"], "c": ["x", "y"] })),
+            Ok(3)
+        );
+        assert_eq!(
+            code(&all, json!({ "a": ["x"], "b": ["x"] })),
+            Err("vp_token_missing")
+        );
         assert_eq!(
             code(&all, json!({ "a": ["x", "y"], "b": ["x"], "c": ["x"] })),
             Err("vp_token_too_many")
         );
-        assert_eq!(code(&all, json!({ "d": ["x"] })), Err("vp_token_id_unknown"));
-        for token in [json!("x"), json!({ "a": "x" }), json!({ "a": [] }), json!({ "a": [1] }), json!([])] {
+        assert_eq!(
+            code(&all, json!({ "d": ["x"] })),
+            Err("vp_token_id_unknown")
+        );
+        for token in [
+            json!("x"),
+            json!({ "a": "x" }),
+            json!({ "a": [] }),
+            json!({ "a": [1] }),
+            json!([]),
+        ] {
             assert_eq!(code(&all, token), Err("vp_token_malformed"));
         }
         value["credential_sets"] = json!([
@@ -700,7 +734,10 @@ mod tests {
         let sets = query(value);
         assert_eq!(code(&sets, json!({ "a": ["x"] })), Ok(1));
         assert_eq!(code(&sets, json!({ "b": ["x"], "c": ["x"] })), Ok(2));
-        assert_eq!(code(&sets, json!({ "b": ["x"] })), Err("vp_token_set_unsatisfied"));
+        assert_eq!(
+            code(&sets, json!({ "b": ["x"] })),
+            Err("vp_token_set_unsatisfied")
+        );
         assert_eq!(code(&sets, json!({})), Err("vp_token_set_unsatisfied"));
     }
 
@@ -737,7 +774,9 @@ mod tests {
             Some("dcql_unsupported")
         );
         assert_eq!(
-            DcqlQuery::parse(&vec![b' '; MAX_BYTES + 1]).unwrap_err().code(),
+            DcqlQuery::parse(&vec![b' '; MAX_BYTES + 1])
+                .unwrap_err()
+                .code(),
             "dcql_invalid"
         );
         assert_eq!(

@@ -159,7 +159,10 @@ impl TransactionData {
         let wrong = || RequestError::TransactionData;
         let bytes = jws::decode(encoded).map_err(|_| wrong())?;
         let value = crate::json::parse(&bytes).map_err(|_| wrong())?;
-        let kind = value.get("type").and_then(Value::as_str).ok_or_else(wrong)?;
+        let kind = value
+            .get("type")
+            .and_then(Value::as_str)
+            .ok_or_else(wrong)?;
         let ids = value.get("credential_ids").and_then(Value::as_array);
         let ids: Option<Vec<_>> = ids
             .filter(|ids| !ids.is_empty())
@@ -169,7 +172,9 @@ impl TransactionData {
             .collect();
         let credential_ids = ids.ok_or_else(wrong)?;
         if let Some(algorithms) = value.get("transaction_data_hashes_alg") {
-            let known = algorithms.as_array().is_some_and(|all| all.contains(&"sha-256".into()));
+            let known = algorithms
+                .as_array()
+                .is_some_and(|all| all.contains(&"sha-256".into()));
             if !known {
                 return Err(wrong());
             }
@@ -235,7 +240,10 @@ pub fn check_transaction_data(
     let algorithm = claims.get("transaction_data_hashes_alg");
     let known = algorithm.is_none_or(|name| name == "sha-256");
     let same = found.len() == expected.len()
-        && found.iter().zip(&expected).all(|(a, b)| a.as_str() == Some(b));
+        && found
+            .iter()
+            .zip(&expected)
+            .all(|(a, b)| a.as_str() == Some(b));
     if same && known {
         Ok(())
     } else {
@@ -445,10 +453,9 @@ impl RequestObject {
         let key = match &self.client_id {
             ClientId::X509Hash(_) => self.leaf(at)?.public_key()?,
             ClientId::Did(did) => {
-                let url = self.key_id().filter(|url| {
-                    url.split_once('#')
-                        .is_some_and(|(before, _)| before == did)
-                });
+                let url = self
+                    .key_id()
+                    .filter(|url| url.split_once('#').is_some_and(|(before, _)| before == did));
                 let url = url.ok_or(RequestError::KeyUnknown)?;
                 resolve(url).ok_or(RequestError::KeyUnknown)?
             }

@@ -2,7 +2,11 @@
 //! is not.
 //!
 //! `TEGATA_WRITE_VECTORS=1 cargo test -p tegata-credential --test openid4vp` writes the file anew.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is the report")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test a panic is the report"
+)]
 
 mod common;
 
@@ -97,7 +101,15 @@ fn certificate(valid_s: std::ops::RangeInclusive<i64>) -> Certificate {
     let authority =
         issue_authority(&subject, &authority_key, AT - 10..=AT + 10_000, &mut rng).unwrap();
     let public = verifier().public_key();
-    issue_certificate(&subject, &public, &authority, &authority_key, valid_s, &mut rng).unwrap()
+    issue_certificate(
+        &subject,
+        &public,
+        &authority,
+        &authority_key,
+        valid_s,
+        &mut rng,
+    )
+    .unwrap()
 }
 
 fn asked() -> Asked {
@@ -171,7 +183,13 @@ fn requests() -> Vec<RequestVector> {
         payload.remove(name);
         signed(&payload)
     };
-    let header = |header: Value| jws(&header.to_string(), &Value::Object(good.clone()).to_string(), &verifier());
+    let header = |header: Value| {
+        jws(
+            &header.to_string(),
+            &Value::Object(good.clone()).to_string(),
+            &verifier(),
+        )
+    };
     let x5c = json!([chain[0].to_base64()]);
     let mut vectors = vec![
         vector("x509_hash", signed(&good), None),
@@ -185,20 +203,44 @@ fn requests() -> Vec<RequestVector> {
         },
         RequestVector {
             wallet_nonce: Some("w".into()),
-            ..vector("with the wallet's nonce", with(&|v| v["wallet_nonce"] = "w".into()), None)
+            ..vector(
+                "with the wallet's nonce",
+                with(&|v| v["wallet_nonce"] = "w".into()),
+                None,
+            )
         },
-        vector("plain response", with(&|v| v["response_mode"] = "direct_post".into()), None),
-        vector("without transaction data", without("transaction_data"), None),
+        vector(
+            "plain response",
+            with(&|v| v["response_mode"] = "direct_post".into()),
+            None,
+        ),
+        vector(
+            "without transaction data",
+            without("transaction_data"),
+            None,
+        ),
         vector("without state", without("state"), None),
-        vector("an audience of several", with(&|v| v["aud"] = json!(["x", WALLET_AUDIENCE])), None),
+        vector(
+            "an audience of several",
+            with(&|v| v["aud"] = json!(["x", WALLET_AUDIENCE])),
+            None,
+        ),
         vector("an unknown member", with(&|v| v["x"] = 1.into()), None),
     ];
     let mut refuse = |name: &str, request: String, code: &str| {
         vectors.push(vector(name, request, Some(code)));
     };
     refuse("not a JWT", "x".into(), "request_malformed");
-    refuse("another typ", header(json!({ "alg": "ES256", "typ": "JWT", "x5c": x5c })), "request_typ_unexpected");
-    refuse("no typ", header(json!({ "alg": "ES256", "x5c": x5c })), "request_typ_unexpected");
+    refuse(
+        "another typ",
+        header(json!({ "alg": "ES256", "typ": "JWT", "x5c": x5c })),
+        "request_typ_unexpected",
+    );
+    refuse(
+        "no typ",
+        header(json!({ "alg": "ES256", "x5c": x5c })),
+        "request_typ_unexpected",
+    );
     refuse(
         "alg none",
         header(json!({ "alg": "none", "typ": "oauth-authz-req+jwt", "x5c": x5c })),
@@ -231,7 +273,11 @@ fn requests() -> Vec<RequestVector> {
     );
     refuse(
         "signed by somebody else",
-        sign_request(&good, KeyName::Certificates(&chain), &key(Algorithm::Es256, 6)),
+        sign_request(
+            &good,
+            KeyName::Certificates(&chain),
+            &key(Algorithm::Es256, 6),
+        ),
         "request_signature_invalid",
     );
     let other = [certificate(AT - 10..=AT + 20_000)];
@@ -240,37 +286,125 @@ fn requests() -> Vec<RequestVector> {
         sign_request(&good, KeyName::Certificates(&other), &verifier()),
         "client_certificate_mismatch",
     );
-    refuse("another client than the link's", with(&|v| v["client_id"] = by_did.clone().into()), "client_id_mismatch");
-    refuse("a prefix that is not spoken", with(&|v| v["client_id"] = "redirect_uri:x".into()), "client_id_unsupported");
-    refuse("a client without prefix", with(&|v| v["client_id"] = "verifier".into()), "client_id_unsupported");
+    refuse(
+        "another client than the link's",
+        with(&|v| v["client_id"] = by_did.clone().into()),
+        "client_id_mismatch",
+    );
+    refuse(
+        "a prefix that is not spoken",
+        with(&|v| v["client_id"] = "redirect_uri:x".into()),
+        "client_id_unsupported",
+    );
+    refuse(
+        "a client without prefix",
+        with(&|v| v["client_id"] = "verifier".into()),
+        "client_id_unsupported",
+    );
     refuse("no client", without("client_id"), "client_id_unsupported");
-    refuse("for another wallet", with(&|v| v["aud"] = "https://wallet.example".into()), "request_audience_mismatch");
+    refuse(
+        "for another wallet",
+        with(&|v| v["aud"] = "https://wallet.example".into()),
+        "request_audience_mismatch",
+    );
     refuse("no audience", without("aud"), "request_audience_mismatch");
-    refuse("expired", with(&|v| v["exp"] = AT.into()), "request_expired");
-    refuse("of tomorrow", with(&|v| v["iat"] = (AT + 86_400).into()), "request_expired");
-    refuse("a nonce that the wallet did not give", with(&|v| v["wallet_nonce"] = "w".into()), "wallet_nonce_mismatch");
-    refuse("another response type", with(&|v| v["response_type"] = "code".into()), "request_member_invalid");
-    refuse("another response mode", with(&|v| v["response_mode"] = "fragment".into()), "request_member_invalid");
-    refuse("a redirect", with(&|v| v["redirect_uri"] = "https://x.example".into()), "request_member_invalid");
-    for name in ["response_uri", "nonce", "dcql_query", "response_type", "response_mode"] {
-        refuse(&format!("without {name}"), without(name), "request_member_invalid");
+    refuse(
+        "expired",
+        with(&|v| v["exp"] = AT.into()),
+        "request_expired",
+    );
+    refuse(
+        "of tomorrow",
+        with(&|v| v["iat"] = (AT + 86_400).into()),
+        "request_expired",
+    );
+    refuse(
+        "a nonce that the wallet did not give",
+        with(&|v| v["wallet_nonce"] = "w".into()),
+        "wallet_nonce_mismatch",
+    );
+    refuse(
+        "another response type",
+        with(&|v| v["response_type"] = "code".into()),
+        "request_member_invalid",
+    );
+    refuse(
+        "another response mode",
+        with(&|v| v["response_mode"] = "fragment".into()),
+        "request_member_invalid",
+    );
+    refuse(
+        "a redirect",
+        with(&|v| v["redirect_uri"] = "https://x.example".into()),
+        "request_member_invalid",
+    );
+    for name in [
+        "response_uri",
+        "nonce",
+        "dcql_query",
+        "response_type",
+        "response_mode",
+    ] {
+        refuse(
+            &format!("without {name}"),
+            without(name),
+            "request_member_invalid",
+        );
     }
-    refuse("no key to encrypt to", with(&|v| v["client_metadata"]["jwks"] = json!({ "keys": [] })), "response_encryption_unsupported");
-    refuse("an Ed25519 key to encrypt to", with(&|v| {
-        v["client_metadata"]["jwks"]["keys"] = json!([key(Algorithm::EdDsa, 1).public_key().to_jwk()]);
-    }), "response_encryption_unsupported");
-    refuse("an encryption that is not known", with(&|v| {
-        v["client_metadata"]["encrypted_response_enc_values_supported"] = json!(["A128CBC-HS256"]);
-    }), "response_encryption_unsupported");
-    refuse("no metadata", without("client_metadata"), "response_encryption_unsupported");
-    refuse("a query without credentials", with(&|v| v["dcql_query"] = json!({ "credentials": [] })), "dcql_invalid");
-    refuse("transaction data that is none", with(&|v| v["transaction_data"] = json!(["x"])), "transaction_data_invalid");
-    refuse("transaction data for no credential", with(&|v| v["transaction_data"] = json!([asked().to_transaction_data(&["w"])])), "transaction_data_invalid");
-    refuse("no transaction data in the list", with(&|v| v["transaction_data"] = json!([])), "transaction_data_invalid");
-    refuse("transaction data under another hash", with(&|v| {
-        let text = json!({ "type": "t", "credential_ids": ["v"], "transaction_data_hashes_alg": ["sha-512"] });
-        v["transaction_data"] = json!([b64(text.to_string())]);
-    }), "transaction_data_invalid");
+    refuse(
+        "no key to encrypt to",
+        with(&|v| v["client_metadata"]["jwks"] = json!({ "keys": [] })),
+        "response_encryption_unsupported",
+    );
+    refuse(
+        "an Ed25519 key to encrypt to",
+        with(&|v| {
+            v["client_metadata"]["jwks"]["keys"] =
+                json!([key(Algorithm::EdDsa, 1).public_key().to_jwk()]);
+        }),
+        "response_encryption_unsupported",
+    );
+    refuse(
+        "an encryption that is not known",
+        with(&|v| {
+            v["client_metadata"]["encrypted_response_enc_values_supported"] =
+                json!(["A128CBC-HS256"]);
+        }),
+        "response_encryption_unsupported",
+    );
+    refuse(
+        "no metadata",
+        without("client_metadata"),
+        "response_encryption_unsupported",
+    );
+    refuse(
+        "a query without credentials",
+        with(&|v| v["dcql_query"] = json!({ "credentials": [] })),
+        "dcql_invalid",
+    );
+    refuse(
+        "transaction data that is none",
+        with(&|v| v["transaction_data"] = json!(["x"])),
+        "transaction_data_invalid",
+    );
+    refuse(
+        "transaction data for no credential",
+        with(&|v| v["transaction_data"] = json!([asked().to_transaction_data(&["w"])])),
+        "transaction_data_invalid",
+    );
+    refuse(
+        "no transaction data in the list",
+        with(&|v| v["transaction_data"] = json!([])),
+        "transaction_data_invalid",
+    );
+    refuse(
+        "transaction data under another hash",
+        with(&|v| {
+            let text = json!({ "type": "t", "credential_ids": ["v"], "transaction_data_hashes_alg": ["sha-512"] });
+            v["transaction_data"] = json!([b64(text.to_string())]);
+        }),
+        "transaction_data_invalid",
+    );
     vectors.push(RequestVector {
         at: AT + 10_001,
         ..vector(
@@ -281,16 +415,36 @@ fn requests() -> Vec<RequestVector> {
     });
     vectors.push(RequestVector {
         wallet_nonce: Some("w".into()),
-        ..vector("another nonce than the wallet's", with(&|v| v["wallet_nonce"] = "x".into()), Some("wallet_nonce_mismatch"))
+        ..vector(
+            "another nonce than the wallet's",
+            with(&|v| v["wallet_nonce"] = "x".into()),
+            Some("wallet_nonce_mismatch"),
+        )
     });
     let did_request = |url: &str, signer: &SigningKey| {
         sign_request(&payload(&by_did), KeyName::DidUrl(url), signer)
     };
     for (name, request, code) in [
-        ("a DID, signed by somebody else", did_request(&url, &key(Algorithm::Es256, 6)), "request_signature_invalid"),
-        ("a key of another DID", did_request("did:web:x.example#0", &verifier()), "client_key_unknown"),
-        ("a key that nobody knows", did_request(&format!("{did}#1"), &verifier()), "client_key_unknown"),
-        ("a DID without key", did_request(&did, &verifier()), "client_key_unknown"),
+        (
+            "a DID, signed by somebody else",
+            did_request(&url, &key(Algorithm::Es256, 6)),
+            "request_signature_invalid",
+        ),
+        (
+            "a key of another DID",
+            did_request("did:web:x.example#0", &verifier()),
+            "client_key_unknown",
+        ),
+        (
+            "a key that nobody knows",
+            did_request(&format!("{did}#1"), &verifier()),
+            "client_key_unknown",
+        ),
+        (
+            "a DID without key",
+            did_request(&did, &verifier()),
+            "client_key_unknown",
+        ),
     ] {
         vectors.push(RequestVector {
             client_id: by_did.clone(),
@@ -315,19 +469,69 @@ fn vp_tokens() -> Vec<AnswerVector> {
         refused: refused.map(str::to_owned),
     };
     vec![
-        vector("all", &all, json!({ "a": ["x"], "b": ["x"], "c": ["x", "y"] }), None),
-        vector("one missing", &all, json!({ "a": ["x"], "b": ["x"] }), Some("vp_token_missing")),
-        vector("two where one was asked for", &all, json!({ "a": ["x", "y"], "b": ["x"], "c": ["x"] }), Some("vp_token_too_many")),
-        vector("an unknown id", &all, json!({ "a": ["x"], "d": ["x"] }), Some("vp_token_id_unknown")),
+        vector(
+            "all",
+            &all,
+            json!({ "a": ["x"], "b": ["x"], "c": ["x", "y"] }),
+            None,
+        ),
+        vector(
+            "one missing",
+            &all,
+            json!({ "a": ["x"], "b": ["x"] }),
+            Some("vp_token_missing"),
+        ),
+        vector(
+            "two where one was asked for",
+            &all,
+            json!({ "a": ["x", "y"], "b": ["x"], "c": ["x"] }),
+            Some("vp_token_too_many"),
+        ),
+        vector(
+            "an unknown id",
+            &all,
+            json!({ "a": ["x"], "d": ["x"] }),
+            Some("vp_token_id_unknown"),
+        ),
         vector("a text", &all, json!("x"), Some("vp_token_malformed")),
         vector("an array", &all, json!(["x"]), Some("vp_token_malformed")),
-        vector("not in an array", &all, json!({ "a": "x" }), Some("vp_token_malformed")),
-        vector("an empty array", &all, json!({ "a": [] }), Some("vp_token_malformed")),
-        vector("a number", &all, json!({ "a": [1] }), Some("vp_token_malformed")),
+        vector(
+            "not in an array",
+            &all,
+            json!({ "a": "x" }),
+            Some("vp_token_malformed"),
+        ),
+        vector(
+            "an empty array",
+            &all,
+            json!({ "a": [] }),
+            Some("vp_token_malformed"),
+        ),
+        vector(
+            "a number",
+            &all,
+            json!({ "a": [1] }),
+            Some("vp_token_malformed"),
+        ),
         vector("the first option", &sets, json!({ "a": ["x"] }), None),
-        vector("the second option", &sets, json!({ "b": ["x"], "c": ["x"] }), None),
-        vector("half an option", &sets, json!({ "b": ["x"] }), Some("vp_token_set_unsatisfied")),
-        vector("nothing", &sets, json!({}), Some("vp_token_set_unsatisfied")),
+        vector(
+            "the second option",
+            &sets,
+            json!({ "b": ["x"], "c": ["x"] }),
+            None,
+        ),
+        vector(
+            "half an option",
+            &sets,
+            json!({ "b": ["x"] }),
+            Some("vp_token_set_unsatisfied"),
+        ),
+        vector(
+            "nothing",
+            &sets,
+            json!({}),
+            Some("vp_token_set_unsatisfied"),
+        ),
     ]
 }
 
@@ -336,33 +540,79 @@ fn matches() -> Vec<MatchVector> {
         "vct": "urn:v", "date": "2025-04-01", "place": { "name": "Sakura" },
         "doses": [{ "number": 1 }, { "number": 2 }],
     });
-    let vector = |name: &str, claims: Value, disclosed: &[Value], refused: Option<&str>| MatchVector {
-        name: name.into(),
-        query: {
-            let mut query = query();
-            query["credentials"][0]["claims"] = claims;
-            query
-        },
-        vct: "urn:v".into(),
-        payload: payload.clone(),
-        disclosed: disclosed
-            .iter()
-            .map(|path| serde_json::from_value(path.clone()).unwrap())
-            .collect(),
-        refused: refused.map(str::to_owned),
-    };
+    let vector =
+        |name: &str, claims: Value, disclosed: &[Value], refused: Option<&str>| MatchVector {
+            name: name.into(),
+            query: {
+                let mut query = query();
+                query["credentials"][0]["claims"] = claims;
+                query
+            },
+            vct: "urn:v".into(),
+            payload: payload.clone(),
+            disclosed: disclosed
+                .iter()
+                .map(|path| serde_json::from_value(path.clone()).unwrap())
+                .collect(),
+            refused: refused.map(str::to_owned),
+        };
     vec![
-        vector("a claim", json!([{ "path": ["date"] }]), &[json!(["date"])], None),
-        vector("one that is always visible", json!([{ "path": ["date"] }]), &[], None),
-        vector("in an object", json!([{ "path": ["place", "name"] }]), &[json!(["place"]), json!(["place", "name"])], None),
-        vector("in every element", json!([{ "path": ["doses", null, "number"], "values": [2, 3] }]), &[json!(["doses", 1])], None),
-        vector("missing", json!([{ "path": ["lot"] }]), &[], Some("dcql_claim_missing")),
-        vector("a path that does not fit", json!([{ "path": ["date", null] }]), &[], Some("dcql_claim_missing")),
-        vector("another value", json!([{ "path": ["date"], "values": ["2025-04-02"] }]), &[], Some("dcql_claim_value")),
-        vector("more than was asked for", json!([{ "path": ["date"] }]), &[json!(["date"]), json!(["place"])], Some("dcql_claim_not_asked")),
+        vector(
+            "a claim",
+            json!([{ "path": ["date"] }]),
+            &[json!(["date"])],
+            None,
+        ),
+        vector(
+            "one that is always visible",
+            json!([{ "path": ["date"] }]),
+            &[],
+            None,
+        ),
+        vector(
+            "in an object",
+            json!([{ "path": ["place", "name"] }]),
+            &[json!(["place"]), json!(["place", "name"])],
+            None,
+        ),
+        vector(
+            "in every element",
+            json!([{ "path": ["doses", null, "number"], "values": [2, 3] }]),
+            &[json!(["doses", 1])],
+            None,
+        ),
+        vector(
+            "missing",
+            json!([{ "path": ["lot"] }]),
+            &[],
+            Some("dcql_claim_missing"),
+        ),
+        vector(
+            "a path that does not fit",
+            json!([{ "path": ["date", null] }]),
+            &[],
+            Some("dcql_claim_missing"),
+        ),
+        vector(
+            "another value",
+            json!([{ "path": ["date"], "values": ["2025-04-02"] }]),
+            &[],
+            Some("dcql_claim_value"),
+        ),
+        vector(
+            "more than was asked for",
+            json!([{ "path": ["date"] }]),
+            &[json!(["date"]), json!(["place"])],
+            Some("dcql_claim_not_asked"),
+        ),
         MatchVector {
             vct: "urn:w".into(),
-            ..vector("another type", json!([{ "path": ["date"] }]), &[], Some("dcql_type_mismatch"))
+            ..vector(
+                "another type",
+                json!([{ "path": ["date"] }]),
+                &[],
+                Some("dcql_type_mismatch"),
+            )
         },
     ]
 }
@@ -376,7 +626,12 @@ fn vectors() {
         matches: matches(),
     };
     for vector in &all.requests {
-        assert_eq!(vector.judge().err(), vector.refused.as_deref(), "{}", vector.name);
+        assert_eq!(
+            vector.judge().err(),
+            vector.refused.as_deref(),
+            "{}",
+            vector.name
+        );
     }
     for vector in &all.vp_tokens {
         let query = DcqlQuery::from_value(vector.query.clone()).unwrap();
@@ -422,7 +677,10 @@ fn every_altered_character_of_a_request_is_noticed() {
         assert!(altered.judge().is_err(), "character {position}");
     }
     let long = "x".repeat(MAX_REQUEST_BYTES + 1);
-    assert_eq!(RequestObject::parse(&long).unwrap_err().code(), "request_too_large");
+    assert_eq!(
+        RequestObject::parse(&long).unwrap_err().code(),
+        "request_too_large"
+    );
 }
 
 #[test]
@@ -450,10 +708,22 @@ fn what_a_wallet_selects_is_what_a_verifier_accepts() {
     let parsed = SdJwt::parse(&credential).unwrap();
     for (asked, shown) in [
         (json!([{ "path": ["date"] }]), vec!["date"]),
-        (json!([{ "path": ["place", "name"] }]), vec!["place", "place.name"]),
-        (json!([{ "path": ["place"] }]), vec!["place", "place.name", "place.ward"]),
-        (json!([{ "path": ["doses", null, "number"] }]), vec!["doses"]),
-        (json!([{ "path": ["date"] }, { "path": ["lot"] }]), vec!["date", "lot"]),
+        (
+            json!([{ "path": ["place", "name"] }]),
+            vec!["place", "place.name"],
+        ),
+        (
+            json!([{ "path": ["place"] }]),
+            vec!["place", "place.name", "place.ward"],
+        ),
+        (
+            json!([{ "path": ["doses", null, "number"] }]),
+            vec!["doses"],
+        ),
+        (
+            json!([{ "path": ["date"] }, { "path": ["lot"] }]),
+            vec!["date", "lot"],
+        ),
     ] {
         let mut value = query();
         value["credentials"][0]["claims"] = asked;
@@ -519,7 +789,17 @@ fn a_response_is_encrypted_to_the_requests_key() {
         .unwrap();
     let to = request.response_key().unwrap();
     assert_eq!(to.kid.as_deref(), Some("k-1"));
-    let sealed = jwe::encrypt(b"{}", &to.key, Some("k-1"), to.encryption, &mut FixedBytes(3)).unwrap();
-    let opened = Jwe::parse(&sealed).unwrap().decrypt(&key(Algorithm::Es256, 9), "k-1").unwrap();
+    let sealed = jwe::encrypt(
+        b"{}",
+        &to.key,
+        Some("k-1"),
+        to.encryption,
+        &mut FixedBytes(3),
+    )
+    .unwrap();
+    let opened = Jwe::parse(&sealed)
+        .unwrap()
+        .decrypt(&key(Algorithm::Es256, 9), "k-1")
+        .unwrap();
     assert_eq!(opened.as_slice(), b"{}");
 }

@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// What is checked of every presentation, in the order in which the answer lists it.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum CheckName {
     /// The issuer signed the credential, with a key that counted then.
@@ -116,7 +114,11 @@ impl Report {
     }
 
     /// Notes a result only where it does not hold.
-    pub(crate) fn note_fault<T>(&mut self, check: CheckName, result: Result<T, Fault>) -> Option<T> {
+    pub(crate) fn note_fault<T>(
+        &mut self,
+        check: CheckName,
+        result: Result<T, Fault>,
+    ) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(fault) => self.note(check, Err(fault), |_| String::new()),
@@ -163,7 +165,9 @@ mod tests {
     fn what_was_not_checked_does_not_hold() {
         let mut report = Report::default();
         let fault = Fault::new("x", "why");
-        report.note(CheckName::IssuerSignature, Err::<(), _>(fault), |()| String::new());
+        report.note(CheckName::IssuerSignature, Err::<(), _>(fault), |()| {
+            String::new()
+        });
         let (checks, all) = report.finish(&CheckName::ALL, CheckName::IssuerSignature);
         assert!(!all && checks.len() == 8 && checks.iter().all(|check| !check.holds));
         assert_eq!(checks[1].not_reached, Some(CheckName::IssuerSignature));

@@ -1,11 +1,11 @@
 //! Routes of presentations (`specs/API.md`, "Verifier"). Where our own systems call, errors are problem details; where wallets
 //! call, they are those of OAuth (RFC 6749 §5.2) with our code as a further member.
 
+use super::PresentationId;
 use super::make::{self, MadePresentation, MakeError, NewPresentation};
 use super::object::request_object;
 use super::respond::{ResponseError, respond};
 use super::rows::{Policy, PresentationRow, REQUEST_OBJECTS_MAX, ResultRow, Status};
-use super::PresentationId;
 use crate::api::{OwnSystem, Shared};
 use crate::core::Core;
 use crate::rows::StoreError;
@@ -191,7 +191,10 @@ async fn post_request_object(
         let first = row.requests.into_iter().next();
         return Ok(object(first.ok_or_else(Refusal::unknown)?));
     };
-    if nonce.is_empty() || nonce.len() > WALLET_NONCE_MAX || !nonce.bytes().all(|b| b.is_ascii_graphic()) {
+    if nonce.is_empty()
+        || nonce.len() > WALLET_NONCE_MAX
+        || !nonce.bytes().all(|b| b.is_ascii_graphic())
+    {
         return Err(Refusal::invalid(
             "wallet-nonce",
             "wallet_nonce has 1 to 512 visible ASCII characters",
@@ -274,9 +277,8 @@ async fn open_request(core: &Core, id: &str) -> Result<PresentationRow, Refusal>
 /// Whether a wallet can take this request (§5.10, §10): where it says what it can do.
 fn check_wallet_metadata(text: &str, row: &PresentationRow) -> Result<(), Refusal> {
     let metadata = json::parse(text.as_bytes()).ok().filter(Value::is_object);
-    let metadata = metadata.ok_or_else(|| {
-        Refusal::invalid("wallet-metadata", "wallet_metadata is no JSON object")
-    })?;
+    let metadata = metadata
+        .ok_or_else(|| Refusal::invalid("wallet-metadata", "wallet_metadata is no JSON object"))?;
     let lacks = |name: &str, wanted: &str| {
         let known = metadata.get(name).and_then(Value::as_array);
         known.is_some_and(|known| !known.iter().any(|one| one == wanted))
@@ -287,7 +289,10 @@ fn check_wallet_metadata(text: &str, row: &PresentationRow) -> Result<(), Refusa
         ("request_object_signing_alg_values_supported", "ES256"),
         ("response_types_supported", "vp_token"),
     ];
-    match unsupported.iter().find(|(name, wanted)| lacks(name, wanted)) {
+    match unsupported
+        .iter()
+        .find(|(name, wanted)| lacks(name, wanted))
+    {
         Some((name, wanted)) => Err(Refusal::invalid(
             "wallet-unsupported",
             &format!("the wallet's {name} lacks {wanted}, which this request needs"),

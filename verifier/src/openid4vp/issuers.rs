@@ -91,9 +91,10 @@ pub(super) async fn find(
             how: format!("in the registry at height {height}, as the presentation proves"),
             state: Box::new(state),
         }),
-        (Err(error), None) if policy == Policy::Ledger => {
-            Err(Fault::new("issuer-unavailable", format!("registry: {error}")))
-        }
+        (Err(error), None) if policy == Policy::Ledger => Err(Fault::new(
+            "issuer-unavailable",
+            format!("registry: {error}"),
+        )),
         (Ok(None), None) if policy == Policy::Ledger => Err(Fault::new(
             "issuer-unknown",
             "nobody in the registry goes by the credential's issuer",
@@ -138,6 +139,14 @@ async fn registered(
     Ok(found)
 }
 
+/// The organisation that goes by `iss` in the registry, proven.
+pub(crate) async fn registered_issuer(
+    core: &Core,
+    iss: &str,
+) -> Result<Option<OrganisationState>, LedgerError> {
+    Ok(registered(core, iss).await?.map(|(state, _)| state))
+}
+
 async fn proven(
     core: &Core,
     hint: Option<OrganisationId>,
@@ -172,9 +181,9 @@ async fn organisations(core: &Core) -> Result<Vec<OrganisationId>, LedgerError> 
         match fetch_json(&core.client, &format!("{url}/v1/state/organisations")).await {
             Ok(Value::Array(listed)) => {
                 let may_issue = |one: &&Value| {
-                    one.get("roles").and_then(Value::as_array).is_none_or(|roles| {
-                        roles.iter().any(|role| role == "issuer")
-                    })
+                    one.get("roles")
+                        .and_then(Value::as_array)
+                        .is_none_or(|roles| roles.iter().any(|role| role == "issuer"))
                 };
                 let id = |one: &Value| one.get("id")?.as_str()?.parse().ok();
                 return Ok(listed.iter().filter(may_issue).filter_map(id).collect());
@@ -187,12 +196,7 @@ async fn organisations(core: &Core) -> Result<Vec<OrganisationId>, LedgerError> 
 }
 
 /// An issuer that is not in the registry.
-async fn outside(
-    core: &Core,
-    credential: &SdJwt,
-    iss: &str,
-    at_s: i64,
-) -> Result<Issuer, Fault> {
+async fn outside(core: &Core, credential: &SdJwt, iss: &str, at_s: i64) -> Result<Issuer, Fault> {
     let setup = &core.presentations;
     let chain = credential
         .certificates()
@@ -219,7 +223,12 @@ async fn outside(
             how: format!("by the certificate of {}", leaf.subject()),
         });
     }
-    if setup.config.metadata_issuers.iter().any(|known| known == iss) {
+    if setup
+        .config
+        .metadata_issuers
+        .iter()
+        .any(|known| known == iss)
+    {
         return Ok(Issuer::Outside {
             keys: metadata_keys(core, iss).await?,
             how: "by its own metadata".into(),
@@ -233,7 +242,12 @@ async fn outside(
 
 /// Keys from `/.well-known/jwt-vc-issuer` (SD-JWT VC, "JWT VC Issuer Metadata").
 async fn metadata_keys(core: &Core, iss: &str) -> Result<Vec<PublicKey>, Fault> {
-    let wrong = |reason: &str| Fault::new("issuer-metadata", format!("the issuer's metadata: {reason}"));
+    let wrong = |reason: &str| {
+        Fault::new(
+            "issuer-metadata",
+            format!("the issuer's metadata: {reason}"),
+        )
+    };
     let url = reqwest::Url::parse(iss).map_err(|_| wrong("its identifier is no URL"))?;
     let path = url.path().trim_end_matches('/').to_owned();
     let mut address = url.clone();

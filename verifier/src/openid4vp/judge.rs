@@ -17,7 +17,7 @@ use tegata_credential::openid4vp::{CONSENT_CLAIM, TransactionData, check_transac
 use tegata_credential::sd_jwt::{
     KeyBindingPolicy, SdJwt, SdJwtError, VerifiedPresentation, VerifiedSdJwt,
 };
-use tegata_credential::status_list::Status;
+use tegata_credential::status_list::{RECALLED, Status};
 use tegata_records::{RecordType, catalogue};
 use tegata_service::clock;
 
@@ -71,7 +71,9 @@ impl Response<'_> {
         let parsed = SdJwt::parse(text).map_err(signed);
         let parsed = match parsed {
             Err(fault) if is_about_holder(&fault.code) => {
-                report.note(CheckName::HolderKey, Err::<(), _>(fault), |()| String::new());
+                report.note(CheckName::HolderKey, Err::<(), _>(fault), |()| {
+                    String::new()
+                });
                 return None;
             }
             other => report.note_fault(CheckName::IssuerSignature, other)?,
@@ -120,7 +122,11 @@ impl Response<'_> {
             .await;
         report.note(CheckName::NotRevoked, status, String::clone);
         let answers = query
-            .matches(credential.vct(), credential.payload(), credential.disclosed())
+            .matches(
+                credential.vct(),
+                credential.payload(),
+                credential.disclosed(),
+            )
             .map_err(|error| Fault::new(error.code(), error));
         report.note(CheckName::Query, answers, |()| {
             "it shows what was asked for, and nothing else".into()
@@ -265,6 +271,10 @@ impl Response<'_> {
             )),
             Status::Invalid => Err(Fault::new("revoked", "the issuer has revoked it")),
             Status::Suspended => Err(Fault::new("suspended", "the issuer has suspended it")),
+            RECALLED => Err(Fault::new(
+                "recalled",
+                "the issuer has recalled it: it was bound to the wrong person",
+            )),
             Status::Other(value) => Err(Fault::new(
                 "status-unknown",
                 format!("the issuer's status list has status {value}, which is not valid"),
@@ -338,11 +348,17 @@ fn accredited(
     let Some(record_type) = record_type else {
         return Err(Fault::new(
             "type-unknown",
-            format!("nobody is accredited for the unknown type {:?}", credential.vct()),
+            format!(
+                "nobody is accredited for the unknown type {:?}",
+                credential.vct()
+            ),
         ));
     };
     if state.suspended_at(now_ms) {
-        return Err(Fault::new("issuer-suspended", format!("{name} is suspended")));
+        return Err(Fault::new(
+            "issuer-suspended",
+            format!("{name} is suspended"),
+        ));
     }
     let issued_ms = milliseconds(credential.issued_at().unwrap_or_default());
     if !state.may_issue(record_type.id(), issued_ms) {

@@ -193,7 +193,11 @@ pub(crate) async fn make(core: &Core, new: NewPresentation) -> Result<MadePresen
         setup.public_url,
         hex::encode(id)
     );
-    let method = if new.post { "&request_uri_method=post" } else { "" };
+    let method = if new.post {
+        "&request_uri_method=post"
+    } else {
+        ""
+    };
     let parameters = format!(
         "client_id={}&request_uri={}{method}",
         percent(&client_id),

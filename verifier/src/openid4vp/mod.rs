@@ -25,6 +25,7 @@ mod rows;
 
 pub use config::{ClientIdKind, PresentationsConfig};
 pub(crate) use http::{Api, routes};
+pub(crate) use issuers::registered_issuer;
 pub(crate) use rows::PresentationRow;
 
 use crate::random;
@@ -189,7 +190,14 @@ fn own_certificate(
     let made = x509::issue_authority(&authority, &authority_key, valid_s.clone(), &mut rng)
         .and_then(|authority| {
             let public = key.public_key();
-            x509::issue(&subject, &public, &authority, &authority_key, valid_s, &mut rng)
+            x509::issue(
+                &subject,
+                &public,
+                &authority,
+                &authority_key,
+                valid_s,
+                &mut rng,
+            )
         })
         .map_err(|error| SetupError::Certificate {
             path: path.to_owned(),

@@ -4,7 +4,7 @@ use super::PresentationId;
 use super::checks::CheckName;
 use super::judge::{Response, strict_json};
 use super::object::response_key;
-use super::rows::{PresentationRow, Policy, ResultRow, Status};
+use super::rows::{Policy, PresentationRow, ResultRow, Status};
 use crate::core::Core;
 use crate::events::Event;
 use crate::rows::StoreError;
@@ -110,7 +110,13 @@ pub(super) async fn respond(
     let result = if let Some(error) = text("error") {
         ResultRow {
             received_ms: now_ms,
-            code: Some(error.chars().take(64).filter(char::is_ascii_graphic).collect()),
+            code: Some(
+                error
+                    .chars()
+                    .take(64)
+                    .filter(char::is_ascii_graphic)
+                    .collect(),
+            ),
             ..ResultRow::default()
         }
     } else {
@@ -204,8 +210,8 @@ async fn judge(
         .max(row.expires_ms);
     let failing = result.credentials.iter().find(|one| !one.verified);
     result.ledger_proof &= failing.is_none();
-    result.code = failing
-        .and_then(|one| one.checks.iter().find(|check| !check.holds)?.code.clone());
+    result.code =
+        failing.and_then(|one| one.checks.iter().find(|check| !check.holds)?.code.clone());
     Ok(result)
 }
 
@@ -220,7 +226,9 @@ async fn keep(
         ResultRow { credentials, .. } if credentials.is_empty() => Status::Declined,
         _ => Status::Refused,
     };
-    let refused = (status == Status::Refused).then(|| refusal(&result)).flatten();
+    let refused = (status == Status::Refused)
+        .then(|| refusal(&result))
+        .flatten();
     let kept = core
         .store(move |store| {
             store.change_presentation(&id, |row| {
@@ -245,7 +253,10 @@ async fn keep(
             id: hex::encode(id),
             reference: &row.reference,
             status,
-            code: row.result.as_ref().and_then(|result| result.code.as_deref()),
+            code: row
+                .result
+                .as_ref()
+                .and_then(|result| result.code.as_deref()),
         },
     ));
     match refused {

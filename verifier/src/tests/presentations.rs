@@ -16,7 +16,7 @@ use tegata_credential::jwe;
 use tegata_credential::keys::{Algorithm, PublicKey, SigningKey};
 use tegata_credential::openid4vp::{Expected, RequestObject, VerifiedRequest, binding_claims};
 use tegata_credential::sd_jwt::{Issuance, KeyBinding, Path, SdJwt, StatusReference, issue};
-use tegata_credential::status_list::Status;
+use tegata_credential::status_list::{RECALLED, Status};
 use tegata_records::catalogue;
 use tegata_service::clock;
 
@@ -75,7 +75,12 @@ impl Wallet {
             status: recipe.status,
             expires_at: recipe.expires_s,
             vct_integrity: Some(record_type.integrity()),
-            ..Issuance::new(&recipe.iss, record_type.vct(), recipe.issued_s, &recipe.claims)
+            ..Issuance::new(
+                &recipe.iss,
+                record_type.vct(),
+                recipe.issued_s,
+                &recipe.claims,
+            )
         };
         Self {
             credential: issue(&issuance, &recipe.key, &mut rng).unwrap(),
@@ -128,12 +133,9 @@ fn verified(desk: &Desk, text: &str, client_id: &str, nonce: Option<&str>) -> Ve
         client_id,
         wallet_nonce: nonce,
     };
-    let own = SigningKey::from_bytes(
-        Algorithm::Es256,
-        desk.world.us.credential_es256.expose(),
-    )
-    .unwrap()
-    .public_key();
+    let own = SigningKey::from_bytes(Algorithm::Es256, desk.world.us.credential_es256.expose())
+        .unwrap()
+        .public_key();
     let resolve = |url: &str| url.ends_with(&own.key_id()).then_some(own).or(did_jwk(url));
     RequestObject::parse(text)
         .unwrap()
@@ -308,7 +310,9 @@ async fn agreed(desk: &Desk) -> (Asked, PresentedConsent) {
 }
 
 fn failing(result: &Value) -> Vec<(String, String)> {
-    let checks = result["result"]["credentials"][0]["checks"].as_array().unwrap();
+    let checks = result["result"]["credentials"][0]["checks"]
+        .as_array()
+        .unwrap();
     let failing = checks
         .iter()
         .filter(|check| check["holds"] == false && check["code"] != "not-reached");
@@ -336,7 +340,10 @@ async fn a_presentation_with_consent_is_accepted_once_and_survives_a_restart() {
     assert_eq!(result["result"]["ledger_proof"], true);
     let one = &result["result"]["credentials"][0];
     assert_eq!(one["verified"], true);
-    assert_eq!(one["claims"], json!({ "vaccine_code": "mr", "date": "2025-04-01" }));
+    assert_eq!(
+        one["claims"],
+        json!({ "vaccine_code": "mr", "date": "2025-04-01" })
+    );
     assert_eq!(one["grant"], consent.grant.to_string());
     assert_eq!(one["checks"].as_array().unwrap().len(), 8);
     // Once.
@@ -349,7 +356,10 @@ async fn a_presentation_with_consent_is_accepted_once_and_survives_a_restart() {
     assert_eq!(asked.result(&desk).await["result"], result["result"]);
     let gone = desk
         .client
-        .get(format!("{}/v1/presentations/{}/request", desk.url, asked.id))
+        .get(format!(
+            "{}/v1/presentations/{}/request",
+            desk.url, asked.id
+        ))
         .send()
         .await
         .unwrap();
@@ -377,21 +387,23 @@ async fn consent_is_checked_while_the_ledger_is_stopped() {
     let form = Answering::of(&asked.request, Some(&consent)).form(&wallet);
     desk.world.node.behave(Manner::Broken);
     let answer = asked.respond(&desk, &form).await;
-    assert_eq!(answer.code(), (400, "issuer-unavailable"), "{}", answer.body);
+    assert_eq!(
+        answer.code(),
+        (400, "issuer-unavailable"),
+        "{}",
+        answer.body
+    );
 }
 
 #[tokio::test]
 async fn a_standard_wallet_answers_without_ledger_and_is_marked() {
     let desk = Desk::start().await;
     let wallet = Wallet::new(&desk);
-    for body in [
-        asking("standard"),
-        {
-            let mut body = asking("standard");
-            body["transaction_data"] = true.into();
-            body
-        },
-    ] {
+    for body in [asking("standard"), {
+        let mut body = asking("standard");
+        body["transaction_data"] = true.into();
+        body
+    }] {
         let asked = ask(&desk, &body).await;
         let form = Answering::of(&asked.request, None).form(&wallet);
         let answer = asked.respond(&desk, &form).await;
@@ -399,7 +411,13 @@ async fn a_standard_wallet_answers_without_ledger_and_is_marked() {
         let result = asked.result(&desk).await;
         assert_eq!(result["status"], "answered");
         assert_eq!(result["result"]["ledger_proof"], false);
-        assert_eq!(result["result"]["credentials"][0]["checks"].as_array().unwrap().len(), 7);
+        assert_eq!(
+            result["result"]["credentials"][0]["checks"]
+                .as_array()
+                .unwrap()
+                .len(),
+            7
+        );
     }
 }
 
@@ -429,7 +447,10 @@ async fn encrypted_responses_and_every_client_identifier() {
         let wrong = asked.respond(&desk, &encrypt(&to.key, Some("other"))).await;
         assert_eq!(wrong.code(), (400, "jwe_key_unknown"));
         let wrong = [("response".to_owned(), "x.y.z".to_owned())];
-        assert_eq!(asked.respond(&desk, &wrong).await.code(), (400, "jwe_malformed"));
+        assert_eq!(
+            asked.respond(&desk, &wrong).await.code(),
+            (400, "jwe_malformed")
+        );
         let answer = asked
             .respond(&desk, &encrypt(&to.key, to.kid.as_deref()))
             .await;
@@ -454,14 +475,22 @@ async fn a_wallets_own_nonce_is_in_the_request_that_it_posts_for() {
         (form(&[("wallet_nonce", "")]), "wallet-nonce"),
         (form(&[("wallet_nonce", &"x".repeat(513))]), "wallet-nonce"),
         (form(&[("wallet_metadata", "[]")]), "wallet-metadata"),
-        (form(&[("wallet_metadata", &unsupported)]), "wallet-unsupported"),
+        (
+            form(&[("wallet_metadata", &unsupported)]),
+            "wallet-unsupported",
+        ),
     ] {
         let answer = post(&desk, text("request_uri"), &wrong).await;
         assert_eq!(answer.code(), (400, code));
     }
     let mine = form(&[("wallet_nonce", "w-1"), ("wallet_metadata", "{}")]);
     let object = post(&desk, text("request_uri"), &mine).await.body;
-    let request = verified(&desk, object.as_str().unwrap(), text("client_id"), Some("w-1"));
+    let request = verified(
+        &desk,
+        object.as_str().unwrap(),
+        text("client_id"),
+        Some("w-1"),
+    );
     // The consent commits to the request with the wallet's nonce.
     let consenting = consenting(&desk, &request);
     consenting.give(&desk);
@@ -478,14 +507,22 @@ async fn a_wallets_own_nonce_is_in_the_request_that_it_posts_for() {
 type Alter = fn(&mut Answering);
 
 const RESPONSES: &[(&str, Alter, &str)] = &[
-    ("another nonce", |a| a.nonce = "n".into(), "key_binding_nonce_mismatch"),
+    (
+        "another nonce",
+        |a| a.nonce = "n".into(),
+        "key_binding_nonce_mismatch",
+    ),
     (
         "another audience",
         |a| a.audience = "x509_hash:AAAA".into(),
         "key_binding_audience_mismatch",
     ),
     ("no state", |a| a.state = None, "state-mismatch"),
-    ("another state", |a| a.state = Some("s".into()), "state-mismatch"),
+    (
+        "another state",
+        |a| a.state = Some("s".into()),
+        "state-mismatch",
+    ),
     (
         "a disclosure is left out after signing",
         |a| {
@@ -542,7 +579,8 @@ const RESPONSES: &[(&str, Alter, &str)] = &[
     (
         "other transaction data",
         |a| {
-            a.claims.insert("transaction_data_hashes".into(), json!(["AA"]));
+            a.claims
+                .insert("transaction_data_hashes".into(), json!(["AA"]));
         },
         "transaction_data_mismatch",
     ),
@@ -584,7 +622,11 @@ const RESPONSES: &[(&str, Alter, &str)] = &[
         |a| a.vp_token = |text| json!({ "v": text }),
         "vp_token_malformed",
     ),
-    ("no credential", |a| a.vp_token = |_| json!({}), "vp_token_missing"),
+    (
+        "no credential",
+        |a| a.vp_token = |_| json!({}),
+        "vp_token_missing",
+    ),
     (
         "two credentials",
         |a| a.vp_token = |text| json!({ "v": [text, text] }),
@@ -615,7 +657,10 @@ async fn each_altered_response_is_refused_for_its_reason() {
         assert_eq!(answer.body["error"], "invalid_request", "{name}");
         let result = asked.result(&desk).await;
         assert_ne!(result["status"], "answered", "{name}");
-        assert!(!result.to_string().contains("2025-04-01"), "{name}: no claims of what is refused");
+        assert!(
+            !result.to_string().contains("2025-04-01"),
+            "{name}: no claims of what is refused"
+        );
     }
     // None of them used the request up.
     let form = Answering::of(&asked.request, Some(&consent)).form(&wallet);
@@ -625,7 +670,11 @@ async fn each_altered_response_is_refused_for_its_reason() {
 type AlterConsent = fn(&mut Consenting, &Desk);
 
 const CONSENTS: &[(&str, AlterConsent, &str)] = &[
-    ("another salt", |c, _| c.salt = Salt([1; 32]), "request-mismatch"),
+    (
+        "another salt",
+        |c, _| c.salt = Salt([1; 32]),
+        "request-mismatch",
+    ),
     (
         "another request",
         |c, _| {
@@ -651,8 +700,16 @@ const CONSENTS: &[(&str, AlterConsent, &str)] = &[
         |c, _| c.grant.retention_days = 31,
         "beyond-request",
     ),
-    ("a later end", |c, _| c.grant.until_ms += 1, "beyond-request"),
-    ("no limit of uses", |c, _| c.grant.uses_max = None, "not-one-time"),
+    (
+        "a later end",
+        |c, _| c.grant.until_ms += 1,
+        "beyond-request",
+    ),
+    (
+        "no limit of uses",
+        |c, _| c.grant.uses_max = None,
+        "not-one-time",
+    ),
     (
         "it has not started",
         |c, _| c.grant.from_ms = clock::now_ms() + 60_000,
@@ -726,14 +783,20 @@ async fn a_response_to_another_request_is_refused() {
     let (one, one_consent) = agreed(&desk).await;
     let (two, two_consent) = agreed(&desk).await;
     let form = Answering::of(&one.request, Some(&one_consent)).form(&wallet);
-    assert_eq!(two.respond(&desk, &form).await.code(), (400, "state-mismatch"));
+    assert_eq!(
+        two.respond(&desk, &form).await.code(),
+        (400, "state-mismatch")
+    );
     let mut answering = Answering::of(&one.request, Some(&one_consent));
     answering.state = two.request.state().map(str::to_owned);
     let answer = two.respond(&desk, &answering.form(&wallet)).await;
     assert_eq!(answer.code(), (400, "key_binding_nonce_mismatch"));
     // Everything of the second request but the consent.
     let form = Answering::of(&two.request, Some(&one_consent)).form(&wallet);
-    assert_eq!(two.respond(&desk, &form).await.code(), (400, "request-mismatch"));
+    assert_eq!(
+        two.respond(&desk, &form).await.code(),
+        (400, "request-mismatch")
+    );
     let form = Answering::of(&two.request, Some(&two_consent)).form(&wallet);
     assert_eq!(two.respond(&desk, &form).await.status, 200);
 }
@@ -759,14 +822,15 @@ async fn what_somebody_else_signed_in_our_name_is_no_request_of_ours() {
     );
     assert_eq!(refused.unwrap_err().code(), "request_signature_invalid");
     let mut consenting = consenting(&desk, &asked.request);
-    consenting.grant.commitment = tegata_consent::presentation::presentation_commitment(
-        &consenting.salt,
-        forged.as_bytes(),
-    );
+    consenting.grant.commitment =
+        tegata_consent::presentation::presentation_commitment(&consenting.salt, forged.as_bytes());
     consenting.give(&desk);
     let consent = consenting.proven(&desk);
     let form = Answering::of(&asked.request, Some(&consent)).form(&wallet);
-    assert_eq!(asked.respond(&desk, &form).await.code(), (400, "request-mismatch"));
+    assert_eq!(
+        asked.respond(&desk, &form).await.code(),
+        (400, "request-mismatch")
+    );
 }
 
 #[tokio::test]
@@ -775,11 +839,17 @@ async fn each_credential_that_does_not_hold_is_refused_for_its_reason() {
     let stranger = organisation_keys();
     type AlterRecipe<'a> = Box<dyn Fn(&mut Recipe) + 'a>;
     let wrong: Vec<(&str, AlterRecipe<'_>, &str)> = vec![
-        ("an unknown issuer", Box::new(|r| r.iss = "did:web:nobody.example".into()), "issuer-unknown"),
+        (
+            "an unknown issuer",
+            Box::new(|r| r.iss = "did:web:nobody.example".into()),
+            "issuer-unknown",
+        ),
         (
             "a stranger's key",
             Box::new(|r| {
-                r.key = SigningKey::from_bytes(Algorithm::EdDsa, stranger.credential_eddsa.expose()).unwrap();
+                r.key =
+                    SigningKey::from_bytes(Algorithm::EdDsa, stranger.credential_eddsa.expose())
+                        .unwrap();
             }),
             "issuer_key_unknown",
         ),
@@ -791,7 +861,11 @@ async fn each_credential_that_does_not_hold_is_refused_for_its_reason() {
             }),
             "issuer-not-accredited",
         ),
-        ("no status list", Box::new(|r| r.status = None), "status-missing"),
+        (
+            "no status list",
+            Box::new(|r| r.status = None),
+            "status-missing",
+        ),
         (
             "revoked",
             Box::new(|r| r.status.as_mut().unwrap().index = 6),
@@ -803,19 +877,32 @@ async fn each_credential_that_does_not_hold_is_refused_for_its_reason() {
             "suspended",
         ),
         (
+            "recalled",
+            Box::new(|r| r.status.as_mut().unwrap().index = 8),
+            "recalled",
+        ),
+        (
             "a status list of somebody else",
             Box::new(|r| r.status.as_mut().unwrap().uri = "http://127.0.0.1:9/list".into()),
             "status-invalid",
         ),
-        ("expired", Box::new(|r| r.expires_s = Some(clock::now_s() - 1)), "expired"),
-        ("issued tomorrow", Box::new(|r| r.issued_s += 86_400), "issued_in_future"),
+        (
+            "expired",
+            Box::new(|r| r.expires_s = Some(clock::now_s() - 1)),
+            "expired",
+        ),
+        (
+            "issued tomorrow",
+            Box::new(|r| r.issued_s += 86_400),
+            "issued_in_future",
+        ),
         (
             "a claim that the schema does not allow",
             Box::new(|r| r.claims["vaccine_code"] = "magic".into()),
             "schema",
         ),
     ];
-    desk.statuses(&[(6, Status::Invalid), (7, Status::Suspended)]);
+    desk.statuses(&[(6, Status::Invalid), (7, Status::Suspended), (8, RECALLED)]);
     for (name, alter, code) in wrong {
         let asked = ask(&desk, &asking("standard")).await;
         let mut recipe = recipe(&desk);
@@ -859,11 +946,31 @@ async fn a_request_asks_only_what_the_organisation_is_accredited_for() {
     let desk = Desk::start().await;
     type AlterBody = fn(&mut Value);
     let wrong: &[(&str, AlterBody, (u16, &str))] = &[
-        ("no purpose of the catalogue", |b| b["purpose"] = "x".into(), (422, "invalid")),
-        ("another purpose", |b| b["purpose"] = "research".into(), (403, "not-accredited")),
-        ("no code", |b| b["legal_basis"] = "A b".into(), (422, "invalid")),
-        ("no reference", |b| b["reference"] = " ".into(), (422, "invalid")),
-        ("too long", |b| b["retention_days"] = 366.into(), (403, "not-accredited")),
+        (
+            "no purpose of the catalogue",
+            |b| b["purpose"] = "x".into(),
+            (422, "invalid"),
+        ),
+        (
+            "another purpose",
+            |b| b["purpose"] = "research".into(),
+            (403, "not-accredited"),
+        ),
+        (
+            "no code",
+            |b| b["legal_basis"] = "A b".into(),
+            (422, "invalid"),
+        ),
+        (
+            "no reference",
+            |b| b["reference"] = " ".into(),
+            (422, "invalid"),
+        ),
+        (
+            "too long",
+            |b| b["retention_days"] = 366.into(),
+            (403, "not-accredited"),
+        ),
         (
             "another category's type",
             |b| {
@@ -889,7 +996,11 @@ async fn a_request_asks_only_what_the_organisation_is_accredited_for() {
             },
             (422, "invalid"),
         ),
-        ("both", |b| b["categories"] = json!(["vaccination"]), (422, "invalid")),
+        (
+            "both",
+            |b| b["categories"] = json!(["vaccination"]),
+            (422, "invalid"),
+        ),
         (
             "an unknown type",
             |b| b["dcql"]["credentials"][0]["meta"]["vct_values"] = json!(["urn:x"]),
@@ -914,8 +1025,16 @@ async fn a_request_asks_only_what_the_organisation_is_accredited_for() {
             (422, "dcql_unsupported"),
         ),
         ("no query", |b| b["dcql"] = json!({}), (422, "dcql_invalid")),
-        ("a redirect that is none", |b| b["redirect_uri"] = "javascript:x".into(), (422, "invalid")),
-        ("an unknown member", |b| b["x"] = 1.into(), (400, "malformed")),
+        (
+            "a redirect that is none",
+            |b| b["redirect_uri"] = "javascript:x".into(),
+            (422, "invalid"),
+        ),
+        (
+            "an unknown member",
+            |b| b["x"] = 1.into(),
+            (400, "malformed"),
+        ),
     ];
     for (name, alter, expected) in wrong {
         let mut body = asking("ledger");
@@ -952,15 +1071,28 @@ async fn on_the_same_device_only_the_browser_that_answered_gets_the_result() {
     let form = Answering::of(&asked.request, None).form(&wallet);
     let answer = asked.respond(&desk, &form).await;
     let uri = answer.body["redirect_uri"].as_str().unwrap();
-    let code = uri.strip_prefix("http://portal.example/done#response_code=").unwrap();
+    let code = uri
+        .strip_prefix("http://portal.example/done#response_code=")
+        .unwrap();
     let without = asked.result(&desk).await;
-    assert_eq!((&without["status"], &without["result"]), (&json!("answered"), &Value::Null));
+    assert_eq!(
+        (&without["status"], &without["result"]),
+        (&json!("answered"), &Value::Null)
+    );
     assert_eq!(without["needs_response_code"], true);
     let path = format!("/v1/presentations/{}?response_code=", asked.id);
     // Altered on the way, or of another presentation.
     let other = ask(&desk, &body).await;
-    let other = other.respond(&desk, &Answering::of(&other.request, None).form(&wallet)).await;
-    let foreign = other.body["redirect_uri"].as_str().unwrap().rsplit('=').next().unwrap().to_owned();
+    let other = other
+        .respond(&desk, &Answering::of(&other.request, None).form(&wallet))
+        .await;
+    let foreign = other.body["redirect_uri"]
+        .as_str()
+        .unwrap()
+        .rsplit('=')
+        .next()
+        .unwrap()
+        .to_owned();
     for wrong in ["", "x", &foreign, &code[1..]] {
         let answer = desk.get(&format!("{path}{wrong}")).await;
         assert_eq!(answer.code(), (403, "response-code"), "{wrong}");
@@ -979,23 +1111,44 @@ async fn time_ends_requests_and_sizes_end_bodies() {
     let large = vec![("vp_token".to_owned(), "x".repeat(5 << 20))];
     assert_eq!(post(&desk, &uri, &large).await.code(), (413, "too-large"));
     let twice = [form.clone(), form.clone()].concat();
-    assert_eq!(post(&desk, &uri, &twice).await.code(), (400, "response-malformed"));
+    assert_eq!(
+        post(&desk, &uri, &twice).await.code(),
+        (400, "response-malformed")
+    );
     assert_eq!(
         post(&desk, &uri, &form[1..]).await.code(),
         (400, "response-malformed")
     );
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let deep = vec![("vp_token".to_owned(), deep), form[1].clone()];
-    assert_eq!(post(&desk, &uri, &deep).await.code(), (400, "vp_token_malformed"));
+    assert_eq!(
+        post(&desk, &uri, &deep).await.code(),
+        (400, "vp_token_malformed")
+    );
     let doubled = form[0].1.replacen('{', r#"{"v":["x"],"#, 1);
     let doubled = vec![("vp_token".to_owned(), doubled), form[1].clone()];
-    assert_eq!(post(&desk, &uri, &doubled).await.code(), (400, "vp_token_malformed"));
-    let json = desk.client.post(&uri).json(&json!({})).send().await.unwrap();
+    assert_eq!(
+        post(&desk, &uri, &doubled).await.code(),
+        (400, "vp_token_malformed")
+    );
+    let json = desk
+        .client
+        .post(&uri)
+        .json(&json!({}))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(json.status().as_u16(), 415);
     let unknown = format!("{}/v1/presentations/{}/response", desk.url, "0".repeat(32));
-    assert_eq!(post(&desk, &unknown, &form).await.code(), (404, "request-unknown"));
+    assert_eq!(
+        post(&desk, &unknown, &form).await.code(),
+        (404, "request-unknown")
+    );
     let unknown = format!("{}/v1/presentations/x/response", desk.url);
-    assert_eq!(post(&desk, &unknown, &form).await.code(), (404, "request-unknown"));
+    assert_eq!(
+        post(&desk, &unknown, &form).await.code(),
+        (404, "request-unknown")
+    );
 
     desk.config.presentations.request_ttl_s = 1;
     desk.kill().await;
@@ -1006,10 +1159,16 @@ async fn time_ends_requests_and_sizes_end_bodies() {
         (asked.result(desk).await["status"] == "expired").then_some(())
     })
     .await;
-    assert_eq!(asked.respond(&desk, &form).await.code(), (400, "request-expired"));
+    assert_eq!(
+        asked.respond(&desk, &form).await.code(),
+        (400, "request-expired")
+    );
     let gone = desk
         .client
-        .get(format!("{}/v1/presentations/{}/request", desk.url, asked.id))
+        .get(format!(
+            "{}/v1/presentations/{}/request",
+            desk.url, asked.id
+        ))
         .send()
         .await
         .unwrap();
@@ -1029,11 +1188,20 @@ async fn a_person_may_say_no() {
             ("state".to_owned(), state.to_owned()),
         ]
     };
-    assert_eq!(asked.respond(&desk, &no("x")).await.code(), (400, "state-mismatch"));
+    assert_eq!(
+        asked.respond(&desk, &no("x")).await.code(),
+        (400, "state-mismatch")
+    );
     assert_eq!(asked.respond(&desk, &no(&state)).await.status, 200);
     let result = asked.result(&desk).await;
-    assert_eq!((&result["status"], &result["result"]["code"]), (&json!("declined"), &json!("access_denied")));
-    assert_eq!(asked.respond(&desk, &no(&state)).await.code(), (400, "request-answered"));
+    assert_eq!(
+        (&result["status"], &result["result"]["code"]),
+        (&json!("declined"), &json!("access_denied"))
+    );
+    assert_eq!(
+        asked.respond(&desk, &no(&state)).await.code(),
+        (400, "request-answered")
+    );
 }
 
 #[tokio::test]
@@ -1051,8 +1219,13 @@ async fn issuers_outside_of_the_registry_only_where_configured() {
     };
     let now_s = clock::now_s();
     let valid_s = now_s - 60..=now_s + 3600;
-    let authority =
-        tegata_credential::x509::issue_authority(&subject, &authority_key, valid_s.clone(), &mut rng).unwrap();
+    let authority = tegata_credential::x509::issue_authority(
+        &subject,
+        &authority_key,
+        valid_s.clone(),
+        &mut rng,
+    )
+    .unwrap();
     let leaf = tegata_credential::x509::issue(
         &subject,
         &issuer_key.public_key(),
@@ -1083,7 +1256,10 @@ async fn issuers_outside_of_the_registry_only_where_configured() {
     let known = wallet("https://elsewhere.example");
     let asked = ask(&desk, &asking("standard")).await;
     let form = Answering::of(&asked.request, None).form(&known);
-    assert_eq!(asked.respond(&desk, &form).await.code(), (400, "issuer-unknown"));
+    assert_eq!(
+        asked.respond(&desk, &form).await.code(),
+        (400, "issuer-unknown")
+    );
     let path = desk.config.data.join("anchors.pem");
     std::fs::write(&path, authority.to_pem()).unwrap();
     desk.config.presentations.anchors = Some(path);
@@ -1094,10 +1270,16 @@ async fn issuers_outside_of_the_registry_only_where_configured() {
     // The certificate is for another name; and policy `ledger` takes nobody from outside.
     let asked = ask(&desk, &asking("standard")).await;
     let form = Answering::of(&asked.request, None).form(&wallet("https://other.example"));
-    assert_eq!(asked.respond(&desk, &form).await.code(), (400, "issuer-certificate-name"));
+    assert_eq!(
+        asked.respond(&desk, &form).await.code(),
+        (400, "issuer-certificate-name")
+    );
     let (asked, consent) = agreed(&desk).await;
     let form = Answering::of(&asked.request, Some(&consent)).form(&known);
-    assert_eq!(asked.respond(&desk, &form).await.code(), (400, "issuer-unknown"));
+    assert_eq!(
+        asked.respond(&desk, &form).await.code(),
+        (400, "issuer-unknown")
+    );
 }
 
 #[tokio::test]
@@ -1181,7 +1363,12 @@ async fn the_wallets_of_others_answer_our_requests() {
                 disclosable: &paths,
                 holder: Some(&public),
                 status: recipe.status,
-                ..Issuance::new(&recipe.iss, record_type.vct(), recipe.issued_s, &recipe.claims)
+                ..Issuance::new(
+                    &recipe.iss,
+                    record_type.vct(),
+                    recipe.issued_s,
+                    &recipe.claims,
+                )
             };
             let credential = issue(&issuance, &key, &mut crate::random::rng()).unwrap();
             wallet = Wallet { holder, credential };
@@ -1190,10 +1377,38 @@ async fn the_wallets_of_others_answer_our_requests() {
         jwk["d"] = tegata_credential::jws::encode(&*wallet.holder.to_bytes()).into();
         let flows = [
             ("direct_post", false, "x509_hash", "x509_hash", None, false),
-            ("direct_post.jwt", false, "x509_hash", "x509_hash", Some("A128GCM"), false),
-            ("direct_post.jwt", true, "x509_hash", "x509_hash", Some("A256GCM"), false),
-            ("direct_post", true, "did", "decentralized_identifier", None, true),
-            ("direct_post.jwt", true, "did:jwk", "decentralized_identifier", Some("A128GCM"), true),
+            (
+                "direct_post.jwt",
+                false,
+                "x509_hash",
+                "x509_hash",
+                Some("A128GCM"),
+                false,
+            ),
+            (
+                "direct_post.jwt",
+                true,
+                "x509_hash",
+                "x509_hash",
+                Some("A256GCM"),
+                false,
+            ),
+            (
+                "direct_post",
+                true,
+                "did",
+                "decentralized_identifier",
+                None,
+                true,
+            ),
+            (
+                "direct_post.jwt",
+                true,
+                "did:jwk",
+                "decentralized_identifier",
+                Some("A128GCM"),
+                true,
+            ),
         ];
         for (mode, is_post, client_id, prefix, enc, signed) in flows {
             let mut body = asking("standard");
@@ -1228,14 +1443,20 @@ async fn the_wallets_of_others_answer_our_requests() {
                 assert_eq!(answer["walletNonce"], "wallet-nonce-1");
             }
             if signed {
-                assert_eq!(answer["transactionData"], json!(["urn:tegata:presentation:1"]));
+                assert_eq!(
+                    answer["transactionData"],
+                    json!(["urn:tegata:presentation:1"])
+                );
             } else {
                 assert_eq!(answer["verifierInfo"][0]["purpose"], "care");
             }
             let path = format!("/v1/presentations/{}", made.body["id"].as_str().unwrap());
             let result = desk.get(&path).await.body;
             let one = &result["result"]["credentials"][0];
-            assert_eq!(one["claims"], json!({ "vaccine_code": "mr", "date": "2025-04-01" }));
+            assert_eq!(
+                one["claims"],
+                json!({ "vaccine_code": "mr", "date": "2025-04-01" })
+            );
             assert_eq!(result["result"]["ledger_proof"], false);
             // A request that was answered is gone.
             let again = npm.ask(&request).await;

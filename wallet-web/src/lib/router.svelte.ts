@@ -11,7 +11,7 @@ export interface Route {
 class Router {
   route: Route = $state(parse(globalThis.location?.hash ?? ''))
   /** The pairing code or consent request with which somebody came here, for after the first start. */
-  private entry = globalThis.location?.hash.match(/^#(\/(?:pair|request)\?.*)$/)?.[1]
+  private entry = globalThis.location?.hash.match(/^#(\/(?:pair|present|request)\?.*)$/)?.[1]
 
   constructor() {
     globalThis.addEventListener?.('hashchange', () => {
