@@ -11,6 +11,7 @@ use tegata_consent::ids::{DrawerId, Hash};
 use tegata_consent::invitation::{Invitation, invitation_digest};
 use tegata_consent::lock::Lock;
 use tegata_consent::order::Order;
+use tegata_consent::scope::Scope;
 use tegata_consent::proof::Receipt;
 use tegata_consent::sealing::file_digest;
 
@@ -48,8 +49,9 @@ impl Report {
 /// Checks the store in a host's data folder.
 ///
 /// # Errors
-/// [`StoreError`] where it cannot be read at all; everything else is a fault in the report.
-pub fn fsck(folder: &Path) -> Result<Report, StoreError> {
+/// [`StoreError`] where it cannot be read at all; everything else is a fault in the report. `progress` hears how many
+/// deposits were checked.
+pub fn fsck(folder: &Path, mut progress: impl FnMut(u64)) -> Result<Report, StoreError> {
     let store = Store::open_read_only(folder)?;
     let identity = store.identity()?;
     let mut check = Check {
@@ -61,6 +63,7 @@ pub fn fsck(folder: &Path) -> Result<Report, StoreError> {
     for row in store.all_drawers() {
         let (id, row) = row?;
         check.drawer(&id, &row)?;
+        progress(check.report.deposits);
     }
     check.orders()?;
     check.entries()?;
@@ -244,15 +247,21 @@ impl Check<'_> {
                 self.fault(format!("{place}: its entry is damaged"));
                 continue;
             };
-            match Order::verify(
-                &submission.order,
-                &self.identity.chain,
-                &grant,
-                &body,
-                &self.identity.host,
-            ) {
+            let signed = if submission.order.is_empty() {
+                Ok(Scope::of_drawers(Vec::new()))
+            } else {
+                Order::verify(
+                    &submission.order,
+                    &self.identity.chain,
+                    &grant,
+                    &body,
+                    &self.identity.host,
+                )
+                .map(|signed| signed.scope)
+            };
+            match signed {
                 Ok(signed)
-                    if signed.scope == order.scope
+                    if signed == order.scope
                         && body.recipient == order.recipient
                         && body.until_ms == order.until_ms => {}
                 Ok(_) => self.fault(format!(

@@ -4,6 +4,7 @@
 //! crash at any point leaves a submission that is finished later, or one that the ledger will never take and that is
 //! forgotten.
 
+use crate::admission::NotNow;
 use crate::host::Host;
 use crate::ledger::Proof;
 use crate::rows::{OrderRow, RevocationRow, SubmissionRow};
@@ -15,6 +16,7 @@ use tegata_consent::entry::{Body, Entry, EntryError, Grant};
 use tegata_consent::ids::{DrawerId, GrantId, OrganisationId, VaultId};
 use tegata_consent::lock::Sealed;
 use tegata_consent::order::{GrantSubmission, Order, OrderError};
+use tegata_consent::scope::Scope;
 use tegata_service::ledger::LedgerError;
 
 /// Longest sealed ticket in bytes.
@@ -42,6 +44,9 @@ pub(crate) enum GrantRefused {
     /// The order.
     #[error("order: {0}")]
     Order(#[from] OrderError),
+    /// No order, and not for one use: only the grant of a presentation goes without.
+    #[error("the grant has no order, and is not for one use")]
+    NoOrder,
     /// A drawer that is not the vault's.
     #[error("drawer {0} is not this vault's")]
     OtherDrawer(DrawerId),
@@ -62,6 +67,12 @@ pub(crate) enum GrantRefused {
     /// Another vault's.
     #[error("grant {0} is another vault's")]
     OtherVault(GrantId),
+    /// The vault gave as many as it may.
+    #[error("this vault gave {0} grants and can give no more")]
+    Full(u64),
+    /// Too many within the hour.
+    #[error(transparent)]
+    NotNow(#[from] NotNow),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -79,12 +90,14 @@ impl GrantRefused {
             Self::Kind(_) => "entry-kind",
             Self::Countersigned => "entry-countersigned",
             Self::OtherSponsor(_) => "entry-sponsor",
-            Self::Order(_) => "order",
+            Self::Order(_) | Self::NoOrder => "order",
             Self::OtherDrawer(_) => "order-drawer",
             Self::Category { .. } => "order-category",
             Self::Ticket(_) => "ticket",
             Self::OtherEntry(_) => "grant-exists",
             Self::OtherVault(_) => "grant-vault",
+            Self::Full(_) => "grants-full",
+            Self::NotNow(not_now) => not_now.code(),
             Self::Ledger(_) => "ledger",
             Self::Store(_) => "store",
         }
@@ -122,11 +135,21 @@ pub(crate) async fn grant(
             });
         }
     } else {
-        host.block(move |host| host.store.begin_grant(&id, &row))
-            .await?;
+        host.block(move |host| begin(host, &id, &row)).await?;
     }
     let receipt = finish_grant(host, id).await?;
     Ok(Carried { receipt, new: true })
+}
+
+/// Notes a new grant, where the vault may give one more.
+fn begin(host: &Host, id: &GrantId, row: &SubmissionRow) -> Result<(), GrantRefused> {
+    let most = host.limits.grants_max;
+    if host.store.grants_full(&row.vault, most)? {
+        return Err(GrantRefused::Full(most));
+    }
+    host.admission
+        .grant(row.vault, &host.limits, host.now_ms())?;
+    Ok(host.store.begin_grant(id, row)?)
 }
 
 /// Checks a submission and countersigns its entry.
@@ -142,9 +165,15 @@ fn read_grant(
     };
     check_sponsor(host, entry, &grant.sponsor)?;
     let id = GrantId(entry.signer().0);
-    let order = Order::verify(&submission.order, &host.chain, &id, grant, &host.id)?;
-    check_drawers(host, &vault, grant, &order)?;
-    cbor::decode::<Sealed>(&submission.ticket, TICKET_LIMIT).map_err(GrantRefused::Ticket)?;
+    if submission.is_of_presentation() {
+        if grant.uses_max != Some(1) {
+            return Err(GrantRefused::NoOrder);
+        }
+    } else {
+        let order = Order::verify(&submission.order, &host.chain, &id, grant, &host.id)?;
+        check_drawers(host, &vault, grant, &order)?;
+        cbor::decode::<Sealed>(&submission.ticket, TICKET_LIMIT).map_err(GrantRefused::Ticket)?;
+    }
     let row = SubmissionRow {
         vault,
         id: verified.id(),
@@ -209,12 +238,17 @@ async fn finish_grant(host: &Arc<Host>, id: GrantId) -> Result<Vec<u8>, GrantRef
     let Body::Grant(grant) = verified.entry.entry().body() else {
         return Err(GrantRefused::Kind("grant"));
     };
-    let order = Order::verify(&row.order, &host.chain, &id, grant, &host.id)?;
+    // The grant of a presentation has no order: it opens nothing, and nobody hears of it from here.
+    let scope = if row.order.is_empty() {
+        Scope::of_drawers(Vec::new())
+    } else {
+        Order::verify(&row.order, &host.chain, &id, grant, &host.id)?.scope
+    };
     let order = OrderRow {
         vault: row.vault,
         recipient: grant.recipient,
         until_ms: grant.until_ms,
-        scope: order.scope,
+        scope,
     };
     host.block(move |host| {
         host.store
@@ -276,6 +310,23 @@ pub(crate) async fn revocation(
     host.block(move |host| host.store.begin_revocation(&id, &row))
         .await?;
     let receipt = finish_revocation(host, id).await?;
+    Ok(Carried { receipt, new: true })
+}
+
+/// Carries a report that an organisation asked for more than it may. Nothing is kept here: who reports sends again.
+pub(crate) async fn over_asking(host: &Arc<Host>, bytes: &[u8]) -> Result<Carried, GrantRefused> {
+    let verified = Entry::parse(bytes)?.verify(&host.chain)?;
+    let entry = verified.entry();
+    let Body::OverAsking(report) = entry.body() else {
+        return Err(GrantRefused::Kind("report of over-asking"));
+    };
+    check_sponsor(host, entry, &report.sponsor)?;
+    let entry = entry
+        .clone()
+        .countersign(&host.keys.sign, &host.chain)
+        .to_bytes();
+    let (receipt, _) = submit(host, &entry, &verified.id()).await?;
+    metrics::counter!("tegata_vault_over_askings_total").increment(1);
     Ok(Carried { receipt, new: true })
 }
 

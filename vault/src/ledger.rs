@@ -35,10 +35,12 @@ pub(crate) trait ConsentLedger: Send + Sync + 'static {
         &'a self,
         id: &'a OrganisationId,
     ) -> BoxFuture<'a, Result<Proven<OrganisationState>, LedgerError>>;
-    /// Log leaves of all accesses under a grant, oldest first.
+    /// Log leaves of accesses under a grant, oldest first, from the `first`-th on, at most `limit`.
     fn accesses<'a>(
         &'a self,
         grant: &'a GrantId,
+        first: u64,
+        limit: usize,
     ) -> BoxFuture<'a, Result<Vec<LogLeaf>, LedgerError>>;
 }
 
@@ -67,7 +69,9 @@ impl ConsentLedger for Ledger {
     fn accesses<'a>(
         &'a self,
         grant: &'a GrantId,
+        first: u64,
+        limit: usize,
     ) -> BoxFuture<'a, Result<Vec<LogLeaf>, LedgerError>> {
-        Box::pin(self.accesses(grant))
+        Box::pin(self.accesses(grant, first, limit))
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tegata_consent::ids::VaultId;
 use tegata_service::http::{Json, Readiness, standard_routes};
 use tegata_service::problem::Problem;
-use tegata_service::signature::{KeyId, SignatureError, Verifier};
+use tegata_service::signature::{KeyId, SignatureError, SignedRequest, Verifier};
 use utoipa::OpenApi;
 
 /// What all handlers share.
@@ -64,6 +64,10 @@ pub(crate) fn router(shared: Shared) -> Router {
             "/v1/vaults/{vault}/revocations",
             post(owner::submit_revocation),
         )
+        .route(
+            "/v1/vaults/{vault}/over-askings",
+            post(owner::submit_over_asking),
+        )
         .route("/v1/vaults/{vault}/export", get(owner::export))
         .route("/v1/drawers/{drawer}/records", post(deposit::deposit))
         .route("/v1/fetch", post(fetch::fetch))
@@ -90,6 +94,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         owner::record,
         owner::submit_grant,
         owner::submit_revocation,
+        owner::submit_over_asking,
         owner::grants,
         owner::grant_history,
         owner::export,
@@ -128,23 +133,27 @@ fn id<T: std::str::FromStr>(text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::not_found())
 }
 
-/// The vault in the path, if its owner signed and it is open here. A vault that is not open, and one that is another's,
-/// look the same from outside.
-async fn owned(shared: &Shared, key: KeyId, vault: &str) -> Result<VaultId, Problem> {
-    let vault = signed_by_owner(key, vault)?;
+/// The vault in the path, if its owner signed and it is open here; the request is taken once. A vault that is not open, and
+/// one that is another's, look the same from outside.
+async fn owned<const LIMIT: usize>(
+    shared: &Shared,
+    request: &SignedRequest<LIMIT>,
+    vault: &str,
+) -> Result<VaultId, Problem> {
+    let vault = signed_by_owner(request.key, vault)?;
     let open = shared
         .host
         .block(move |host| host.store.has_vault(&vault))
         .await;
-    if open.map_err(|error| Problem::internal(&error))? {
-        Ok(vault)
-    } else {
-        Err(Problem::new(
+    if !open.map_err(|error| Problem::internal(&error))? {
+        return Err(Problem::new(
             StatusCode::NOT_FOUND,
             "vault-unknown",
             "There is no such vault here; open it first",
-        ))
+        ));
     }
+    request.once()?;
+    Ok(vault)
 }
 
 fn signed_by_owner(key: KeyId, vault: &str) -> Result<VaultId, Problem> {

@@ -4,9 +4,10 @@ use super::{Shared, id, owned, signed_by_owner};
 use crate::error::Failed;
 use crate::grants::{self, Carried};
 use crate::history;
+use crate::host::Host;
 use crate::store::{DrawerOpened, StoreError};
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use tegata_consent::entry::ENTRY_LIMIT;
 use tegata_consent::ids::{DrawerId, GrantId, RecordId, VaultId};
 use tegata_consent::invitation::Drawer;
 use tegata_consent::order::GrantSubmission;
-use tegata_service::http::{Cbor, Encoded, Json};
+use tegata_service::http::{Address, Cbor, Encoded, Json};
 use tegata_service::problem::Problem;
 use tegata_service::signature::SignedRequest;
 use tokio_stream::wrappers::ReceiverStream;
@@ -43,19 +44,30 @@ fn created_or(new: bool) -> StatusCode {
     put,
     path = "/v1/vaults/{vault}",
     params(("vault" = String, Path, description = "Vault id, hexadecimal")),
-    responses((status = 201, description = "Opened"), (status = 200, description = "Open already"))
+    responses(
+        (status = 201, description = "Opened"),
+        (status = 200, description = "Open already"),
+        (status = 429, description = "`too-many-vaults`: within the hour, from this address or in all"),
+        (status = 503, description = "`host-full`")
+    )
 )]
 pub(super) async fn open_vault(
     State(shared): State<Shared>,
     Path(vault): Path<String>,
+    Address(address): Address,
     request: SignedRequest<0>,
 ) -> Result<StatusCode, Problem> {
     let vault = signed_by_owner(request.key, &vault)?;
-    let new = shared
-        .host
-        .block(move |host| host.store.open_vault(&vault, host.now_ms()))
-        .await
-        .map_err(internal)?;
+    let open = move |host: &Host| {
+        if host.store.has_vault(&vault)? {
+            return Ok(false);
+        }
+        let now_ms = host.now_ms();
+        host.admission.vault(address, &host.limits, now_ms)?;
+        Ok::<_, Failed>(host.store.open_vault(&vault, now_ms)?)
+    };
+    let new = shared.host.block(open).await?;
+    request.once()?;
     metrics::counter!("tegata_vault_vaults_opened_total").increment(u64::from(new));
     Ok(created_or(new))
 }
@@ -75,7 +87,7 @@ pub(super) async fn index(
     Path(vault): Path<String>,
     request: SignedRequest<0>,
 ) -> Result<Response, Problem> {
-    let vault = owned(&shared, request.key, &vault).await?;
+    let vault = owned(&shared, &request, &vault).await?;
     match shared
         .host
         .block(move |host| host.store.index(&vault))
@@ -124,7 +136,7 @@ pub(super) async fn put_index(
     headers: HeaderMap,
     request: SignedRequest<1_048_576>,
 ) -> Result<Response, Problem> {
-    let vault = owned(&shared, request.key, &vault).await?;
+    let vault = owned(&shared, &request, &vault).await?;
     let most = shared.host.limits.index_bytes_max;
     if request.body.len() > most {
         let problem = Problem::new(
@@ -212,7 +224,7 @@ pub(super) async fn open_drawer(
     Path((vault, drawer)): Path<(String, String)>,
     request: SignedRequest<1024>,
 ) -> Result<StatusCode, Problem> {
-    let vault = owned(&shared, request.key, &vault).await?;
+    let vault = owned(&shared, &request, &vault).await?;
     let path: DrawerId = id(&drawer)?;
     let Cbor(drawer) = Cbor::<Drawer>::parse(&request.body)?;
     if drawer.id != path {
@@ -259,7 +271,7 @@ pub(super) async fn drawers(
     Path(vault): Path<String>,
     request: SignedRequest<0>,
 ) -> Result<Response, Problem> {
-    let vault = owned(&shared, request.key, &vault).await?;
+    let vault = owned(&shared, &request, &vault).await?;
     let drawers = shared
         .host
         .block(move |host| host.store.drawers(&vault))
@@ -286,7 +298,7 @@ pub(super) async fn drawer(
     Path((vault, drawer)): Path<(String, String)>,
     request: SignedRequest<0>,
 ) -> Result<Response, Problem> {
-    let vault = owned(&shared, request.key, &vault).await?;
+    let vault = owned(&shared, &request, &vault).await?;
     let drawer = own_drawer(&shared, vault, &drawer).await?;
     let list = shared
         .host
@@ -332,7 +344,7 @@ pub(super) async fn record(
     Path((vault, drawer, record)): Path<(String, String, String)>,
     request: SignedRequest<0>,
 ) -> Result<Response, Problem> {
-    let vault = owned(&shared, request.key, &vault).await?;
+    let vault = owned(&shared, &request, &vault).await?;
     let drawer = own_drawer(&shared, vault, &drawer).await?;
     let record: RecordId = id(&record)?;
     let read = move |host: &crate::host::Host| match host.store.kept(&drawer, &record)? {
@@ -358,8 +370,9 @@ pub(super) async fn record(
     responses(
         (status = 201, content_type = "application/cbor", body = Vec<u8>, description = "Receipt"),
         (status = 200, content_type = "application/cbor", body = Vec<u8>, description = "The same grant again: its receipt"),
-        (status = 409, description = "`inadmissible` with the ledger's `reason`, `grant-exists`"),
+        (status = 409, description = "`inadmissible` with the ledger's `reason`, `grant-exists`, `grants-full`"),
         (status = 422, description = "`entry…`, `order…`, `ticket`"),
+        (status = 429, description = "`too-many-grants`: within the hour"),
         (status = 503, description = "`stale`, `not-final`: send the same bytes again; the host goes on by itself")
     )
 )]
@@ -368,7 +381,7 @@ pub(super) async fn submit_grant(
     Path(vault): Path<String>,
     request: SignedRequest<{ GrantSubmission::LIMIT }>,
 ) -> Result<Response, Problem> {
-    let vault = owned(&shared, request.key, &vault).await?;
+    let vault = owned(&shared, &request, &vault).await?;
     let Cbor(submission) = Cbor::<GrantSubmission>::parse(&request.body)?;
     let carried = grants::grant(&shared.host, vault, submission)
         .await
@@ -395,8 +408,33 @@ pub(super) async fn submit_revocation(
     Path(vault): Path<String>,
     request: SignedRequest<ENTRY_LIMIT>,
 ) -> Result<Response, Problem> {
-    let vault = owned(&shared, request.key, &vault).await?;
+    let vault = owned(&shared, &request, &vault).await?;
     let carried = grants::revocation(&shared.host, vault, &request.body)
+        .await
+        .map_err(Failed::from)?;
+    Ok(receipt(carried))
+}
+
+/// Countersigns and submits a report that an organisation asked for more than it may.
+#[utoipa::path(
+    post,
+    path = "/v1/vaults/{vault}/over-askings",
+    params(("vault" = String, Path, description = "Vault id, hexadecimal")),
+    request_body(content = Vec<u8>, content_type = "application/cbor", description = "The report's entry"),
+    responses(
+        (status = 201, content_type = "application/cbor", body = Vec<u8>, description = "Receipt"),
+        (status = 409, description = "`inadmissible` with the ledger's `reason`: `over-asking-known`, `not-over-asking`, …"),
+        (status = 422, description = "`entry…`"),
+        (status = 503, description = "`stale`, `not-final`: send the same bytes again")
+    )
+)]
+pub(super) async fn submit_over_asking(
+    State(shared): State<Shared>,
+    Path(vault): Path<String>,
+    request: SignedRequest<ENTRY_LIMIT>,
+) -> Result<Response, Problem> {
+    owned(&shared, &request, &vault).await?;
+    let carried = grants::over_asking(&shared.host, &request.body)
         .await
         .map_err(Failed::from)?;
     Ok(receipt(carried))
@@ -427,7 +465,7 @@ pub(super) async fn grants(
     Path(vault): Path<String>,
     request: SignedRequest<0>,
 ) -> Result<Json<Vec<GrantItem>>, Problem> {
-    let vault = owned(&shared, request.key, &vault).await?;
+    let vault = owned(&shared, &request, &vault).await?;
     let rows = shared
         .host
         .block(move |host| host.store.grants(&vault))
@@ -442,13 +480,21 @@ pub(super) async fn grants(
     Ok(Json(items.collect()))
 }
 
-/// Who read what and when under a grant.
+#[derive(serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HistoryPage {
+    /// How many accesses there are before the first wanted; 0 where absent. A page has at most 500.
+    from: Option<u64>,
+}
+
+/// Who read what and when under a grant: a page.
 #[utoipa::path(
     get,
     path = "/v1/vaults/{vault}/grants/{grant}",
     params(
         ("vault" = String, Path, description = "Vault id, hexadecimal"),
         ("grant" = String, Path, description = "Grant id, hexadecimal"),
+        HistoryPage,
     ),
     responses(
         (status = 200, content_type = "application/cbor", body = Vec<u8>, description = "GrantHistory"),
@@ -459,9 +505,10 @@ pub(super) async fn grants(
 pub(super) async fn grant_history(
     State(shared): State<Shared>,
     Path((vault, grant)): Path<(String, String)>,
+    Query(page): Query<HistoryPage>,
     request: SignedRequest<0>,
 ) -> Result<Response, Problem> {
-    let vault = owned(&shared, request.key, &vault).await?;
+    let vault = owned(&shared, &request, &vault).await?;
     let grant: GrantId = id(&grant)?;
     let order = shared
         .host
@@ -475,7 +522,7 @@ pub(super) async fn grant_history(
             "This vault has no such grant",
         ));
     }
-    let history = history::history(&shared.host, grant)
+    let history = history::history(&shared.host, grant, page.from.unwrap_or(0))
         .await
         .map_err(Failed::from)?;
     Ok(Cbor(history).into_response())
@@ -493,7 +540,7 @@ pub(super) async fn export(
     Path(vault): Path<String>,
     request: SignedRequest<0>,
 ) -> Result<Response, Problem> {
-    let vault = owned(&shared, request.key, &vault).await?;
+    let vault = owned(&shared, &request, &vault).await?;
     let host = Arc::clone(&shared.host);
     let (out, items) = tokio::sync::mpsc::channel::<Bytes>(EXPORT_AHEAD);
     tokio::task::spawn_blocking(move || {

@@ -47,11 +47,14 @@ impl Store {
         for drawer in &order.scope.drawers {
             batch.put(Table::OrderOf, &[&drawer.0, &grant.0], &[]);
         }
-        batch.put(
-            Table::Outbox,
-            &[&order.recipient.0, &[MessageKind::Ticket as u8], &grant.0],
-            &[],
-        );
+        // The grant of a presentation opens no drawer and has no ticket.
+        if !order.scope.drawers.is_empty() {
+            batch.put(
+                Table::Outbox,
+                &[&order.recipient.0, &[MessageKind::Ticket as u8], &grant.0],
+                &[],
+            );
+        }
         batch.delete(Table::Pending, &[&[PendingKind::Grant as u8], &grant.0]);
         self.write(batch)
     }
@@ -72,6 +75,13 @@ impl Store {
     /// The order of a grant that is final.
     pub(crate) fn order(&self, grant: &GrantId) -> Result<Option<OrderRow>, StoreError> {
         self.row(Table::Order, &[&grant.0])
+    }
+
+    /// Whether a vault has as many final grants as it may.
+    pub(crate) fn grants_full(&self, vault: &VaultId, most: u64) -> Result<bool, StoreError> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let rows = self.scan(Table::GrantOf, &[&vault.0], &[]).take(most);
+        Ok(rows.collect::<Result<Vec<_>, _>>()?.len() >= most)
     }
 
     /// A vault's final grants, and when their tickets were delivered.

@@ -1,6 +1,6 @@
 //! What was handed out under which access.
 
-use super::{Batch, Store, StoreError, Table, id, number, read};
+use super::{Batch, Store, StoreError, Table, damaged, id, number, read};
 use crate::rows::{HandedRow, OpeningRow, Position};
 use tegata_consent::fetch::{HandedOut, Opening};
 use tegata_consent::ids::{DrawerId, EntryId, GrantId, Hash, RecordId};
@@ -46,18 +46,30 @@ impl Store {
     pub(crate) fn openings(&self, grant: &GrantId) -> Result<Vec<Opening>, StoreError> {
         let rows = self.scan(Table::Opening, &[&grant.0], &[]);
         rows.map(|row| {
-            let (key, value) = row?;
+            let (key, _) = row?;
             let access: EntryId = id(&key, GrantId::LEN, EntryId::LEN)?;
-            let OpeningRow { salt, scope } = read(&key, &value)?;
-            let records = self.handed(grant, &access)?;
-            Ok(Opening {
-                access,
-                salt,
-                scope,
-                records,
-            })
+            self.opening(grant, &access)?.ok_or_else(|| damaged(&key))
         })
         .collect()
+    }
+
+    /// What is known of an access under a grant, if it came here.
+    pub(crate) fn opening(
+        &self,
+        grant: &GrantId,
+        access: &EntryId,
+    ) -> Result<Option<Opening>, StoreError> {
+        let key: [&[u8]; 2] = [&grant.0, &access.0];
+        let Some(value) = self.get(Table::Opening, &key)? else {
+            return Ok(None);
+        };
+        let OpeningRow { salt, scope } = read(&key.concat(), &value)?;
+        Ok(Some(Opening {
+            access: *access,
+            salt,
+            scope,
+            records: self.handed(grant, access)?,
+        }))
     }
 
     fn handed(&self, grant: &GrantId, access: &EntryId) -> Result<Vec<HandedOut>, StoreError> {

@@ -75,11 +75,13 @@ async fn deposits_make_one_chain_of_receipts_and_come_back_as_they_came() {
         );
         assert!(sealed.receipt.is_some());
     }
-    let report = fsck(&world.folder, |_| ()).unwrap();
+    let mut heard = 0;
+    let report = fsck(&world.folder, |deposits| heard = deposits).unwrap();
     assert_eq!(
         (report.faults, report.orphans, report.deposits),
         (vec![], vec![], 4)
     );
+    assert_eq!(heard, 4, "whoever waits hears how far it is");
 }
 
 #[tokio::test]

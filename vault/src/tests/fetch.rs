@@ -7,7 +7,7 @@ use tegata_consent::cbor;
 use tegata_consent::cose::Signed;
 use tegata_consent::deposit::Deposit;
 use tegata_consent::fetch::{FetchAnswer, FetchRequest, GrantHistory};
-use tegata_consent::history::verify_history;
+use tegata_consent::history::{HistoryReader, verify_history};
 use tegata_consent::ids::{DrawerId, EntryId, GrantId, RecordId, Salt};
 use tegata_consent::proof::StateProof;
 use tegata_consent::scope::Scope;
@@ -70,11 +70,7 @@ async fn a_granted_recipient_gets_what_it_asked_for_and_the_owner_sees_it() {
     assert!(answer.records.iter().all(|record| record.receipt.is_some()));
 
     let seen = history(&world, grant).await;
-    let validators =
-        tegata_consent::header::ValidatorSet::new(vec![tegata_consent::header::Validator {
-            key: tegata_consent::cose::public_key(&super::key("validator")),
-            power: 1,
-        }]);
+    let validators = world.validators();
     let proven = StateProof::parse(&seen.proof)
         .unwrap()
         .verify_grant(&world.chain, &validators, &grant)
@@ -109,7 +105,7 @@ async fn a_granted_recipient_gets_what_it_asked_for_and_the_owner_sees_it() {
             (drawer(1), RecordId([1; 16]), now_ms)
         ]
     );
-    assert!(crate::fsck::fsck(&world.folder).unwrap().is_sound());
+    assert!(crate::fsck::fsck(&world.folder, |_| ()).unwrap().is_sound());
 }
 
 #[tokio::test]
@@ -537,4 +533,73 @@ async fn a_history_is_the_owners_and_needs_a_fresh_ledger() {
             .what(),
         (503, "stale".into())
     );
+}
+
+#[tokio::test]
+async fn a_history_buried_under_thousands_of_refusals_is_read_in_pages_and_complete() {
+    let world = World::new().opened().await;
+    world.put(1, 1, b"sealed").await;
+    let grant = world.grant(1, &all()).await;
+    let first = world.access(grant, &all());
+    assert_eq!(world.fetch("clinic", &first).await.status, 200);
+    // As many attempts as the ledger takes from a stranger, hour after hour.
+    for hour in 0..3 {
+        for block in 0..10 {
+            let entries: Vec<_> = (0..100)
+                .map(|number| world.access_entry("insurer", grant, &[hour, block, number]))
+                .collect();
+            world.ledger.block(&entries).unwrap();
+        }
+        let over = world.access_entry("insurer", grant, &[hour, 99, 99]);
+        match world.ledger.block(&[over]) {
+            Err(tegata_service::ledger::LedgerError::Inadmissible { code, .. }) => {
+                assert_eq!(code, "refused-limit");
+            }
+            other => panic!("{other:?}"),
+        }
+        world.pass(3_600_000);
+    }
+    let last = world.access(grant, &all());
+    assert_eq!(world.fetch("clinic", &last).await.status, 200);
+
+    let validators = world.validators();
+    let mut reader = HistoryReader::new(world.chain, grant);
+    let (mut readings, mut openings, mut pages) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let path = format!("/grants/{grant}?from={}", reader.count());
+        let answer = world.owner(Method::GET, &path, vec![]).await;
+        assert_eq!(answer.status, 200, "{}", answer.code());
+        assert!(answer.body.len() < 1 << 20, "a page stays small");
+        let page: GrantHistory = cbor::decode(&answer.body, GrantHistory::LIMIT).unwrap();
+        assert!(page.accesses.len() <= GrantHistory::ACCESSES_MAX);
+        let proven = StateProof::parse(&page.proof)
+            .unwrap()
+            .verify_grant(&world.chain, &validators, &grant)
+            .unwrap();
+        let state = proven.value.unwrap();
+        let read = reader.page(&state, page.first.unwrap_or(0), &page.accesses);
+        readings.extend(read.unwrap());
+        openings.extend(page.openings);
+        pages += 1;
+        if reader.finish(&state).is_ok() {
+            break;
+        }
+    }
+    assert_eq!((readings.len(), pages), (3_002, 7));
+    let allowed = |reading: &&tegata_consent::history::Reading| {
+        reading.outcome == tegata_consent::state::Outcome::Applied
+    };
+    let allowed: Vec<_> = readings
+        .iter()
+        .filter(allowed)
+        .map(|reading| reading.id)
+        .collect();
+    assert_eq!(allowed, [first.access, last.access], "nothing is buried");
+    let opened: Vec<_> = openings.iter().map(|opening| opening.access).collect();
+    assert_eq!(opened, allowed, "each page brings its openings");
+    let beyond = world
+        .owner(Method::GET, &format!("/grants/{grant}?from=3002"), vec![])
+        .await;
+    let page: GrantHistory = cbor::decode(&beyond.body, GrantHistory::LIMIT).unwrap();
+    assert!(page.accesses.is_empty(), "there is no more");
 }

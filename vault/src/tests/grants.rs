@@ -8,10 +8,11 @@ use crate::ledger::ConsentLedger;
 use axum::http::Method;
 use tegata_consent::cbor;
 use tegata_consent::cose::Signed;
-use tegata_consent::entry::{Body, Entry, Grant};
-use tegata_consent::ids::{DrawerId, Salt};
+use tegata_consent::entry::{Body, Entry, Grant, OverAsking};
+use tegata_consent::ids::{DrawerId, Nonce, Salt};
 use tegata_consent::order::{GrantSubmission, Order};
 use tegata_consent::proof::Receipt;
+use tegata_consent::request::ConsentRequest;
 use tegata_consent::scope::Scope;
 
 fn one() -> Scope {
@@ -55,7 +56,7 @@ async fn a_grant_is_final_before_its_order_counts() {
             .scope,
         one()
     );
-    assert!(fsck(&world.folder).unwrap().is_sound());
+    assert!(fsck(&world.folder, |_| ()).unwrap().is_sound());
 }
 
 type Alter = fn(&World) -> GrantSubmission;
@@ -310,7 +311,7 @@ async fn what_a_crash_left_unfinished_is_finished_after_a_restart() {
         2,
         "a ticket each"
     );
-    let report = fsck(&world.folder).unwrap();
+    let report = fsck(&world.folder, |_| ()).unwrap();
     assert_eq!(
         (report.faults, report.orders, report.outbox),
         (vec![], 2, 2)
@@ -426,5 +427,108 @@ async fn a_revocation_whose_answer_was_lost_is_not_lost() {
             .unwrap()
             .is_some()
     );
-    assert!(fsck(&world.folder).unwrap().is_sound());
+    assert!(fsck(&world.folder, |_| ()).unwrap().is_sound());
+}
+
+#[tokio::test]
+async fn the_grant_of_a_presentation_opens_nothing() {
+    let world = World::new().opened().await;
+    let mut body = world.grant_body(&one());
+    body.commitment =
+        tegata_consent::presentation::presentation_commitment(&Salt([3; 32]), b"a request");
+    let bare = |body: &Grant| {
+        let entry = world.submission(1, body.clone(), &one()).entry;
+        GrantSubmission::of_presentation(entry.into())
+    };
+    let answer = world.submit(&bare(&body)).await;
+    assert_eq!(answer.what(), (422, "order".into()), "not for one use");
+    body.uses_max = Some(1);
+    assert_eq!(world.submit(&bare(&body)).await.status, 201);
+    assert_eq!(world.submit(&bare(&body)).await.status, 200);
+    assert_eq!(listed(&world).await, [world.grant_id(1).to_string()]);
+    let order = world.host.store.order(&world.grant_id(1)).unwrap().unwrap();
+    assert!(order.scope.drawers.is_empty());
+    assert_eq!(
+        world.host.store.next_recipient(None).unwrap(),
+        None,
+        "nobody hears of it from here"
+    );
+    assert!(fsck(&world.folder, |_| {}).unwrap().is_sound());
+}
+
+#[tokio::test]
+async fn an_over_asking_is_carried_with_its_evidence() {
+    let world = World::new().opened().await;
+    let request = |nonce: u8, purpose: &str| {
+        let request = ConsentRequest {
+            recipient: organisation("clinic"),
+            categories: vec!["vaccination".into()],
+            purpose: purpose.into(),
+            legal_basis: "consent".into(),
+            retention_days: 30,
+            until_ms: world.now_ms() + 86_400_000,
+            uses_max: None,
+            reference: "00112233445566778899aabbccddeeff".into(),
+            expires_ms: world.now_ms() + 600_000,
+            nonce: Nonce([nonce; 16]),
+        };
+        request.sign(&key("clinic"), &world.chain).to_bytes()
+    };
+    let report = |request: Vec<u8>, sponsor: &str| {
+        let body = Body::OverAsking(OverAsking {
+            recipient: organisation("clinic"),
+            sponsor: organisation(sponsor),
+            request: request.into(),
+        });
+        Entry::sign(
+            &key("reporter"),
+            &world.chain,
+            world.now_ms() + 60_000,
+            body,
+        )
+        .to_bytes()
+    };
+    let send = async |entry: Vec<u8>| world.owner(Method::POST, "/over-askings", entry).await;
+    let evidence = request(1, "payout");
+    let answer = send(report(evidence.clone(), "host")).await;
+    assert_eq!(answer.status, 201, "{}", answer.code());
+    let receipt = Receipt::parse(&answer.body).unwrap();
+    let verified = receipt.verify(&world.chain, &world.validators()).unwrap();
+    match verified.entry.entry().body() {
+        Body::OverAsking(report) => assert_eq!(*report.request, *evidence),
+        other => panic!("{other:?}"),
+    }
+    assert_ne!(
+        verified.entry.entry().signer().0,
+        world.vault.vault_id().0,
+        "nothing says who reported it"
+    );
+    let reason = |answer: &super::Answer| {
+        let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        json["reason"].as_str().unwrap_or_default().to_owned()
+    };
+    let later = Entry::sign(
+        &key("another reporter"),
+        &world.chain,
+        world.now_ms() + 60_000,
+        Body::OverAsking(OverAsking {
+            recipient: organisation("clinic"),
+            sponsor: organisation("host"),
+            request: evidence.into(),
+        }),
+    );
+    let again = send(later.to_bytes()).await;
+    assert_eq!(
+        (again.status, reason(&again).as_str()),
+        (409, "over-asking-known")
+    );
+    let fair = send(report(request(2, "care"), "host")).await;
+    assert_eq!(
+        (fair.status, reason(&fair).as_str()),
+        (409, "not-over-asking")
+    );
+    let elsewhere = send(report(request(3, "payout"), "insurer")).await;
+    assert_eq!(elsewhere.what(), (422, "entry-sponsor".into()));
+    let other = send(world.revocation(1)).await;
+    assert_eq!(other.what(), (422, "entry-kind".into()));
 }

@@ -311,6 +311,8 @@ impl ConsentLedger for TestLedger {
     fn accesses<'a>(
         &'a self,
         grant: &'a GrantId,
+        first: u64,
+        limit: usize,
     ) -> BoxFuture<'a, Result<Vec<LogLeaf>, LedgerError>> {
         let under = |leaf: &LogLeaf| matches!(Entry::parse(&leaf.entry).unwrap().body(), Body::Access(access) if access.grant == *grant);
         let leaves = self
@@ -321,6 +323,8 @@ impl ConsentLedger for TestLedger {
             .iter()
             .map(|(_, leaf)| leaf.clone())
             .filter(under)
+            .skip(usize::try_from(first).unwrap())
+            .take(limit)
             .collect();
         Box::pin(ready(Ok(leaves)))
     }

@@ -23,10 +23,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tegata_consent::cbor;
 use tegata_consent::cose::{Signed, public_key};
 use tegata_consent::deposit::{Deposit, SealedRecord};
-use tegata_consent::entry::{Access, Body, Entry, Grant, OrganisationSuspension, Revocation};
+use tegata_consent::entry::{
+    Access, Body, Entry, Grant, OrganisationSuspension, Revocation, VerifiedEntry,
+};
 use tegata_consent::fetch::FetchRequest;
+use tegata_consent::header::{Validator, ValidatorSet};
 use tegata_consent::ids::{
-    ChainId, DrawerId, EntryId, GrantId, Nonce, OrganisationId, RecordId, Salt, SealKey,
+    ChainId, DrawerId, EntryId, GrantId, Hash, Nonce, OrganisationId, RecordId, Salt, SealKey,
 };
 use tegata_consent::invitation::{Drawer, Invitation, invitation_digest, pairing_hash};
 use tegata_consent::keys::{Secret, VaultSecret};
@@ -496,6 +499,28 @@ impl World {
             scope: scope.clone(),
             after: None,
         }
+    }
+
+    /// An access that nobody has submitted yet; `number` makes it another one.
+    pub(crate) fn access_entry(&self, name: &str, grant: GrantId, number: &[u8]) -> VerifiedEntry {
+        let access = Access {
+            grant,
+            recipient: organisation(name),
+            commitment: Hash(tegata_consent::ids::hash("test", &[number])),
+            ephemeral: SealKey([9; 32]),
+        };
+        let not_after_ms = self.now_ms() + 60_000;
+        Entry::sign(&key(name), &self.chain, not_after_ms, Body::Access(access))
+            .verify(&self.chain)
+            .unwrap()
+    }
+
+    /// Whom to trust.
+    pub(crate) fn validators(&self) -> ValidatorSet {
+        ValidatorSet::new(vec![Validator {
+            key: public_key(&key("validator")),
+            power: 1,
+        }])
     }
 
     pub(crate) async fn fetch(&self, name: &str, request: &FetchRequest) -> Answer {
