@@ -40,11 +40,16 @@ export async function hostSays(hostUrl: string): Promise<HostSays> {
 }
 
 /** A state proof about an organisation from the first ledger node that answers. */
-export async function organisationProof(ledgers: string[], id: string): Promise<Bytes> {
+export function organisationProof(ledgers: string[], id: string): Promise<Bytes> {
+  return stateProof(ledgers, `organisations/${id}`)
+}
+
+/** A proof of what the ledger has under a key of its state, or that it has nothing: `status-lists/…`, `over-askings/…`, `erasures/…`. */
+export async function stateProof(ledgers: string[], path: string): Promise<Bytes> {
   let failure: unknown
   for (const ledger of ledgers) {
     try {
-      return await bytesOf(await call('GET', `${ledger}/v1/state/organisations/${id}`))
+      return await bytesOf(await call('GET', `${ledger}/v1/state/${path}`))
     } catch (error) {
       failure = error
     }
@@ -114,8 +119,13 @@ export class VaultCalls {
   async revoke(entry: Bytes): Promise<Bytes> {
     return bytesOf(await this.signed('POST', `${this.base}/revocations`, { body: entry, type: 'application/cbor' }))
   }
-  async history(grant: string): Promise<Bytes> {
-    return bytesOf(await this.signed('GET', `${this.base}/grants/${grant}`))
+  /** The receipt. */
+  async reportOverAsking(entry: Bytes): Promise<Bytes> {
+    return bytesOf(await this.signed('POST', `${this.base}/over-askings`, { body: entry, type: 'application/cbor' }))
+  }
+  /** The page of a grant's history that begins after `from` accesses. */
+  async history(grant: string, from: number): Promise<Bytes> {
+    return bytesOf(await this.signed('GET', `${this.base}/grants/${grant}${from ? `?from=${from}` : ''}`))
   }
   async export(): Promise<Bytes> {
     return bytesOf(await this.signed('GET', `${this.base}/export`))

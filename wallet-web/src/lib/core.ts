@@ -75,7 +75,13 @@ export interface Reading {
   recipient: string
   refused: string | null
   /** What the host handed out, where the access's opening came to it. */
-  records: { drawer: string; record: string; timeMs: number }[] | null
+  records: { drawer: string; record: string; timeMs: number; erasure: string }[] | null
+}
+
+/** A whole history, with the grant's state that proves that it is whole. */
+export interface HistoryRead {
+  state: Proven & { grant: GrantState }
+  readings: Reading[]
 }
 
 export interface ConsentRequest {
@@ -188,12 +194,50 @@ export class Ledger {
   receipt(receipt: Bytes): ReceiptSays {
     return JSON.parse(this.inner.receipt(receipt)) as ReceiptSays
   }
-  /** Throws where the history is not complete or not proven. */
-  history(history: Bytes, grant: string): { state: Proven & { grant: GrantState }; readings: Reading[] } {
-    return JSON.parse(this.inner.history(history, grant)) as { state: Proven & { grant: GrantState }; readings: Reading[] }
+  /**
+   * Reads a grant's history of whatever length, oldest first, page by page: `next` fetches the page that begins after so many
+   * accesses. Throws where anything is not proven, or the end is not what the last page's proof says.
+   */
+  async history(grant: string, next: (from: number) => Promise<Bytes>, seen: (count: number) => void): Promise<HistoryRead> {
+    const reader = this.inner.history(grant)
+    try {
+      const readings: Reading[] = []
+      for (;;) {
+        const page = JSON.parse(reader.page(await next(reader.count))) as HistoryRead & { complete: boolean }
+        readings.push(...page.readings)
+        if (page.complete) return { state: page.state, readings }
+        seen(reader.count)
+      }
+    } finally {
+      reader.free()
+    }
+  }
+  /** Checks a presentation's request: signed by the organisation that `proof` proves, for the client that the link names. */
+  presentationRequest(proof: Bytes, request: string, clientId: string, walletNonce: string | undefined, atMs: number): PresentationRequest {
+    return new PresentationRequest(this.inner.presentationRequest(proof, request, clientId, walletNonce, atMs))
   }
   request(request: Bytes): ConsentRequest {
     return JSON.parse(this.inner.request(request)) as ConsentRequest
+  }
+  /** An entry that reports a request as asking for more than its organisation may; the host carries it. */
+  overAsking(request: Bytes, sponsor: string, notAfterMs: number): Bytes {
+    return this.inner.overAsking(request, sponsor, notAfterMs) as Bytes
+  }
+  /** When a request was reported; null where nobody did. */
+  overAskingProof(proof: Bytes, digest: string): Proven & { reportedMs: number | null } {
+    return JSON.parse(this.inner.overAskingProof(proof, digest)) as Proven & { reportedMs: number | null }
+  }
+  /**
+   * 0 is valid, 1 revoked, 2 suspended, 3 recalled: bound to the wrong person. Throws where the list does not hold, or is not the
+   * newest that its issuer put on the ledger; then the message begins with the reason code.
+   */
+  credentialStatus(proof: Bytes, issuer: string, keys: string[], token: string, status: { uri: string; index: number }, atMs: number): Proven & { status: number } {
+    const at = Math.floor(atMs / 1000)
+    return JSON.parse(this.inner.credentialStatus(proof, issuer, keys.join(','), token, status.uri, status.index, at)) as Proven & { status: number }
+  }
+  /** When a recipient confirmed that it dropped a recalled record; null where it has not. */
+  erasure(proof: Bytes, recipient: string, commitment: string): Proven & { confirmedMs: number | null } {
+    return JSON.parse(this.inner.erasure(proof, recipient, commitment)) as Proven & { confirmedMs: number | null }
   }
   async drawer(hostKeys: string[], drawer: string, list: Bytes, seen: { count: number; head: string }): Promise<DrawerDeposits> {
     const { drawerReceipts } = await core()
@@ -207,6 +251,57 @@ export class Ledger {
       papers.free()
     }
   }
+}
+
+/** What a presentation's request says. */
+export interface PresentationSays {
+  organisation: string
+  categories: string[]
+  purpose: string
+  legalBasis: string
+  retentionDays: number
+  untilMs: number
+  /** Whether the verifier wants a consent on the ledger. */
+  needsConsent: boolean
+  queries: { id: string; vctValues: string[]; multiple: boolean }[]
+  /** Of each set one option, a list of queries, must be answered; null where all queries must be. */
+  sets: string[][][] | null
+  responseUri: string
+}
+
+/** A request for a presentation that a registered organisation signed. */
+export class PresentationRequest {
+  readonly says: PresentationSays
+  constructor(readonly inner: Wasm.PresentationRequest) {
+    this.says = JSON.parse(inner.says) as PresentationSays
+  }
+  /** The claims of a credential that would be shown for a query; null where it does not answer it. */
+  shows(query: string, credential: string): string[] | null {
+    return JSON.parse(this.inner.shows(query, credential)) as string[] | null
+  }
+  /** The form in which a person says no. */
+  denial(): string {
+    return this.inner.denial()
+  }
+}
+
+/** Who says to ask, unverified: whom to look up. */
+export async function presentationAsker(request: string): Promise<{ chain: string; organisation: string }> {
+  return JSON.parse((await core()).presentationAsker(request)) as { chain: string; organisation: string }
+}
+
+export interface OneTimeInput {
+  nonce: string
+  host: string
+  categories: string[]
+  fromMs: number
+  notAfterMs: number
+}
+
+export interface ResponseInput {
+  shown: { query: string; credential: string; issuer: string; issuerProof?: string; statusProof?: string }[]
+  consent?: { grant: string; salt: string; proof: string }
+  atMs: number
 }
 
 /** Reads an opened record whose manifest says what its deposit says. */
@@ -225,9 +320,9 @@ export async function verifyCredential(credential: string, keys: string[], atMs:
   return JSON.parse((await core()).verifyCredential(credential, keys.join(','), Math.floor(atMs / 1000))) as VerifiedCredential
 }
 
-/** 0 is valid, 1 revoked, 2 suspended. */
-export async function credentialStatus(token: string, keys: string[], uri: string, index: number, atMs: number): Promise<number> {
-  return (await core()).credentialStatus(token, keys.join(','), uri, index, Math.floor(atMs / 1000))
+/** How the ledger names the list under a URI. */
+export async function statusListId(uri: string): Promise<string> {
+  return (await core()).statusListId(uri)
 }
 
 /** Keys of one person's vault. Call `free` when the wallet locks: it wipes the secret. */
@@ -271,6 +366,18 @@ export class Vault {
     } finally {
       papers.free()
     }
+  }
+  oneTimeGrant(request: PresentationRequest, input: OneTimeInput): { id: string; entryId: string; salt: string; submission: Bytes } {
+    const papers = this.inner.oneTimeGrant(request.inner, JSON.stringify(input))
+    try {
+      return { id: papers.id, entryId: papers.entryId, salt: papers.salt, submission: papers.submission as Bytes }
+    } finally {
+      papers.free()
+    }
+  }
+  /** The form that answers a request. */
+  present(request: PresentationRequest, input: ResponseInput): string {
+    return this.inner.present(request.inner, JSON.stringify(input))
   }
   revocation(chain: string, nonce: string, host: string, notAfterMs: number): { entryId: string; entry: Bytes } {
     const made = JSON.parse(this.inner.revocation(chain, nonce, host, notAfterMs)) as { entryId: string; entry: string }

@@ -1,13 +1,13 @@
 /** A person's records: fetched, opened and checked on this device. */
 import type { VaultCalls } from './api'
-import { statusList } from './api'
+import { stateProof, statusList } from './api'
 import { openSealed } from './age'
 import { fromUtf8 } from './bytes'
 import type { DrawerNote, Ledger, Names, Organisation, Vault } from './core'
-import { credentialStatus, openFramed, verifyCredential } from './core'
+import { openFramed, statusListId, verifyCredential } from './core'
 import { loadSealed, saveSealed } from './database'
 import type { Person } from './index-blob'
-import { type Registry, credentialKeysAt, mayIssue, signsWith } from './registry'
+import { type Registry, STALE_AFTER_MS, credentialKeysAt, mayIssue, signsWith } from './registry'
 
 const FETCHES_AT_ONCE = 6
 
@@ -21,10 +21,15 @@ export interface OpenRecord {
   recordType: string
   dateMs: number
   claims: Record<string, unknown>
+  /** As it was signed, and where its status is published. */
+  credential: string
+  statusUri: string | null
   issuerId: string
   issuerName: Names
   checks: Checks
   revoked: boolean
+  /** Bound to the wrong person: whoever holds a copy must drop it. */
+  recalled: boolean
   /** The record that took this one's place, where there is one. */
   replacedBy?: string
   replaces: string | null
@@ -120,7 +125,7 @@ async function openRecord(drawer: DrawerNote, deposit: Deposit, around: Surround
   if (!issuer) throw new Error('whoever made this record is not in the register')
   const at = deposit.receivedMs
   const verified = await verifyCredential(credential, credentialKeysAt(issuer, at), Date.now())
-  const status = await statusOf(verified.status, issuer)
+  const status = await statusOf(verified.status, issuer, ledger, registry.ledgers)
   return {
     id: says.record,
     drawer: drawer.id,
@@ -128,9 +133,12 @@ async function openRecord(drawer: DrawerNote, deposit: Deposit, around: Surround
     recordType: manifest.recordType,
     dateMs: says.dateMs,
     claims: verified.claims,
+    credential,
+    statusUri: verified.status?.uri ?? null,
     issuerId: issuer.id,
     issuerName: issuer.name,
     revoked: status === 1,
+    recalled: status === 3,
     replaces: manifest.replaces,
     checks: {
       depositor: signsWith(issuer, says.signer, at) || 'the depositor has no such key',
@@ -155,14 +163,24 @@ async function openRecord(drawer: DrawerNote, deposit: Deposit, around: Surround
   }
 }
 
-/** The status now, or the reason why it is not known. */
-async function statusOf(status: { uri: string; index: number } | null, issuer: Organisation): Promise<number | string> {
+/** The issuer puts a list on the ledger a moment before it serves it: so often is it asked for again, after so long. */
+const STATUS_ATTEMPTS = 3
+const STATUS_PAUSE_MS = 500
+
+/** The status now, by the newest list on the ledger; or the reason why it is not known. */
+async function statusOf(status: { uri: string; index: number } | null, issuer: Organisation, ledger: Ledger, ledgers: string[]): Promise<number | string> {
   if (!status) return 'the issuer keeps no status for it'
-  try {
-    const token = await statusList(status.uri)
-    return await credentialStatus(token, credentialKeysAt(issuer, Date.now()), status.uri, status.index, Date.now())
-  } catch (error) {
-    return reasonOf(error)
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const proof = await stateProof(ledgers, `status-lists/${issuer.id}/${await statusListId(status.uri)}`)
+      const token = await statusList(status.uri)
+      const found = ledger.credentialStatus(proof, issuer.id, credentialKeysAt(issuer, Date.now()), token, status, Date.now())
+      if (Date.now() - found.timeMs > STALE_AFTER_MS) return 'the newest header of the ledger is too old'
+      return found.status
+    } catch (error) {
+      if (attempt === STATUS_ATTEMPTS || !reasonOf(error).startsWith('status_list_')) return reasonOf(error)
+      await new Promise((wait) => setTimeout(wait, STATUS_PAUSE_MS))
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import { ServiceError, organisationProof } from './api'
 import type { Ledger, Organisation, RoleName } from './core'
 
 /** A header older than this says nothing about now, in milliseconds. The ledger makes one every five seconds at least. */
-const STALE_AFTER_MS = 60_000
+export const STALE_AFTER_MS = 60_000
 /** How long a proven organisation is taken from memory, in milliseconds. */
 const KEEP_MS = 30_000
 
@@ -17,7 +17,7 @@ export class Registry {
 
   constructor(
     private readonly ledger: Ledger,
-    private readonly ledgers: string[],
+    readonly ledgers: string[],
   ) {}
 
   /**
@@ -61,9 +61,13 @@ export function mayIssue(organisation: Organisation, recordType: string, atMs: n
 
 /** Whether it is accredited, and not suspended, to ask for all these categories for this purpose and retention. */
 export function mayAsk(organisation: Organisation, purpose: string, categories: string[], retentionDays: number, atMs: number): boolean {
-  return (
+  return !suspendedAt(organisation, atMs) && !asksTooMuch(organisation, purpose, categories, retentionDays)
+}
+
+/** Whether a request is for more than the organisation is accredited for, suspended or not: that may be reported. */
+export function asksTooMuch(organisation: Organisation, purpose: string, categories: string[], retentionDays: number): boolean {
+  return !(
     organisation.roles.includes('verifier') &&
-    !suspendedAt(organisation, atMs) &&
     organisation.asks.some(
       (asks) =>
         asks.purpose === purpose &&

@@ -1,12 +1,14 @@
 /** The wallet's state and what a person can do with it. Secrets live here only while it is open, and are wiped when it locks. */
-import { ServiceError, VaultCalls, answerPairing, configuration, consentRequest, hostSays } from './api'
+import { ServiceError, VaultCalls, answerPairing, configuration, consentRequest, hostSays, stateProof } from './api'
 import { type Bytes, concat, fromBase64url, randomBytes, toBase64url } from './bytes'
-import { type ConsentRequest, type GrantState, Ledger, type Organisation, type Reading, Vault } from './core'
+import { type ConsentRequest, type GrantState, Ledger, type Organisation, type Reading, Vault, statusListId } from './core'
 import { eraseDevice, loadHost, loadIndex, loadSeal, saveHost, saveIndex, saveSeal } from './database'
 import { type GrantNote, type Person, type WalletIndex, emptyIndex, mergeIndexes, openIndex, randomId, sealIndex } from './index-blob'
+import { type CheckedPresentation, type Choice, readPresentation, sendResponse } from './present'
+import type { PresentLink } from './present-link'
 import { type PersonRecords, openRecords } from './records'
 import { type RecoveryKit } from './recovery'
-import { Registry, mayAsk, mayIssue, sealKeyOf, signsWith, urlOf } from './registry'
+import { Registry, STALE_AFTER_MS, asksTooMuch, mayAsk, mayIssue, sealKeyOf, signsWith, urlOf } from './registry'
 import type { Seal } from './seal'
 
 /** An entry may wait this long for its block, in milliseconds (the ledger allows ten minutes). */
@@ -27,6 +29,8 @@ export interface CheckedRequest {
   recipient: Organisation
   /** Whether the registry lets the recipient ask for this. */
   accredited: boolean
+  /** Whether it is for more than the recipient is accredited for: that may be reported. */
+  tooMuch: boolean
   expired: boolean
 }
 
@@ -236,7 +240,24 @@ class Wallet {
       throw new ProofError('the request is signed by another than the one who asks')
     }
     const accredited = mayAsk(recipient, says.purpose, says.categories, says.retentionDays, now)
-    return { bytes, says, recipient, accredited, expired: now >= says.expiresMs || now >= says.untilMs }
+    const tooMuch = asksTooMuch(recipient, says.purpose, says.categories, says.retentionDays)
+    return { bytes, says, recipient, accredited, tooMuch, expired: now >= says.expiresMs || now >= says.untilMs }
+  }
+
+  /** Puts a request that asks for too much on the ledger, with its signature as evidence. Once is enough, whoever does it. */
+  async report(person: Person, request: CheckedRequest): Promise<void> {
+    const { ledger, registry, host } = await this.around()
+    const entry = ledger.overAsking(request.bytes, host.id, Date.now() + NOT_AFTER_MS)
+    const calls = new VaultCalls(this.hostUrl, await this.vaultOf(person))
+    try {
+      const receipt = ledger.receipt(await calls.reportOverAsking(entry))
+      if (receipt.refused !== null) throw new ProofError('the receipt is for another entry')
+    } catch (error) {
+      if (!(error instanceof ServiceError && error.status === 409)) throw error
+    }
+    // whatever the host answered: the ledger has it
+    const proof = await stateProof(registry.ledgers, `over-askings/${request.says.digest}`)
+    if (ledger.overAskingProof(proof, request.says.digest).reportedMs === null) throw new ProofError('the report is not on the ledger')
   }
 
   /** Grants what a request asks for, or less. The answer is the grant's id, proven to be on the ledger. */
@@ -285,6 +306,55 @@ class Wallet {
     return note.id
   }
 
+  /** Fetches a request for a presentation and checks who signed it. Throws where it is malformed or altered. */
+  async readPresentation(link: PresentLink): Promise<CheckedPresentation> {
+    const { ledger, registry } = await this.around()
+    return readPresentation(link, ledger, registry)
+  }
+
+  /**
+   * Shows records: grants once, for this very request, and sends the response with the ledger's proofs. Gives where the browser
+   * goes on, where that is elsewhere.
+   */
+  async present(person: Person, asked: CheckedPresentation, choices: Choice[]): Promise<string | undefined> {
+    const { ledger, registry, host } = await this.around()
+    const vault = await this.vaultOf(person)
+    const { says } = asked.request
+    const now = Date.now()
+    const categories = [...new Set(choices.map((choice) => choice.record.category))].sort()
+    const nonce = randomId(16)
+    const note: GrantNote = {
+      id: vault.grantId(nonce),
+      nonce,
+      recipient: asked.recipient.id,
+      name: asked.recipient.name,
+      categories,
+      purpose: says.purpose,
+      untilMs: says.untilMs,
+      usesMax: 1,
+      reference: '',
+      notedMs: now,
+      final: false,
+    }
+    await this.changePerson(person.id, (it) => ({ ...it, grants: [...it.grants, note] }))
+    const papers = vault.oneTimeGrant(asked.request, { nonce, host: host.id, categories, fromMs: now - 60_000, notAfterMs: now + NOT_AFTER_MS })
+    const receipt = ledger.receipt(await new VaultCalls(this.hostUrl, vault).grant(papers.submission))
+    if (receipt.entry !== papers.entryId || receipt.refused !== null) throw new ProofError('the receipt is for another entry')
+    await this.changeGrant(person.id, note.id, (grant) => ({ ...grant, final: true }))
+    const proof = async (path: string) => toBase64url(await stateProof(registry.ledgers, path))
+    const shown = await Promise.all(
+      choices.map(async ({ query, record }) => ({
+        query,
+        credential: record.credential,
+        issuer: record.issuerId,
+        issuerProof: await proof(`organisations/${record.issuerId}`),
+        ...(record.statusUri ? { statusProof: await proof(`status-lists/${record.issuerId}/${await statusListId(record.statusUri)}`) } : {}),
+      })),
+    )
+    const consent = { grant: papers.id, salt: papers.salt, proof: await proof(`grants/${papers.id}`) }
+    return sendResponse(says.responseUri, vault.present(asked.request, { shown, consent, atMs: Date.now() }))
+  }
+
   /** Ends a grant, proven to be on the ledger. */
   async revoke(person: Person, note: GrantNote): Promise<void> {
     const { ledger, host } = await this.around()
@@ -297,16 +367,32 @@ class Wallet {
   }
 
   /** Throws where the history is not complete or not proven. */
-  async history(person: Person, note: GrantNote): Promise<CheckedHistory> {
+  async history(person: Person, note: GrantNote, seen: (count: number) => void = () => {}): Promise<CheckedHistory> {
     const { ledger } = await this.around()
     const calls = new VaultCalls(this.hostUrl, await this.vaultOf(person))
-    const { state, readings } = ledger.history(await calls.history(note.id), note.id)
+    const { state, readings } = await ledger.history(note.id, (from) => calls.history(note.id, from), seen)
     if (Date.now() - state.timeMs > 60_000) throw new ServiceError(503, 'stale', 'the proof is too old')
     const revokedMs = state.grant.revokedMs
     if (!note.final || (revokedMs !== null && note.revokedMs === undefined)) {
       await this.changeGrant(person.id, note.id, (grant) => ({ ...grant, final: true, ...(revokedMs === null ? {} : { revokedMs }) }))
     }
     return { grant: state.grant, readings, checkedMs: state.timeMs }
+  }
+
+  /** Of recalled records that were handed out: when the recipient confirmed that it dropped its copy; null where it has not. */
+  async erasures(history: CheckedHistory, recalled: Set<string>): Promise<{ record: string; confirmedMs: number | null }[]> {
+    const { ledger, registry } = await this.around()
+    const confirmed = new Map<string, number | null>()
+    for (const reading of history.readings) {
+      for (const handed of reading.records ?? []) {
+        if (!recalled.has(handed.record) || confirmed.get(handed.record)) continue
+        const proof = await stateProof(registry.ledgers, `erasures/${reading.recipient}/${handed.erasure}`)
+        const proven = ledger.erasure(proof, reading.recipient, handed.erasure)
+        if (Date.now() - proven.timeMs > STALE_AFTER_MS) throw new ServiceError(503, 'stale', 'the proof is too old')
+        confirmed.set(handed.record, proven.confirmedMs)
+      }
+    }
+    return [...confirmed].map(([record, confirmedMs]) => ({ record, confirmedMs }))
   }
 
   /** Everything at the host, sealed, in one file: a CBOR sequence (RFC 8742), one vault after another. */

@@ -4,7 +4,7 @@ use crate::json::thrown;
 use serde_json::{Value, json};
 use tegata_credential::keys::{Algorithm, PublicKey};
 use tegata_credential::sd_jwt::SdJwt;
-use tegata_credential::status_list::StatusListToken;
+use tegata_credential::status_list::{StatusListToken, VerifiedStatusList};
 use wasm_bindgen::prelude::*;
 
 /// Verifies an SD-JWT VC with whichever of `keys` it names. `keys` are `EdDSA:<hexadecimal>` or `ES256:<hexadecimal>`, joined
@@ -34,30 +34,18 @@ pub fn verify_credential(credential: &str, keys: &str, at_s: f64) -> Result<Stri
     .to_string())
 }
 
-/// Verifies a status list token for `uri` and looks an index up: 0 is valid, 1 revoked, 2 suspended.
-///
-/// # Errors
-/// Where the list is not the issuer's, of another address, too old, or has no such index.
-#[wasm_bindgen(js_name = credentialStatus)]
-pub fn credential_status(
+/// Verifies a status list for `uri` with whichever of `keys` it names.
+pub(crate) fn status_list(
     token: &str,
     keys: &str,
     uri: &str,
-    index: f64,
     at_s: f64,
-) -> Result<u8, JsError> {
+) -> Result<VerifiedStatusList, JsError> {
     let keys = read_keys(keys)?;
     let token = StatusListToken::parse(token).map_err(thrown)?;
     let key = named(&keys, token.key_id())
         .ok_or_else(|| JsError::new("the status list is signed by an unknown key"))?;
-    let list = token.verify(&key, uri, seconds(at_s)).map_err(thrown)?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an index below 2^24"
-    )]
-    let index = index as u64;
-    Ok(list.status_at(index).map_err(thrown)?.value())
+    token.verify(&key, uri, seconds(at_s)).map_err(thrown)
 }
 
 /// Reads claims without believing them: `{issuer, vct, keyId, issuedAtS}`. Says whom to ask for keys.

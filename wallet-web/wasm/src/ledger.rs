@@ -1,17 +1,20 @@
 //! What the wallet checks for itself, from the genesis on.
 
+use crate::credential::status_list;
 use crate::json::{self, id, thrown};
+use crate::vault::fresh_key;
 use serde_json::json;
 use tegata_consent::cbor;
 use tegata_consent::cose::Signed;
-use tegata_consent::entry::Body;
+use tegata_consent::entry::{Body, Entry, OverAsking};
 use tegata_consent::fetch::GrantHistory;
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::{CertifiedHeader, ValidatorSet};
-use tegata_consent::history::{Reading, verify_history};
-use tegata_consent::ids::{ChainId, GrantId, OrganisationId};
+use tegata_consent::history::{HistoryReader, Reading};
+use tegata_consent::ids::{ChainId, GrantId, Hash, OrganisationId};
 use tegata_consent::proof::{Receipt, StateProof};
 use tegata_consent::request::ConsentRequest;
+use tegata_consent::status::{check_status_list, erasure_commitment, status_list_id};
 use tegata_consent::ticket::request_digest;
 use wasm_bindgen::prelude::*;
 
@@ -19,8 +22,8 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Ledger {
-    chain: ChainId,
-    validators: ValidatorSet,
+    pub(crate) chain: ChainId,
+    pub(crate) validators: ValidatorSet,
 }
 
 #[wasm_bindgen]
@@ -108,29 +111,125 @@ impl Ledger {
         .to_string())
     }
 
-    /// Checks a host's history of a grant: the consent proof, that the accesses are all there are, and that openings open
-    /// their commitments: `{height, timeMs, grant, readings}`.
+    /// Begins to read a grant's history, of whatever length, page by page.
     ///
     /// # Errors
-    /// Where the proof does not hold, or anything is missing, added or swapped.
-    pub fn history(&self, history: &[u8], grant: &str) -> Result<String, JsError> {
+    /// Where `grant` is no id.
+    pub fn history(&self, grant: &str) -> Result<History, JsError> {
         let grant: GrantId = id(grant)?;
-        let history: GrantHistory = cbor::decode(history, GrantHistory::LIMIT).map_err(thrown)?;
-        let proof = StateProof::parse(&history.proof).map_err(thrown)?;
+        Ok(History {
+            grant,
+            chain: self.chain,
+            validators: self.validators.clone(),
+            reader: HistoryReader::new(self.chain, grant),
+        })
+    }
+
+    /// A report that an organisation asked for more than it is accredited for: an entry for the host `sponsor` to carry, signed
+    /// by a key that is used for nothing else.
+    ///
+    /// # Errors
+    /// Where the request is altered or malformed.
+    #[wasm_bindgen(js_name = overAsking)]
+    pub fn over_asking(
+        &self,
+        request: &[u8],
+        sponsor: &str,
+        not_after_ms: f64,
+    ) -> Result<Vec<u8>, JsError> {
+        let (asked, _) = ConsentRequest::open(request, &self.chain).map_err(thrown)?;
+        let body = Body::OverAsking(OverAsking {
+            recipient: asked.recipient,
+            sponsor: id(sponsor)?,
+            request: request.to_vec().into(),
+        });
+        let entry = Entry::sign(&fresh_key(), &self.chain, not_after_ms as u64, body);
+        Ok(entry.to_bytes())
+    }
+
+    /// Checks a state proof about a reported request: `{height, timeMs, reportedMs}`, the last `null` where nobody reported it.
+    ///
+    /// # Errors
+    /// Where the proof does not hold.
+    #[wasm_bindgen(js_name = overAskingProof)]
+    pub fn over_asking_proof(&self, proof: &[u8], digest: &str) -> Result<String, JsError> {
+        let digest: Hash = id(digest)?;
+        let proof = StateProof::parse(proof).map_err(thrown)?;
         let proven = proof
-            .verify_grant(&self.chain, &self.validators, &grant)
+            .verify_over_asking(&self.chain, &self.validators, &digest)
             .map_err(thrown)?;
-        let state = proven
-            .value
-            .as_ref()
-            .ok_or_else(|| JsError::new("the ledger has no such grant"))?;
-        let readings =
-            verify_history(&self.chain, &grant, state, &history.accesses).map_err(thrown)?;
-        let readings: Vec<_> = readings
-            .iter()
-            .map(|reading| reading_json(reading, &history))
-            .collect();
-        Ok(json!({ "state": json::grant(&proven), "readings": readings }).to_string())
+        let header = proven.header.header();
+        let reported_ms = proven.value.map(|state| state.reported_ms);
+        Ok(
+            json!({ "height": header.height, "timeMs": header.time_ms, "reportedMs": reported_ms })
+                .to_string(),
+        )
+    }
+
+    /// Looks a credential up in a status list, which must be its issuer's (one of `keys`, see `verifyCredential`) and the newest
+    /// that the issuer put on the ledger under `uri`, as `proof` shows: `{height, timeMs, status}`. Status 0 is valid, 1 revoked,
+    /// 2 suspended, 3 recalled.
+    ///
+    /// # Errors
+    /// Where proof or list do not hold. Where the list is not the newest, the message begins with the reason code.
+    #[wasm_bindgen(js_name = credentialStatus)]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "JavaScript has no structs to pass"
+    )]
+    pub fn credential_status(
+        &self,
+        proof: &[u8],
+        issuer: &str,
+        keys: &str,
+        token: &str,
+        uri: &str,
+        index: f64,
+        at_s: f64,
+    ) -> Result<String, JsError> {
+        let issuer: OrganisationId = id(issuer)?;
+        let proof = StateProof::parse(proof).map_err(thrown)?;
+        let proven = proof
+            .verify_status_list(&self.chain, &self.validators, &issuer, uri)
+            .map_err(thrown)?;
+        let list = status_list(token, keys, uri, at_s)?;
+        let issued_ms = u64::try_from(list.issued_at())
+            .unwrap_or(0)
+            .saturating_mul(1000);
+        check_status_list(proven.value.as_ref(), token.as_bytes(), issued_ms)
+            .map_err(|refused| JsError::new(&format!("{}: {refused}", refused.code())))?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an index below 2^24"
+        )]
+        let status = list.status_at(index as u64).map_err(thrown)?.value();
+        let header = proven.header.header();
+        Ok(
+            json!({ "height": header.height, "timeMs": header.time_ms, "status": status })
+                .to_string(),
+        )
+    }
+
+    /// Checks a state proof about a recipient's confirmation that it dropped a record that was handed out under an access:
+    /// `{height, timeMs, confirmedMs}`, the last `null` where it has not confirmed.
+    ///
+    /// # Errors
+    /// Where the proof does not hold.
+    pub fn erasure(
+        &self,
+        proof: &[u8],
+        recipient: &str,
+        commitment: &str,
+    ) -> Result<String, JsError> {
+        let (recipient, commitment): (OrganisationId, Hash) = (id(recipient)?, id(commitment)?);
+        let proof = StateProof::parse(proof).map_err(thrown)?;
+        let proven = proof
+            .verify_erasure(&self.chain, &self.validators, &recipient, &commitment)
+            .map_err(thrown)?;
+        let header = proven.header.header();
+        let confirmed_ms = proven.value.map(|state| state.confirmed_ms);
+        Ok(json!({ "height": header.height, "timeMs": header.time_ms, "confirmedMs": confirmed_ms }).to_string())
     }
 
     /// Checks the signature of a consent request: `{signer, digest, recipient, categories, …}`. Whether the signer's key is
@@ -140,6 +239,7 @@ impl Ledger {
     /// Where it is altered or malformed.
     pub fn request(&self, request: &[u8]) -> Result<String, JsError> {
         let (asked, signer) = ConsentRequest::open(request, &self.chain).map_err(thrown)?;
+        asked.check().map_err(thrown)?;
         Ok(json!({
             "signer": signer.to_string(),
             "digest": request_digest(request).to_string(),
@@ -157,6 +257,57 @@ impl Ledger {
     }
 }
 
+/// A history that is being read, oldest first.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct History {
+    grant: GrantId,
+    chain: ChainId,
+    validators: ValidatorSet,
+    reader: HistoryReader,
+}
+
+#[wasm_bindgen]
+impl History {
+    /// How many accesses were read: where the next page begins.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn count(&self) -> f64 {
+        self.reader.count() as f64
+    }
+
+    /// Checks the next page: the consent proof, that it goes on where the one before ended, that the accesses are those of
+    /// the ledger, and that openings open their commitments: `{state, readings, complete}`. Complete means that everything
+    /// that the proof counts was read.
+    ///
+    /// # Errors
+    /// Where the proof does not hold, or anything is missing, added or swapped.
+    pub fn page(&mut self, history: &[u8]) -> Result<String, JsError> {
+        let history: GrantHistory = cbor::decode(history, GrantHistory::LIMIT).map_err(thrown)?;
+        let proof = StateProof::parse(&history.proof).map_err(thrown)?;
+        let proven = proof
+            .verify_grant(&self.chain, &self.validators, &self.grant)
+            .map_err(thrown)?;
+        let state = proven
+            .value
+            .as_ref()
+            .ok_or_else(|| JsError::new("the ledger has no such grant"))?;
+        let readings = self
+            .reader
+            .page(state, history.first.unwrap_or(0), &history.accesses)
+            .map_err(thrown)?;
+        let readings: Vec<_> = readings
+            .iter()
+            .map(|reading| reading_json(reading, &history))
+            .collect();
+        let complete = self.reader.finish(state).is_ok();
+        Ok(
+            json!({ "state": json::grant(&proven), "readings": readings, "complete": complete })
+                .to_string(),
+        )
+    }
+}
+
 /// A reading; what the host says of its opening counts only where it opens the commitment on the ledger.
 fn reading_json(reading: &Reading, history: &GrantHistory) -> serde_json::Value {
     let opening = history.openings.iter().find(|opening| {
@@ -166,7 +317,10 @@ fn reading_json(reading: &Reading, history: &GrantHistory) -> serde_json::Value 
     let records = opening.map(|opening| {
         let handed = opening.records.iter();
         handed
-            .map(|record| json!({ "drawer": record.drawer.to_string(), "record": record.record.to_string(), "timeMs": record.time_ms }))
+            .map(|record| json!({
+                "drawer": record.drawer.to_string(), "record": record.record.to_string(), "timeMs": record.time_ms,
+                "erasure": erasure_commitment(&opening.salt, &reading.id, &record.record).to_string(),
+            }))
             .collect::<Vec<_>>()
     });
     json!({
@@ -177,4 +331,11 @@ fn reading_json(reading: &Reading, history: &GrantHistory) -> serde_json::Value 
         "refused": json::outcome(reading.outcome),
         "records": records,
     })
+}
+
+/// How the ledger names an issuer's list under a URI, hexadecimal.
+#[wasm_bindgen(js_name = statusListId)]
+#[must_use]
+pub fn status_list_name(uri: &str) -> String {
+    status_list_id(uri).to_string()
 }

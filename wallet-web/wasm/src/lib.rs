@@ -9,10 +9,12 @@ mod credential;
 mod http;
 mod json;
 mod ledger;
+mod presentation;
 mod record;
 mod vault;
 
-pub use credential::{credential_status, read_credential, verify_credential};
-pub use ledger::Ledger;
+pub use credential::{read_credential, verify_credential};
+pub use ledger::{History, Ledger, status_list_name};
+pub use presentation::{PresentationPapers, PresentationRequest, presentation_asker};
 pub use record::{OpenedRecord, SealedPapers, drawer_receipts, open_framed, sealed_papers};
 pub use vault::{GrantPapers, Vault};

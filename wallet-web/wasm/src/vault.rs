@@ -2,6 +2,7 @@
 
 use crate::http;
 use crate::json::{base64url, bytes32, from_base64url, id, thrown};
+use ed25519_dalek::SigningKey;
 use getrandom::SysRng;
 use rand_core::{Rng, UnwrapErr};
 use serde::Deserialize;
@@ -348,6 +349,10 @@ impl Vault {
 }
 
 impl Vault {
+    pub(crate) const fn secret(&self) -> &VaultSecret {
+        &self.secret
+    }
+
     fn public_drawer(&self, note: &DrawerNote) -> Result<Drawer, JsError> {
         let drawer: DrawerId = id(&note.id)?;
         Ok(Drawer {
@@ -360,13 +365,20 @@ impl Vault {
     }
 }
 
-fn fresh_salt() -> Salt {
+pub(crate) fn fresh_salt() -> Salt {
     let mut salt = Salt([0; 32]);
     rng().fill_bytes(&mut salt.0);
     salt
 }
 
+/// A key that is used once.
+pub(crate) fn fresh_key() -> SigningKey {
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    rng().fill_bytes(seed.as_mut_slice());
+    SigningKey::from_bytes(&seed)
+}
+
 /// The browser's randomness. It does not fail in a browser; where it does, nothing safe can be done but to stop.
-fn rng() -> UnwrapErr<SysRng> {
+pub(crate) fn rng() -> UnwrapErr<SysRng> {
     UnwrapErr(SysRng)
 }
