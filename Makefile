@@ -59,10 +59,11 @@ bench: build ## our rates beside a limit or a peer, measured in the same run (BE
 
 deny: ## licences, advisories and sources of all dependencies
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-	cargo deny check licenses bans sources
+	cargo deny check
 
 fuzz: ## every decoder for a minute each (FUZZ_S=seconds; needs a nightly Rust)
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	@python3 tests/fuzz/seeds.py
 	@for t in $$(cargo +nightly fuzz list --fuzz-dir tests/fuzz); do echo "== $$t"; \
 	  CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/fuzz cargo +nightly fuzz run --fuzz-dir tests/fuzz $$t -- -max_total_time=$(FUZZ_S) -timeout=5 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 || exit 1; done
 

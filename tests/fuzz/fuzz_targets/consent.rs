@@ -3,11 +3,10 @@
 use libfuzzer_sys::fuzz_target;
 use tegata_consent::cbor;
 use tegata_consent::cose::Signed;
-use tegata_consent::deposit::{Deposit, DepositReceipt};
+use tegata_consent::deposit::{Deposit, DepositReceipt, DrawerList, SealedRecord};
 use tegata_consent::entry::Entry;
-use tegata_consent::fetch::{DrawerList, FetchAnswer, FetchRequest, SealedRecord};
+use tegata_consent::fetch::{FetchAnswer, FetchRequest, GrantHistory};
 use tegata_consent::header::CertifiedHeader;
-use tegata_consent::history::GrantHistory;
 use tegata_consent::ids::ChainId;
 use tegata_consent::invitation::Invitation;
 use tegata_consent::lock::Lock;
@@ -20,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((kind, bytes)) = data.split_first() else {
         return;
     };
-    let chain = ChainId::from([7; 32]);
+    let chain = ChainId([7; 32]);
     match kind % 16 {
         0 => drop(Entry::parse(bytes)),
         1 => drop(cbor::decode::<CertifiedHeader>(bytes, CertifiedHeader::LIMIT)),
