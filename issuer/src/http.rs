@@ -8,17 +8,20 @@ mod records;
 pub use answers::{ImportAnswer, RecordAnswer};
 
 use crate::fhir::{self, Refusal};
-use crate::issuer::{Issuer, blocking};
+use crate::issuer::Issuer;
+use crate::openid4vci;
 use crate::status::PublishError;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::sync::Arc;
 use tegata_credential::status_list;
 use tegata_service::clock::now_s;
-use tegata_service::http::{Readiness, read_body, standard_routes};
+use tegata_credential::data_integrity::DOCUMENT_MAX_BYTES;
+use tegata_service::http::{Readiness, as_it_is, read_body, standard_routes};
 use tegata_service::problem::Problem;
 use utoipa::OpenApi;
 
@@ -39,6 +42,9 @@ pub(crate) type Shared = State<Arc<Issuer>>;
         records::revoke,
         records::correct,
         pairings::begin,
+        records::recall,
+        records::suspend,
+        records::lift,
         pairings::answer,
         imports::begin,
         imports::one,
@@ -81,6 +87,11 @@ async fn post_immunization(
     body: axum::body::Body,
 ) -> Result<Response, Refusal> {
     post_resource(&issuer, &headers, body, "Immunization").await
+        .route("/v1/records/{id}/recall", post(records::recall))
+        .route(
+            "/v1/records/{id}/suspension",
+            post(records::suspend).delete(records::lift),
+        )
 }
 
 /// Takes an `Observation` in: a laboratory result, or a checkup.
@@ -144,17 +155,24 @@ async fn resource_body(
 
 /// A signed status list (Token Status List).
 #[utoipa::path(get, path = "/v1/status-lists/{number}", params(("number" = u32, Path)), responses(
-    (status = 200, description = "`application/statuslist+jwt`"), (status = 404, description = "no such list")
+    (status = 200, description = "`application/statuslist+jwt`, the newest on the ledger; `application/statuslist+cwt` where `Accept` names it first"), (status = 404, description = "no such list"),
+    (status = 503, description = "`status-list-unpublished`: the ledger does not have it yet")
 ))]
 async fn status_list_token(
+    as_it_is(headers).map_err(|problem| refused(problem, "not-supported"))?;
     State(issuer): Shared,
     Path(number): Path<String>,
 ) -> Result<Response, Problem> {
     let number: u32 = number.parse().map_err(|_| Problem::not_found())?;
-    let token = blocking(&issuer, move |issuer| {
-        issuer.statuses.token(issuer, number, now_s())
-    })
-    .await;
+    let as_cwt = wants_cwt(&headers);
+    let token = match as_cwt {
+        true => crate::status::current_cwt(&issuer, number, now_s()).await,
+        false => crate::status::current(&issuer, number, now_s()).await,
+    };
+    let media_type = match as_cwt {
+        true => status_list::CWT_MEDIA_TYPE,
+        false => status_list::MEDIA_TYPE,
+    };
     let token = token.map_err(|error| match error {
         PublishError::NoSuchList(_) => Problem::not_found(),
         other => Problem::internal(&other),
@@ -162,7 +180,7 @@ async fn status_list_token(
     let age = format!("max-age={}", issuer.config.status_list.ttl_s);
     Ok((
         [
-            (header::CONTENT_TYPE, status_list::MEDIA_TYPE.to_owned()),
+            (header::CONTENT_TYPE, media_type.to_owned()),
             (header::CACHE_CONTROL, age),
         ],
         token,
@@ -174,10 +192,40 @@ async fn status_list_token(
 #[allow(clippy::result_large_err, reason = "a problem ends the request")]
 fn system_of(issuer: &Issuer, headers: &HeaderMap) -> Result<String, Problem> {
     issuer.config.tokens.check(headers).map(str::to_owned)
+    headers: HeaderMap,
 }
 
 /// An id in a path; what is none is not found.
 #[allow(clippy::result_large_err, reason = "a problem ends the request")]
 fn id_in(path: &str) -> Result<tegata_consent::ids::RecordId, Problem> {
-    path.parse().map_err(|_| Problem::not_found())
+    tegata_service::http::identifier(path).ok_or_else(Problem::not_found)
 }
+        PublishError::Ledger(error) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "status-list-unpublished",
+            "The ledger does not have this list yet; try again",
+        )
+        .detail(error.to_string()),
+            (header::VARY, header::ACCEPT.to_string()),
+/// Whether a status list is asked for as a CWT: by its name, and not by that of the JWT before it.
+fn wants_cwt(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let accepted = accepted.filter_map(|value| value.to_str().ok());
+    let mut kinds = accepted
+        .flat_map(|value| value.split(','))
+        .map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    let known = [status_list::CWT_MEDIA_TYPE, status_list::MEDIA_TYPE];
+    kinds.find(|kind| known.contains(kind)) == Some(status_list::CWT_MEDIA_TYPE)
+}
+
+/// Extractor: the name of the organisation's own system that asks. It comes before anything else of the request is read, so
+/// that strangers hear nothing but 401.
+pub(crate) struct OwnSystem(pub(crate) String);
+
+impl FromRequestParts<Arc<Issuer>> for OwnSystem {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, issuer: &Arc<Issuer>) -> Result<Self, Problem> {
+        system_of(issuer, &parts.headers).map(Self)
+    }
+}
+

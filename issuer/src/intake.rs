@@ -4,7 +4,7 @@
 //! the same id is refused, because what was signed can be corrected ([`correct`]) but not quietly changed.
 
 use crate::model::{Record, Revocation, Status, content_digest};
-use crate::store::{Change, StoreError};
+use crate::store::{Change, Slot, StoreError};
 use serde_json::Value;
 use tegata_consent::ids::{Hash, RecordId};
 use tegata_records::RecordType;
@@ -43,6 +43,8 @@ pub(crate) enum IntakeError {
     NotTheSame,
     #[error("the record was taken back already")]
     TakenBack,
+    #[error("the record was not issued yet")]
+    NotIssued,
     #[error("the source record of the correction is another record already")]
     SourceTaken,
     #[error(transparent)]
@@ -110,6 +112,7 @@ impl Incoming {
             replaces: None,
             replaced_by: None,
             revocation: None,
+            suspension: None,
         }
     }
 }
@@ -150,6 +153,19 @@ pub(crate) fn accept(
     Ok(Accepted::New(record))
 }
 
+/// The record that a source record with this content became, and its claims, which the issuer may have erased meanwhile.
+pub(crate) fn recognise(
+    change: &Change<'_>,
+    incoming: Incoming,
+) -> Result<(Record, Value), IntakeError> {
+    let known = change.source(&incoming.system, &incoming.source_id)?;
+    let known = known.ok_or(IntakeError::NoSuchRecord)?;
+    if known.digest != incoming.digest {
+        return Err(IntakeError::Changed(known.id));
+    }
+    Ok((known, incoming.claims))
+}
+
 /// Takes a record back: sets its bit in the status list where it has one, and never sends it where it was not sent.
 /// Taking back twice is taking back once.
 pub(crate) fn revoke(
@@ -159,11 +175,62 @@ pub(crate) fn revoke(
     now_ms: u64,
 ) -> Result<Record, IntakeError> {
     let mut record = change.record(id)?.ok_or(IntakeError::NoSuchRecord)?;
-    if matches!(record.status, Status::Revoked | Status::Corrected) {
+    if record.status.is_taken_back() {
         return Ok(record);
     }
     take_back(change, &mut record, Status::Revoked, reason, now_ms)?;
     Ok(record)
+}
+
+/// Recalls a record that was bound to the wrong person, also one that was taken back already: those who hold copies are to
+/// drop them. Recalling twice is recalling once.
+pub(crate) fn recall(
+    change: &mut Change<'_>,
+    id: &RecordId,
+    reason: &str,
+    now_ms: u64,
+) -> Result<Record, IntakeError> {
+    let mut record = change.record(id)?.ok_or(IntakeError::NoSuchRecord)?;
+    if record.status == Status::Recalled {
+        return Ok(record);
+    }
+    take_back(change, &mut record, Status::Recalled, reason, now_ms)?;
+    Ok(record)
+}
+
+/// Suspends a record that was issued, or lifts its suspension where there is no reason. Doing either twice is doing it once.
+pub(crate) fn suspend(
+    change: &mut Change<'_>,
+    id: &RecordId,
+    reason: Option<&str>,
+    now_ms: u64,
+) -> Result<Record, IntakeError> {
+    let mut record = change.record(id)?.ok_or(IntakeError::NoSuchRecord)?;
+    if record.status.is_taken_back() {
+        return Err(IntakeError::TakenBack);
+    }
+    if record.place.is_none() && change.copies(&record.id)?.is_empty() {
+        return Err(IntakeError::NotIssued);
+    }
+    if reason.is_some() == record.suspension.is_some() {
+        return Ok(record);
+    }
+    record.suspension = reason.map(|reason| Revocation {
+        at_ms: now_ms,
+        reason: reason.to_owned(),
+    });
+    set_places(change, &record)?;
+    change.put_record(&record)?;
+    Ok(record)
+}
+
+/// Has the status list say of a record and its copies what it is.
+fn set_places(change: &mut Change<'_>, record: &Record) -> Result<(), StoreError> {
+    let places = record.place.into_iter().chain(change.copies(&record.id)?);
+    for place in places.collect::<Vec<_>>() {
+        change.set_place(place, record.list_status());
+    }
+    Ok(())
 }
 
 /// Takes a wrong record back and a right one in, which says that it replaces the wrong one. The same correction again is
@@ -182,7 +249,7 @@ pub(crate) fn correct(
             _ => Err(IntakeError::TakenBack),
         };
     }
-    if wrong.status == Status::Revoked {
+    if wrong.status.is_taken_back() {
         return Err(IntakeError::TakenBack);
     }
     if wrong.subject != incoming.subject || wrong.record_type != incoming.record_type.id() {
@@ -223,11 +290,11 @@ fn take_back(
     reason: &str,
     now_ms: u64,
 ) -> Result<(), StoreError> {
-    if let Some(place) = record.place {
-        change.revoke_place(place);
-    }
     change.delete_sealed(&record.id);
+    change.delete_openid4vci(&Slot::content(&record.id));
     record.status = status;
+    record.suspension = None;
+    set_places(change, record)?;
     record.claims = None;
     record.reason = None;
     record.revocation = Some(Revocation {
@@ -355,7 +422,7 @@ mod tests {
         assert_eq!(right.replaces, Some(wrong));
         assert_eq!(fix("L2", 3).unwrap(), Accepted::Same(right.clone()));
         assert!(matches!(fix("L3", 4), Err(IntakeError::TakenBack)));
-        assert_eq!(store.revoked(1).unwrap().0, [7]);
+        assert_eq!(store.statuses(1).unwrap().0, [(7, 1)]);
         let old = store.record(&wrong).unwrap().unwrap();
         assert_eq!(
             (old.status, old.replaced_by, old.claims),
@@ -402,7 +469,7 @@ mod tests {
         })
         .unwrap();
         assert!(matches!(made, Accepted::New(record) if record.replaces.is_none()));
-        assert!(store.revoked(1).unwrap().0.is_empty());
+        assert!(store.statuses(1).unwrap().0.is_empty());
         let revoked = run(&store, |change| revoke(change, &wrong, "x", 10)).unwrap();
         assert_eq!(revoked.status, Status::Corrected);
         assert!(matches!(

@@ -4,6 +4,7 @@ use crate::IssuerError;
 use crate::config::{CredentialAlgorithm, IssuerConfig};
 use crate::import::Profiles;
 use crate::model::Status;
+use crate::openid4vci::OpenId4Vci;
 use crate::pairing::Attempts;
 use crate::registry::Registry;
 use crate::status::StatusLists;
@@ -31,10 +32,14 @@ pub(crate) struct Issuer {
     pub(crate) profiles: Profiles,
     pub(crate) statuses: StatusLists,
     pub(crate) attempts: Attempts,
+    /// Absent where standard wallets are not served.
+    pub(crate) openid4vci: Option<OpenId4Vci>,
     /// There may be work for the queue.
     pub(crate) queue_wake: Notify,
     /// There may be work for imports.
     pub(crate) import_wake: Notify,
+    /// A status list may have changed.
+    pub(crate) status_wake: Notify,
 }
 
 impl Issuer {
@@ -60,7 +65,13 @@ impl Issuer {
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
             .build()?;
+        let openid4vci = config
+            .openid4vci
+            .clone()
+            .map(|openid4vci| OpenId4Vci::open(openid4vci, &keys, &store))
+            .transpose()?;
         let issuer = Self {
+            openid4vci,
             id: keys.organisation_id(),
             chain: registry.chain(),
             keys,
@@ -73,6 +84,7 @@ impl Issuer {
             attempts: Attempts::default(),
             queue_wake: Notify::new(),
             import_wake: Notify::new(),
+            status_wake: Notify::new(),
             config,
         };
         issuer.show_counts();
@@ -92,6 +104,7 @@ impl Issuer {
             "deposited",
             "revoked",
             "corrected",
+            "recalled",
             "refused",
         ] {
             let count: u64 = Status::with_word(word)

@@ -10,6 +10,7 @@
 //! | `signing`, `deposit`, `worker` | the queue: sign and seal, deposit, believe the receipt |
 //! | `status` | status lists |
 //! | [`model`], `store` | what is remembered; RocksDB |
+//! | `openid4vci` | credentials for standard wallets |
 //! | `http` | the API |
 //! | `fsck` | checks everything on disk |
 //!
@@ -30,6 +31,7 @@ pub mod import;
 mod intake;
 mod issuer;
 pub mod model;
+mod openid4vci;
 mod pairing;
 mod registry;
 mod signing;
@@ -43,6 +45,7 @@ pub use config::IssuerConfig;
 pub use fsck::{Report, fsck};
 pub use http::{ImportAnswer, RecordAnswer};
 pub use import::client::{ImportFile, ImportFileError, import_file};
+pub use openid4vci::OpenId4VciConfigError;
 pub use store::StoreError;
 
 use issuer::Issuer;
@@ -77,9 +80,15 @@ pub enum IssuerError {
     /// Its store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What an upload that was cut off has left behind.
+    #[error("imports: {0}")]
+    Import(#[from] import::ImportError),
     /// The columns of CSV files.
     #[error(transparent)]
     Csv(#[from] import::ProfileError),
+    /// OpenID4VCI.
+    #[error(transparent)]
+    OpenId4Vci(#[from] OpenId4VciConfigError),
     /// The HTTP client.
     #[error("HTTP client: {0}")]
     Http(#[from] reqwest::Error),
@@ -135,11 +144,16 @@ async fn run_on(
     let issuer = tokio::task::spawn_blocking(move || Issuer::open(config, registry))
         .await
         .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+    issuer::blocking(&issuer, |issuer| import::run::sweep(issuer)).await?;
     tracing::info!(organisation = %issuer.id, public_url = http.public_url, "issuer started");
     let (stopper, stop) = watch::channel(false);
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(worker::run(Arc::clone(&issuer), stop.clone()));
+    tasks.spawn(status::run(Arc::clone(&issuer), stop.clone()));
     tasks.spawn(import::run::run(Arc::clone(&issuer), stop.clone()));
+    if issuer.openid4vci.is_some() {
+        tasks.spawn(openid4vci::run(Arc::clone(&issuer), stop.clone()));
+    }
     if let Some(folder) = watched {
         let path = folder.path.clone();
         let adopted =

@@ -6,6 +6,7 @@
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use tegata_consent::ids::{DrawerId, Hash, OrganisationId, RecordId, hash};
+use tegata_credential::status_list::{RECALLED, Status as ListStatus};
 
 /// Where a record stands.
 #[derive(Encode, Decode, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,11 +33,14 @@ pub enum Status {
     /// Cannot be issued or deposited; the reason says why. Sending the source record again tries again.
     #[n(7)]
     Refused,
+    /// Taken back because it was bound to the wrong person: those who hold it drop their copies.
+    #[n(8)]
+    Recalled,
 }
 
 impl Status {
     /// All, in the order of [`Status::index`].
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Waiting,
         Self::Queued,
         Self::Sealed,
@@ -44,6 +48,7 @@ impl Status {
         Self::Revoked,
         Self::Corrected,
         Self::Refused,
+        Self::Recalled,
     ];
 
     /// Its place in [`Status::ALL`].
@@ -62,6 +67,7 @@ impl Status {
             Self::Revoked => "revoked",
             Self::Corrected => "corrected",
             Self::Refused => "refused",
+            Self::Recalled => "recalled",
         }
     }
 
@@ -70,6 +76,12 @@ impl Status {
         Self::ALL
             .into_iter()
             .filter(move |status| status.word() == word)
+    }
+
+    /// Whether it was taken back, in whatever way.
+    #[must_use]
+    pub const fn is_taken_back(self) -> bool {
+        matches!(self, Self::Revoked | Self::Corrected | Self::Recalled)
     }
 
     /// Whether there is work to do.
@@ -185,6 +197,22 @@ pub struct Record {
     /// When it was taken back.
     #[n(20)]
     pub revocation: Option<Revocation>,
+    /// Since when and why it is suspended.
+    #[n(21)]
+    pub suspension: Option<Revocation>,
+}
+
+impl Record {
+    /// What the status list says of it.
+    #[must_use]
+    pub const fn list_status(&self) -> ListStatus {
+        match self.status {
+            Status::Recalled => RECALLED,
+            Status::Revoked | Status::Corrected => ListStatus::Invalid,
+            _ if self.suspension.is_some() => ListStatus::Suspended,
+            _ => ListStatus::Valid,
+        }
+    }
 }
 
 /// A pairing code that was given out; the code itself is not kept.

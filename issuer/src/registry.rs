@@ -1,14 +1,25 @@
-//! The trust registry, as the issuer asks it.
+//! The ledger, as the issuer asks it: who is registered, and which status lists count.
 
 use futures::future::{BoxFuture, FutureExt};
 use tegata_consent::ids::{ChainId, OrganisationId};
 use tegata_consent::organisation::OrganisationState;
+use tegata_consent::status::StatusListState;
 use tegata_service::ledger::{Ledger, LedgerError};
 
 /// Who is registered. Answers are proven against a header under 15 s old, or are errors.
 pub(crate) trait Registry: Send + Sync {
     /// The ledger's chain id.
     fn chain(&self) -> ChainId;
+
+    /// Submits an entry until it is final. An error may leave open whether it will be.
+    fn submit<'a>(&'a self, entry: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>>;
+
+    /// The newest status list that an issuer published under a URI.
+    fn status_list<'a>(
+        &'a self,
+        issuer: &'a OrganisationId,
+        uri: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StatusListState>, LedgerError>>;
 
     /// An organisation as it stands now; `None` where it is not registered.
     fn organisation<'a>(
@@ -20,6 +31,18 @@ pub(crate) trait Registry: Send + Sync {
 impl Registry for Ledger {
     fn chain(&self) -> ChainId {
         Self::chain(self)
+    }
+
+    fn submit<'a>(&'a self, entry: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
+        async move { Self::submit(self, entry).await.map(|_| ()) }.boxed()
+    }
+
+    fn status_list<'a>(
+        &'a self,
+        issuer: &'a OrganisationId,
+        uri: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StatusListState>, LedgerError>> {
+        async move { Ok(Self::status_list(self, issuer, uri).await?.value) }.boxed()
     }
 
     fn organisation<'a>(

@@ -1,82 +1,242 @@
-//! Status lists: what is revoked, signed fresh whenever it changed or a copy grows old (Token Status List).
+//! Status lists: what is revoked, suspended or recalled, signed anew whenever it changed or a copy grows old (Token Status
+//! List), and put on the ledger before it is served (`specs/consent/status.md`).
 
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, blocking};
 use crate::store::{STATUS_LIST_SIZE, StoreError};
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tegata_consent::entry::{Body, Entry, StatusListPublished};
+use tegata_consent::status::{STATUS_LIST_AHEAD_MAX_MS, status_list_id, token_digest};
 use tegata_credential::status_list::{
-    Status, StatusList, StatusListError, StatusListIssuance, sign,
+    RECALLED, Status, StatusList, StatusListError, StatusListIssuance, sign, sign_cwt,
 };
+use tegata_service::clock::{now_ms, now_s};
+use tegata_service::ledger::LedgerError;
+use tokio::sync::watch;
+
+/// Between two looks at whether a list must be signed anew.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long the ledger has for a list's entry, in milliseconds.
+const NOT_AFTER_MS: u64 = 120_000;
+/// Bits for each record: valid, revoked, suspended, recalled.
+const BITS: u8 = 2;
 
 /// Why a list is not published.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
     #[error("there is no status list {0}")]
     NoSuchList(u32),
+    /// Neither this list nor one before it that still counts.
+    #[error("the ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The ledger has a list of a time to come.
+    #[error("the ledger has a list of this issuer that was signed ahead of its clock")]
+    Ahead,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     List(#[from] StatusListError),
 }
 
+/// A list as it is served.
+#[derive(Clone)]
 struct Signed {
     token: Bytes,
-    /// The store's count of revocations when it was made.
+    /// The same list with the same times, as a CWT.
+    cwt: Bytes,
+    /// The store's count of changes when it was made.
     version: u64,
+    issued_s: i64,
     /// To be signed again from this time on, in seconds since 1970.
     renew_s: i64,
+    /// Says nothing any more from this time on, in seconds since 1970.
+    expires_s: i64,
+    recalled: u32,
 }
 
-/// Lists that are signed already.
+/// A list on its way.
 #[derive(Default)]
-pub(crate) struct StatusLists(Mutex<HashMap<u32, Signed>>);
+struct Slot {
+    /// The newest that is known to be on the ledger.
+    served: Option<Signed>,
+    /// Sent to the ledger, which has not answered. It may be there.
+    sent: Option<Signed>,
+}
+
+/// Lists that are signed already. Whoever signs a list holds its slot, so that there is one newest.
+#[derive(Default)]
+pub(crate) struct StatusLists(Mutex<HashMap<u32, Arc<tokio::sync::Mutex<Slot>>>>);
 
 impl StatusLists {
-    /// The signed list with a number.
-    pub(crate) fn token(
-        &self,
-        issuer: &Issuer,
-        number: u32,
-        now_s: i64,
-    ) -> Result<Bytes, PublishError> {
-        if number == 0 || number > issuer.store.open_list() {
-            return Err(PublishError::NoSuchList(number));
+    fn slot(&self, number: u32) -> Arc<tokio::sync::Mutex<Slot>> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(number).or_default())
+    }
+}
+
+/// The signed list with a number: the one whose digest is the newest on the ledger. Signs and publishes one where there is
+/// none, or what it says has changed, or it grows old. While the ledger does not answer, the list before is served for as
+/// long as it says.
+///
+/// # Errors
+/// [`PublishError`].
+pub(crate) async fn current(
+    issuer: &Arc<Issuer>,
+    number: u32,
+    now_s: i64,
+) -> Result<Bytes, PublishError> {
+    let (signed, published) = look(issuer, number, now_s).await?;
+    match (signed, published) {
+        (Some(signed), _) => Ok(signed.token),
+        (None, Err(error)) => Err(error),
+        (None, Ok(())) => Err(PublishError::NoSuchList(number)),
+    }
+}
+
+/// As [`current`], the same list in its CWT form. On the ledger are its time and the digest of the JWT form.
+///
+/// # Errors
+/// [`PublishError`].
+pub(crate) async fn current_cwt(
+    issuer: &Arc<Issuer>,
+    number: u32,
+    now_s: i64,
+) -> Result<Bytes, PublishError> {
+    let (signed, published) = look(issuer, number, now_s).await?;
+    match (signed, published) {
+        (Some(signed), _) => Ok(signed.cwt),
+        (None, Err(error)) => Err(error),
+        (None, Ok(())) => Err(PublishError::NoSuchList(number)),
+    }
+}
+
+/// Publishes what has changed in a list.
+///
+/// # Errors
+/// [`PublishError`]: the ledger does not have it yet. It is tried again.
+pub(crate) async fn publish(issuer: &Arc<Issuer>, number: u32) -> Result<(), PublishError> {
+    look(issuer, number, now_s()).await?.1
+}
+
+/// Publishes where it must, and gives what may be served.
+async fn look(
+    issuer: &Arc<Issuer>,
+    number: u32,
+    now_s: i64,
+) -> Result<(Option<Signed>, Result<(), PublishError>), PublishError> {
+    if number == 0 || number > issuer.store.open_list() {
+        return Err(PublishError::NoSuchList(number));
+    }
+    let slot = issuer.statuses.slot(number);
+    let mut slot = slot.lock().await;
+    let version = issuer.store.status_changes();
+    let fresh = |signed: &&Signed| signed.version == version && now_s < signed.renew_s;
+    if let Some(signed) = slot.served.as_ref().filter(fresh) {
+        return Ok((Some(signed.clone()), Ok(())));
+    }
+    let published = sign_and_publish(issuer, number, now_s, &mut slot).await;
+    let counts = |signed: &&Signed| now_s < signed.expires_s;
+    Ok((slot.served.as_ref().filter(counts).cloned(), published))
+}
+
+async fn sign_and_publish(
+    issuer: &Arc<Issuer>,
+    number: u32,
+    now_s: i64,
+    slot: &mut Slot,
+) -> Result<(), PublishError> {
+    let uri = issuer.status_list_uri(number);
+    let mut after_s = slot
+        .served
+        .as_ref()
+        .map_or(i64::MIN, |signed| signed.issued_s);
+    if slot.served.is_none() || slot.sent.is_some() {
+        // After a start, or an answer that did not come: what does the ledger have?
+        let newest = issuer.registry.status_list(&issuer.id, &uri).await?;
+        if let Some(newest) = newest {
+            let newest_s = i64::try_from(newest.issued_ms / 1000).unwrap_or(i64::MAX);
+            after_s = after_s.max(newest_s);
+            if let Some(sent) = slot.sent.take()
+                && token_digest(&sent.token) == newest.token
+            {
+                let fresh = sent.version == issuer.store.status_changes() && now_s < sent.renew_s;
+                slot.served = Some(sent);
+                if fresh {
+                    return Ok(());
+                }
+            }
         }
-        let mut signed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = signed.get(&number)
-            && known.version == issuer.store.revocations()
-            && now_s < known.renew_s
-        {
-            return Ok(known.token.clone());
+    }
+    let issued_s = now_s.max(after_s);
+    if issued_s.saturating_sub(now_s) > (STATUS_LIST_AHEAD_MAX_MS / 1000) as i64 {
+        return Err(PublishError::Ahead);
+    }
+    let signed = blocking(issuer, move |issuer| make(issuer, number, issued_s)).await?;
+    let body = Body::StatusListPublished(StatusListPublished {
+        issuer: issuer.id,
+        list: status_list_id(&uri),
+        token: token_digest(&signed.token),
+        issued_ms: u64::try_from(issued_s).unwrap_or(0) * 1000,
+        recalled: signed.recalled,
+    });
+    let not_after_ms = now_ms() + NOT_AFTER_MS;
+    let entry = Entry::sign(&issuer.keys.sign, &issuer.chain, not_after_ms, body);
+    slot.sent = Some(signed.clone());
+    issuer.registry.submit(&entry.to_bytes()).await?;
+    (slot.served, slot.sent) = (Some(signed), None);
+    metrics::counter!("tegata_issuer_status_lists_published_total").increment(1);
+    Ok(())
+}
+
+fn make(issuer: &Issuer, number: u32, issued_s: i64) -> Result<Signed, PublishError> {
+    let (statuses, version) = issuer.store.statuses(number)?;
+    let recalled = statuses
+        .iter()
+        .filter(|(_, value)| *value == RECALLED.value());
+    let recalled = u32::try_from(recalled.count()).unwrap_or(u32::MAX);
+    let entries = statuses
+        .into_iter()
+        .map(|(index, value)| (u64::from(index), Status::from(value)));
+    let list = StatusList::from_entries(BITS, u64::from(STATUS_LIST_SIZE), entries)?;
+    let lifetime_s = i64::try_from(issuer.config.status_list.lifetime_s)
+        .unwrap_or(i64::MAX / 2)
+        .max(2);
+    let uri = issuer.status_list_uri(number);
+    let issuance = StatusListIssuance {
+        uri: &uri,
+        issuer: None,
+        issued_at: issued_s,
+        expires_at: Some(issued_s + lifetime_s),
+        ttl_s: Some(issuer.config.status_list.ttl_s.max(1)),
+    };
+    Ok(Signed {
+        token: Bytes::from(sign(&list, &issuance, &issuer.credential_key)),
+        cwt: Bytes::from(sign_cwt(&list, &issuance, &issuer.credential_key)),
+        version,
+        issued_s,
+        renew_s: issued_s + lifetime_s / 2,
+        expires_s: issued_s + lifetime_s,
+        recalled,
+    })
+}
+
+/// Publishes every list when it changed or grows old, until `stop` says so. A list that the ledger did not take is tried
+/// again.
+pub(crate) async fn run(issuer: Arc<Issuer>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        for number in 1..=issuer.store.open_list() {
+            if let Err(error) = publish(&issuer, number).await {
+                tracing::warn!(number, %error, "a status list waits for the ledger");
+                break;
+            }
         }
-        let (revoked, version) = issuer.store.revoked(number)?;
-        let entries = revoked
-            .into_iter()
-            .map(|index| (u64::from(index), Status::Invalid));
-        let list = StatusList::from_entries(1, u64::from(STATUS_LIST_SIZE), entries)?;
-        let lifetime_s = i64::try_from(issuer.config.status_list.lifetime_s)
-            .unwrap_or(i64::MAX / 2)
-            .max(2);
-        let uri = issuer.status_list_uri(number);
-        let issuance = StatusListIssuance {
-            uri: &uri,
-            issuer: None,
-            issued_at: now_s,
-            expires_at: Some(now_s + lifetime_s),
-            ttl_s: Some(issuer.config.status_list.ttl_s.max(1)),
-        };
-        let token = Bytes::from(sign(&list, &issuance, &issuer.credential_key));
-        metrics::counter!("tegata_issuer_status_lists_signed_total").increment(1);
-        signed.insert(
-            number,
-            Signed {
-                token: token.clone(),
-                version,
-                renew_s: now_s + lifetime_s / 2,
-            },
-        );
-        Ok(token)
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = issuer.status_wake.notified() => {}
+            _ = stop.changed() => {}
+        }
     }
 }
 
@@ -84,36 +244,75 @@ impl StatusLists {
 mod tests {
     use super::*;
     use crate::tests::world::{World, config, credential_key};
-    use std::sync::Arc;
     use tegata_credential::status_list::StatusListToken;
 
     #[tokio::test]
-    async fn a_list_is_signed_again_when_it_changed_or_grows_old() {
+    async fn a_list_is_signed_again_when_it_changed_or_grows_old_and_is_on_the_ledger_before_it_is_served()
+     {
         let world = World::new().await;
         let registry = Arc::clone(&world.registry) as Arc<dyn crate::registry::Registry>;
         let config = config(world.folder.path(), "127.0.0.1:1".parse().unwrap());
         let issuer = Issuer::open(config, registry).unwrap();
-        let token = |now_s| issuer.statuses.token(&issuer, 1, now_s).unwrap();
-        let revoked_at = |token: &Bytes, index, now_s| {
+        let uri = issuer.status_list_uri(1);
+        let token = async |now_s| current(&issuer, 1, now_s).await.unwrap();
+        let status_at = |token: &Bytes, index, now_s| {
             let token = StatusListToken::parse(std::str::from_utf8(token).unwrap()).unwrap();
-            let list = token
-                .verify(&credential_key(&world), &issuer.status_list_uri(1), now_s)
-                .unwrap();
-            list.status_at(index).unwrap() == Status::Invalid
+            let list = token.verify(&credential_key(&world), &uri, now_s).unwrap();
+            list.status_at(index).unwrap()
         };
-        let first = token(1_000_000);
-        assert_eq!(first, token(1_001_799));
-        let renewed = token(1_001_800);
+        let on_ledger = || world.registry.list(&uri).unwrap();
+        let first = token(1_000_000).await;
+        assert_eq!(on_ledger().token, token_digest(&first));
+        assert_eq!(first, token(1_001_799).await);
+        assert_eq!(on_ledger().count, 1, "asked again, not published again");
+        let renewed = token(1_001_800).await;
         assert_ne!(first, renewed, "half of its life is over");
-        assert!(!revoked_at(&renewed, 7, 1_005_000));
-        let mut change = issuer.store.change();
-        change.revoke_place(crate::model::StatusPlace { list: 1, index: 7 });
-        change.commit().unwrap();
-        let changed = token(1_001_801);
-        assert!(revoked_at(&changed, 7, 1_001_801) && !revoked_at(&changed, 8, 1_001_801));
+        assert_eq!(on_ledger().token, token_digest(&renewed));
+        assert_eq!(status_at(&renewed, 7, 1_005_000), Status::Valid);
+        let set = |index, status| {
+            let mut change = issuer.store.change();
+            change.set_place(crate::model::StatusPlace { list: 1, index }, status);
+            change.commit().unwrap();
+        };
+        set(7, Status::Invalid);
+        set(8, Status::Suspended);
+        set(9, RECALLED);
+        // Nothing that the ledger does not have is served.
+        world.registry.set_stale(true);
+        assert_eq!(token(1_001_801).await, renewed);
+        assert!(matches!(
+            current(&issuer, 1, 1_005_400).await,
+            Err(PublishError::Ledger(LedgerError::Stale { .. }))
+        ));
+        world.registry.set_stale(false);
+        let changed = token(1_001_801).await;
+        for (index, status) in [
+            (6, Status::Valid),
+            (7, Status::Invalid),
+            (8, Status::Suspended),
+            (9, RECALLED),
+        ] {
+            assert_eq!(status_at(&changed, index, 1_001_801), status);
+        }
+        assert_eq!(
+            (on_ledger().token, on_ledger().recalled),
+            (token_digest(&changed), 1)
+        );
+        set(8, Status::Valid);
+        let lifted = token(1_001_801).await;
+        assert_eq!(status_at(&lifted, 8, 1_001_801), Status::Valid);
+        // An answer that does not come: the list may be on the ledger, and then it is the one that is served.
+        set(8, Status::Suspended);
+        world.registry.swallow(1);
+        assert_eq!(token(1_001_802).await, lifted);
+        let found = on_ledger().token;
+        assert_ne!(found, token_digest(&lifted));
+        let next = token(1_001_803).await;
+        assert_eq!((on_ledger().token, token_digest(&next)), (found, found));
+        assert_eq!(status_at(&next, 8, 1_001_803), Status::Suspended);
         for number in [0, 2, u32::MAX] {
             assert!(matches!(
-                issuer.statuses.token(&issuer, number, 1),
+                current(&issuer, number, 1).await,
                 Err(PublishError::NoSuchList(_))
             ));
         }

@@ -3,6 +3,10 @@
 //! Every change goes through a [`Change`]: one writer at a time, one synced write batch. What [`Change::commit`] returned
 //! from is on disk; of what it did not, nothing is.
 
+mod openid4vci;
+
+pub(crate) use openid4vci::{Kind, Slot};
+
 use crate::model::{Import, Invited, KnownReceipt, Pairing, Record, Status, StatusPlace};
 use minicbor::Decode;
 use rocksdb::{
@@ -15,6 +19,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tegata_consent::cbor;
 use tegata_consent::ids::{ChainId, DrawerId, Hash, OrganisationId, RecordId, hash};
+use tegata_credential::status_list::Status as ListStatus;
 
 /// Places in one status list. A list is closed when half of them are taken, so that a free one is found at once and the
 /// index says nothing about the order.
@@ -66,11 +71,13 @@ enum Table {
     Places,
     RevokedPlaces,
     Imports,
+    Copies,
+    OpenId4Vci,
     About,
 }
 
 impl Table {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Records,
         Self::Sources,
         Self::BySubject,
@@ -83,6 +90,8 @@ impl Table {
         Self::Places,
         Self::RevokedPlaces,
         Self::Imports,
+        Self::Copies,
+        Self::OpenId4Vci,
         Self::About,
     ];
 
@@ -100,6 +109,8 @@ impl Table {
             Self::Places => "places",
             Self::RevokedPlaces => "revoked_places",
             Self::Imports => "imports",
+            Self::Copies => "copies",
+            Self::OpenId4Vci => "openid4vci",
             Self::About => "about",
         }
     }
@@ -139,7 +150,7 @@ pub(crate) struct Store {
     path: PathBuf,
     writer: Mutex<OpenList>,
     counts: [AtomicI64; Status::ALL.len()],
-    revocations: AtomicU64,
+    status_changes: AtomicU64,
 }
 
 impl Store {
@@ -170,7 +181,7 @@ impl Store {
             db,
             writer: Mutex::new(OpenList::new(1)),
             counts: Default::default(),
-            revocations: AtomicU64::new(0),
+            status_changes: AtomicU64::new(0),
             path: path.clone(),
         };
         match store.get(Table::About, b"format")? {
@@ -209,7 +220,7 @@ impl Store {
             db,
             writer: Mutex::new(OpenList::new(1)),
             counts: Default::default(),
-            revocations: AtomicU64::new(0),
+            status_changes: AtomicU64::new(0),
             path,
         })
     }
@@ -312,10 +323,17 @@ impl Store {
                 taken.as_deref() == Some(&record.id.0),
                 "its place in the status list is another record's",
             );
-            let back = matches!(record.status, Status::Revoked | Status::Corrected);
             expect(
-                has(Table::RevokedPlaces, &place_key(place))? == back,
+                self.place_status(place)? == record.list_status(),
                 "its bit in the status list is wrong",
+            );
+        }
+        for place in self.copies(&record.id)? {
+            let taken = self.get(Table::Places, &place_key(place))?;
+            expect(
+                taken.as_deref() == Some(&record.id.0)
+                    && self.place_status(place)? == record.list_status(),
+                "a copy's place or bit in the status list is wrong",
             );
         }
         Ok(faults)
@@ -359,7 +377,7 @@ impl Store {
             _writer: writer,
             changes: BTreeMap::new(),
             deltas: [0; Status::ALL.len()],
-            revokes: false,
+            changes_status: false,
         }
     }
 
@@ -470,25 +488,36 @@ impl Store {
         self.value(Table::Invitations, &subject_hash(subject))
     }
 
-    /// Revoked places of a status list, and a number that counts up with every revocation.
+    /// Places of a status list that are not valid, with the status of each, and a number that counts up with every change.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) fn revoked(&self, list: u32) -> Result<(Vec<u32>, u64), StoreError> {
-        let version = self.revocations();
-        let places = self.keys(Table::RevokedPlaces, &list.to_be_bytes())?;
-        Ok((
-            places
-                .iter()
-                .map(|key| place_of(key).map(|place| place.index))
-                .collect::<Result<_, _>>()?,
-            version,
-        ))
+    pub(crate) fn statuses(&self, list: u32) -> Result<(Vec<(u32, u8)>, u64), StoreError> {
+        let version = self.status_changes();
+        let prefix = list.to_be_bytes();
+        let from = IteratorMode::From(&prefix, Direction::Forward);
+        let mut places = Vec::new();
+        for item in self.db.iterator_cf(self.family(Table::RevokedPlaces), from) {
+            let (key, value) = item.map_err(|error| self.error(error))?;
+            if !key.starts_with(&prefix) {
+                break;
+            }
+            places.push((place_of(&key)?.index, status_value(&value)?));
+        }
+        Ok((places, version))
     }
 
-    /// The number of [`Self::revoked`].
-    pub(crate) fn revocations(&self) -> u64 {
-        self.revocations.load(Ordering::Acquire)
+    fn place_status(&self, place: StatusPlace) -> Result<ListStatus, StoreError> {
+        let value = self.get(Table::RevokedPlaces, &place_key(place))?;
+        Ok(match value {
+            None => ListStatus::Valid,
+            Some(value) => ListStatus::from(status_value(&value)?),
+        })
+    }
+
+    /// The number of [`Self::statuses`].
+    pub(crate) fn status_changes(&self) -> u64 {
+        self.status_changes.load(Ordering::Acquire)
     }
 
     /// Number of the status list that is being filled; all below it are full.
@@ -651,7 +680,7 @@ pub(crate) struct Change<'a> {
     _writer: MutexGuard<'a, OpenList>,
     changes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
     deltas: [i64; Status::ALL.len()],
-    revokes: bool,
+    changes_status: bool,
 }
 
 impl Change<'_> {
@@ -797,10 +826,16 @@ impl Change<'_> {
         self.put(Table::Places, place_key(place), record.0.to_vec());
     }
 
-    /// Sets the bit of a place in its status list, for good.
-    pub(crate) fn revoke_place(&mut self, place: StatusPlace) {
-        self.put(Table::RevokedPlaces, place_key(place), Vec::new());
-        self.revokes = true;
+    /// Sets what the status list says of a place.
+    pub(crate) fn set_place(&mut self, place: StatusPlace, status: ListStatus) {
+        let key = place_key(place);
+        match status {
+            ListStatus::Valid => self.delete(Table::RevokedPlaces, key),
+            // As versions before suspensions wrote it.
+            ListStatus::Invalid => self.put(Table::RevokedPlaces, key, Vec::new()),
+            other => self.put(Table::RevokedPlaces, key, vec![other.value()]),
+        }
+        self.changes_status = true;
     }
 
     /// Stores an import.
@@ -829,8 +864,8 @@ impl Change<'_> {
         for (count, delta) in self.store.counts.iter().zip(self.deltas) {
             count.fetch_add(delta, Ordering::Relaxed);
         }
-        if self.revokes {
-            self.store.revocations.fetch_add(1, Ordering::Release);
+        if self.changes_status {
+            self.store.status_changes.fetch_add(1, Ordering::Release);
         }
         Ok(())
     }
@@ -914,6 +949,15 @@ fn receipt_key(drawer: &DrawerId, sequence: u64) -> Vec<u8> {
 
 fn place_key(place: StatusPlace) -> Vec<u8> {
     [place.list.to_be_bytes(), place.index.to_be_bytes()].concat()
+}
+
+/// What a row of places that are not valid says.
+fn status_value(value: &[u8]) -> Result<u8, StoreError> {
+    match value {
+        [] => Ok(ListStatus::Invalid.value()),
+        [value @ 1..=3] => Ok(*value),
+        _ => Err(StoreError::Damaged("revoked_places")),
+    }
 }
 
 fn place_of(key: &[u8]) -> Result<StatusPlace, StoreError> {

@@ -5,7 +5,7 @@ use crate::events;
 use crate::inbox::{self, Message};
 use crate::reading::{self, Wanted};
 use crate::requests::{self, MadeRequest, NewRequest};
-use crate::rows::{CopyRow, DecisionRow, DrawerSummary, GrantRow, ReadingRow};
+use crate::rows::{CopyRow, DecisionRow, DrawerSummary, GrantRow, ReadingRow, Recall};
 use crate::verify::{Check, VerifiedRecord};
 use axum::Router;
 use axum::extract::{FromRef, FromRequestParts, Path, Query, State};
@@ -33,7 +33,7 @@ const MESSAGE_MAX: usize = 128 * 1024;
 const ROWS_MAX: usize = 1000;
 
 #[derive(Clone)]
-struct Shared(Arc<Core>);
+pub(crate) struct Shared(pub(crate) Arc<Core>);
 
 impl FromRef<Shared> for Arc<Verifier> {
     fn from_ref(shared: &Shared) -> Self {
@@ -42,7 +42,7 @@ impl FromRef<Shared> for Arc<Verifier> {
 }
 
 /// One of the organisation's own systems. Asked for before a body is read.
-struct OwnSystem;
+pub(crate) struct OwnSystem;
 
 impl FromRequestParts<Shared> for OwnSystem {
     type Rejection = Problem;
@@ -61,6 +61,7 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
         .route("/v1/grants", get(list_grants))
         .route("/v1/grants/{grant}/readings", post(read))
         .route("/v1/grants/{grant}/copies/{record}", get(get_copy))
+        .route("/v1/recalls", get(list_recalls))
         .route("/v1/readings", get(list_readings))
         .route("/v1/decisions", get(list_decisions))
         .route("/v1/events", get(listen))
@@ -92,6 +93,7 @@ struct Api;
 /// Makes a consent request, if the registry allows this organisation to ask for it.
 #[utoipa::path(post, path = "/v1/requests", request_body = NewRequest, responses(
     (status = 201, body = MadeRequest), (status = 401, description = "no token of an own system"),
+        list_recalls,
     (status = 403, description = "not-accredited"), (status = 422, description = "invalid"), (status = 503, description = "stale")))]
 async fn make_request(
     State(Shared(core)): State<Shared>,
@@ -383,6 +385,15 @@ struct ReadingsQuery {
 /// Readings with their checks and receipts, newest first, without claims.
 #[utoipa::path(get, path = "/v1/readings", params(("before_ms" = Option<u64>, Query,), ("limit" = Option<usize>, Query,)),
     responses((status = 200, body = Vec<ReadingRow>), (status = 401)))]
+/// Copies that were dropped because their records were recalled. Systems of our own that hold them are to drop them too.
+#[utoipa::path(get, path = "/v1/recalls", responses((status = 200, body = Vec<Recall>), (status = 401)))]
+async fn list_recalls(
+    State(Shared(core)): State<Shared>,
+    _: OwnSystem,
+) -> Result<Json<Vec<Recall>>, Problem> {
+    Ok(Json(core.store(|store| store.recalls(ROWS_MAX)).await?))
+}
+
 async fn list_readings(
     State(Shared(core)): State<Shared>,
     _: OwnSystem,

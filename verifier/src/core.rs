@@ -3,6 +3,8 @@
 use crate::config::VerifierConfig;
 use crate::error::VerifierError;
 use crate::events::Event;
+use crate::openid4vp::Presentations;
+use crate::recalls::Recalls;
 use crate::rows::StoreError;
 use crate::rules::{Rules, WebhookConfig};
 use crate::status::StatusLists;
@@ -33,7 +35,9 @@ pub(crate) struct Core {
     store: Arc<Store>,
     pub(crate) lists: StatusLists,
     pub(crate) rules: Rules,
+    pub(crate) recalls: Recalls,
     pub(crate) webhook: Option<Webhook>,
+    pub(crate) presentations: Presentations,
     pub(crate) tokens: BearerTokens,
     pub(crate) signatures: Arc<Verifier>,
     /// Follows no redirects: a host or issuer cannot send us elsewhere.
@@ -72,6 +76,13 @@ impl Core {
             .map_err(|error| VerifierError::Client(error.to_string()))?;
         let store = Arc::new(Store::open(&config.data, secrets.clone())?);
         let ledger = Ledger::start(config.ledger.clone())?;
+        std::fs::create_dir_all(&config.data)?;
+        let presentations = Presentations::start(
+            &config.presentations,
+            &config.http.public_url,
+            &config.data,
+            &keys,
+        )?;
         Ok(Self {
             chain: ledger.chain(),
             us,
@@ -79,10 +90,12 @@ impl Core {
             keys,
             secrets,
             store,
-            lists: StatusLists::new(client.clone(), config.status_fresh_s),
+            lists: StatusLists::new(client.clone(), ledger.clone(), config.status_fresh_s),
+            recalls: Recalls::default(),
             rules,
             webhook,
             tokens: config.tokens.clone(),
+            presentations,
             signatures: Arc::new(Verifier::new(&config.http.public_url)),
             client,
             wallet_url: config.wallet_url.trim_end_matches('/').to_owned(),

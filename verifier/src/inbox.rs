@@ -136,6 +136,7 @@ async fn take_ticket(
     if ticket.host != sender {
         return Err(InboxError::OtherHost);
     }
+    let mut reference = ticket.reference.clone();
     let answered = match ticket.request {
         Some(digest) => {
             let found = core
@@ -143,6 +144,7 @@ async fn take_ticket(
                 .await?;
             let (id, row) = found.ok_or(InboxError::UnknownRequest)?;
             answers(&ticket, &state, &row)?;
+            reference = row.reference.unwrap_or(reference);
             Some(id)
         }
         None if state.grant.request.is_some() => {
@@ -153,7 +155,7 @@ async fn take_ticket(
         None => None,
     };
     let row = TicketRow {
-        row: grant_row(&grant, &ticket, &state, answered),
+        row: grant_row(&grant, &ticket, &state, answered, reference),
         ticket: text,
     };
     keep(core, grant, ticket.vault.to_string(), row, answered).await
@@ -259,12 +261,13 @@ fn grant_row(
     ticket: &Ticket,
     state: &GrantState,
     answered: Option<RequestId>,
+    reference: String,
 ) -> GrantRow {
     let grant = &state.grant;
     GrantRow {
         grant: id.to_string(),
         host: ticket.host.to_string(),
-        reference: ticket.reference.clone(),
+        reference,
         unsolicited: answered.is_none(),
         request: answered.map(hex::encode),
         categories: grant.categories.clone(),

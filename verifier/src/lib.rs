@@ -7,6 +7,7 @@
 //! | `inbox` | tickets and pings, brought by hosts |
 //! | `reading`, `host` | access on the ledger, fetch from the host, staleness |
 //! | [`verify`], `status` | from a sealed record to a [`verify::VerifiedRecord`], or to the reasons why not |
+//! | `openid4vp` | presentations from a wallet, with the consent on the ledger that goes with them |
 //! | [`rules`], `worker` | standing readings with nobody awake, payments by rule, posting, deletion |
 //! | `store`, `rows` | RocksDB; every value sealed to the organisation's own key; [`fsck`] checks it |
 //! | `api`, `events`, `error` | HTTP |
@@ -24,8 +25,10 @@ mod events;
 mod host;
 mod inbox;
 mod random;
+mod openid4vp;
 mod reading;
 mod requests;
+mod recalls;
 mod rows;
 pub mod rules;
 mod status;
@@ -37,6 +40,7 @@ pub use config::VerifierConfig;
 pub use error::VerifierError;
 pub use rows::StoreError;
 pub use store::Report;
+pub use openid4vp::{ClientIdKind, PresentationsConfig, SetupError};
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -82,14 +86,19 @@ pub async fn run_on(
         () = async { worker::posting(Arc::clone(&core)).await; std::future::pending().await } => Ok(()),
     }
 }
+        () = recalls::run(Arc::clone(&core)) => Ok(()),
 
 /// Checks everything that a verifier has on disk. Reads only; also beside a running verifier, as of the moment it begins.
 ///
 /// # Errors
-/// [`VerifierError`] where keys or store cannot be read at all; everything else is a fault in the report.
-pub fn fsck(config: &VerifierConfig) -> Result<Report, VerifierError> {
+/// [`VerifierError`] where keys or store cannot be read at all; everything else is a fault in the report. `progress` hears
+/// how many rows were checked.
+pub fn fsck(
+    config: &VerifierConfig,
+    mut progress: impl FnMut(u64),
+) -> Result<Report, VerifierError> {
     let (_, secrets, _) = core::keys(config)?;
-    Ok(store::Store::open_read_only(&config.data, secrets)?.check()?)
+    Ok(store::Store::open_read_only(&config.data, secrets)?.check(&mut progress)?)
 }
 
 #[cfg(test)]

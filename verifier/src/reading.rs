@@ -8,7 +8,8 @@ use crate::events::Event;
 use crate::inbox::open_ticket;
 use crate::random;
 use crate::rows::{
-    CopyRow, DrawerSummary, ReadingRow, RecordSummary, RuleSummary, StoreError, TicketRow,
+    CopyRow, DrawerSummary, HoldingRow, ReadingRow, RecordSummary, RuleSummary, StoreError,
+    TicketRow,
 };
 use crate::rules::Case;
 use crate::verify::{self, Context, Judged, RefusedRecord, VerifiedRecord, signing_keys};
@@ -559,9 +560,20 @@ async fn finish(
         .map_or(0, |state| state.grant.retention_days);
     let copies: Vec<_> = verified
         .iter()
-        .map(|record| copy_row(record, &known.row.grant, retention_days))
+        .map(|record| {
+            let copy = copy_row(record, &known.row.grant, retention_days);
+            (copy, holding_row(record, &access))
+        })
         .collect();
     let kept = row.clone();
+    let held: Vec<_> = verified
+        .iter()
+        .filter(|_| retention_days > 0)
+        .filter_map(|record| {
+            let status = record.status()?;
+            Some((record.issuer(), status.uri.clone(), record.record(), status.index))
+        })
+        .collect();
     core.store(move |store| {
         store.put_reading(
             &kept,
@@ -570,6 +582,9 @@ async fn finish(
         )
     })
     .await?;
+    if let Ok(grant) = row.grant.parse() {
+        core.recalls.hold(grant, held);
+    }
     core.tell(Event::new(
         "reading",
         &json!({
@@ -587,6 +602,20 @@ async fn finish(
         row,
         verified,
         refused,
+    })
+}
+
+/// What is needed to find out that a record was recalled, and to confirm that its copy was dropped.
+fn holding_row(record: &VerifiedRecord, access: &OpenAccess) -> Option<HoldingRow> {
+    let status = record.status()?;
+    Some(HoldingRow {
+        issuer: record.issuer().to_string(),
+        uri: status.uri.clone(),
+        index: status.index,
+        access: access.receipt.entry.id().to_string(),
+        salt: hex::encode(access.salt.0),
+        dropped_ms: None,
+        confirmed_ms: None,
     })
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct NewRequest {
     /// How many readings; absent: no limit.
     #[serde(default)]
     pub(crate) uses_max: Option<u32>,
-    /// Patient or policy number. It stays between the holders of the link and us.
+    /// Patient or policy number. It stays here: the signed request holds a random number in its place.
     pub(crate) reference: String,
 }
 
@@ -49,6 +49,9 @@ pub(crate) struct MadeRequest {
     /// Until when it may be answered, in milliseconds since 1970.
     pub(crate) expires_ms: u64,
 }
+
+/// How far ahead a grant may end: a person's life. What lies beyond is a mistake, most often one of units.
+const UNTIL_AHEAD_MAX_MS: u64 = 100 * 366 * 86_400_000;
 
 /// Why a consent request is not made.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +93,9 @@ impl NewRequest {
     fn check(&mut self, now_ms: u64) -> Result<(), RequestError> {
         let invalid = |reason| Err(RequestError::Invalid(reason));
         self.categories.sort_unstable();
-        self.categories.dedup();
+        if !self.categories.is_sorted_by(|a, b| a < b) {
+            return invalid("categories: one of them is named twice");
+        }
         if self.categories.is_empty()
             || self
                 .categories
@@ -113,6 +118,11 @@ impl NewRequest {
         }
         if self.until_ms <= now_ms {
             return invalid("until_ms: not in the future");
+        }
+        if self.until_ms - now_ms > UNTIL_AHEAD_MAX_MS {
+            return invalid(
+                "until_ms: more than 100 years ahead; milliseconds since 1970 are meant",
+            );
         }
         if self.uses_max == Some(0) {
             return invalid("uses_max: at least 1");
@@ -152,7 +162,7 @@ pub(crate) async fn make(core: &Core, mut new: NewRequest) -> Result<MadeRequest
         retention_days: new.retention_days,
         until_ms: new.until_ms,
         uses_max: new.uses_max,
-        reference: new.reference,
+        reference: hex::encode(random::bytes::<16>()),
         expires_ms,
         nonce: Nonce(random::bytes()),
     };
@@ -169,6 +179,7 @@ pub(crate) async fn make(core: &Core, mut new: NewRequest) -> Result<MadeRequest
         signed: URL_SAFE_NO_PAD.encode(&signed),
         expires_ms,
         answered_by: None,
+        reference: Some(new.reference),
     };
     core.store(move |store| store.put_request(&id, &request_digest(&signed), &row))
         .await?;

@@ -16,6 +16,10 @@ pub(crate) struct RequestRow {
     pub(crate) expires_ms: u64,
     /// The vault whose owner answered it first; nobody else may.
     pub(crate) answered_by: Option<String>,
+    /// Patient or policy number that the request's random reference stands for. Absent in requests of earlier versions,
+    /// which named it themselves.
+    #[serde(default)]
+    pub(crate) reference: Option<String>,
 }
 
 /// A grant whose ticket came in.
@@ -25,7 +29,7 @@ pub(crate) struct GrantRow {
     pub(crate) grant: String,
     /// The host that carries it.
     pub(crate) host: String,
-    /// The reference that the ticket names.
+    /// What it was asked under; where it answers no request of ours, what the ticket names.
     pub(crate) reference: String,
     /// Answers no consent request of ours.
     pub(crate) unsolicited: bool,
@@ -148,6 +152,41 @@ pub(crate) struct CopyRow {
     /// The record that it corrects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) replaces: Option<String>,
+}
+
+/// That we hold, or held, a copy of a record: what is needed to find out that it was recalled, and to confirm that we dropped
+/// it. Kept as long as the copy, and for good once the copy was dropped for a recall.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HoldingRow {
+    /// Whose status list says so.
+    pub(crate) issuer: String,
+    /// Where the list is.
+    pub(crate) uri: String,
+    /// The record's index in it.
+    pub(crate) index: u64,
+    /// The access that brought the copy.
+    pub(crate) access: String,
+    /// Opens its commitment, and the one to the erasure.
+    pub(crate) salt: String,
+    /// When the copy was dropped, in milliseconds since 1970.
+    pub(crate) dropped_ms: Option<u64>,
+    /// When the ledger took the confirmation, in milliseconds since 1970.
+    pub(crate) confirmed_ms: Option<u64>,
+}
+
+/// A copy that was dropped because its record was recalled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Recall {
+    /// Under which grant it was read.
+    pub(crate) grant: String,
+    /// Which record. Systems of our own that hold it are to drop it too.
+    pub(crate) record: String,
+    /// Who recalled it.
+    pub(crate) issuer: String,
+    /// When our copy was dropped, in milliseconds since 1970.
+    pub(crate) dropped_ms: u64,
+    /// When the ledger took the confirmation, in milliseconds since 1970; null until then.
+    pub(crate) confirmed_ms: Option<u64>,
 }
 
 /// A standing reading that is to be done.

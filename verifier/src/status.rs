@@ -1,44 +1,62 @@
-//! Status lists over HTTP: from the issuer's registered URL only, signed by the issuer, kept for as long as they say.
+//! Status lists over HTTP: from the issuer's registered URL only, signed by the issuer, and the one that the ledger has as the
+//! newest (`specs/consent/status.md`): an old list cannot be served as new.
 
 use crate::verify::{Fault, credential_keys};
 use futures::StreamExt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tegata_consent::ids::OrganisationId;
+use tegata_consent::ids::{Hash, OrganisationId};
 use tegata_consent::organisation::{OrganisationState, Role};
+use tegata_consent::status::{StatusListState, check_status_list, token_digest};
 use tegata_credential::status_list::{
     MAX_TOKEN_BYTES, MEDIA_TYPE, StatusListToken, VerifiedStatusList,
 };
 use tegata_service::clock;
+use tegata_service::ledger::Ledger;
 
 /// Most lists that are remembered.
 const LISTS_MAX: usize = 256;
 /// Until a list is here.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Before a list that is not the ledger's newest is asked for again: the issuer may be about to serve the newest.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How often it is asked for.
+const ATTEMPTS: usize = 3;
 
 /// Fetches status lists and remembers them.
 pub(crate) struct StatusLists {
     client: reqwest::Client,
+    ledger: Ledger,
     /// A copy that is at most this much older than the reading is used without asking, in milliseconds.
     fresh_ms: u64,
     copies: Mutex<HashMap<(OrganisationId, String), Slot>>,
 }
 
 /// One list; whoever fetches it holds the lock, so that it is fetched once.
-type Slot = Arc<tokio::sync::Mutex<Option<Copy>>>;
+type Slot = Arc<tokio::sync::Mutex<Held>>;
+
+#[derive(Default)]
+struct Held {
+    copy: Option<Copy>,
+    /// Why the list is not believed, and in which reading that was found out: it is asked for once in a reading.
+    refused: Option<(u64, Fault)>,
+}
 
 #[derive(Clone)]
 struct Copy {
     list: Arc<VerifiedStatusList>,
+    /// SHA-256 of it, signed.
+    token: Hash,
     fetched_ms: u64,
 }
 
 impl StatusLists {
     /// `client` must not follow redirects.
-    pub(crate) fn new(client: reqwest::Client, fresh_s: u32) -> Self {
+    pub(crate) fn new(client: reqwest::Client, ledger: Ledger, fresh_s: u32) -> Self {
         Self {
             client,
+            ledger,
             fresh_ms: u64::from(fresh_s) * 1000,
             copies: Mutex::default(),
         }
@@ -46,14 +64,26 @@ impl StatusLists {
 
     /// The issuer's list under `uri`, as the credential names it.
     ///
-    /// A copy fetched since `since_ms`, when the reading began, is used as it is. Else the issuer is asked; if it does not
-    /// answer, an older copy is used while the list's own `ttl` and `exp` last. After that the status is unknown, which is a
-    /// fault and never "valid".
+    /// The ledger says, in a header under 15 s old, which list is the newest; no other is believed. A copy of that one fetched
+    /// since `since_ms`, when the reading began, is used as it is. Else the issuer is asked; if it does not answer, an older
+    /// copy of that one is used while the list's own `ttl` and `exp` last. After that the status is unknown, which is a fault
+    /// and never "valid".
     pub(crate) async fn get(
         &self,
         issuer: &OrganisationState,
         uri: &str,
         since_ms: u64,
+    ) -> Result<Arc<VerifiedStatusList>, Fault> {
+        self.get_or(issuer, uri, since_ms, None).await
+    }
+
+    /// As [`Self::get`]; where the ledger does not answer, `carried` counts: what it was proven to say a moment ago.
+    pub(crate) async fn get_or(
+        &self,
+        issuer: &OrganisationState,
+        uri: &str,
+        since_ms: u64,
+        carried: Option<&StatusListState>,
     ) -> Result<Arc<VerifiedStatusList>, Fault> {
         let base = issuer.organisation.url(Role::Issuer).unwrap_or_default();
         if base.is_empty()
@@ -66,29 +96,83 @@ impl StatusLists {
             )));
         }
         let slot = self.slot(issuer.id, uri);
-        let mut copy = slot.lock().await;
-        let now_ms = clock::now_ms();
-        if let Some(copy) = copy
+        let mut held = slot.lock().await;
+        if let Some((_, fault)) = held
+            .refused
             .as_ref()
-            .filter(|copy| copy.fetched_ms + self.fresh_ms >= since_ms && copy.usable(now_ms))
+            .filter(|(when_ms, _)| *when_ms == since_ms)
         {
-            return Ok(Arc::clone(&copy.list));
+            return Err(fault.clone());
         }
-        match self.fetch(uri).await {
-            Ok(text) => {
-                let list = Arc::new(verify(issuer, uri, &text, now_ms)?);
-                *copy = Some(Copy {
-                    list: Arc::clone(&list),
-                    fetched_ms: now_ms,
-                });
-                Ok(list)
+        let mut attempt = 1;
+        loop {
+            let newest = match (self.newest(issuer, uri).await, carried) {
+                (Ok(newest), _) => newest,
+                (Err(_), Some(carried)) => Some(carried.clone()),
+                (Err(fault), None) => return Err(fault),
+            };
+            let now_ms = clock::now_ms();
+            let usable = held.copy.as_ref().filter(|copy| {
+                copy.usable(now_ms)
+                    && newest
+                        .as_ref()
+                        .is_some_and(|newest| newest.token == copy.token)
+            });
+            if let Some(copy) = usable.filter(|copy| copy.fetched_ms + self.fresh_ms >= since_ms) {
+                return Ok(Arc::clone(&copy.list));
             }
-            Err(reason) => match copy.as_ref().filter(|copy| copy.usable(now_ms)) {
-                Some(copy) => Ok(Arc::clone(&copy.list)),
-                None => Err(Fault::Unavailable(format!(
-                    "the issuer's status list is not to be had: {reason}"
-                ))),
-            },
+            let text = match self.fetch(uri).await {
+                Ok(text) => text,
+                Err(reason) => {
+                    return match usable {
+                        Some(copy) => Ok(Arc::clone(&copy.list)),
+                        None => Err(Fault::Unavailable(format!(
+                            "the issuer's status list is not to be had: {reason}"
+                        ))),
+                    };
+                }
+            };
+            let list = Arc::new(verify(issuer, uri, &text, now_ms)?);
+            let issued_ms = u64::try_from(list.issued_at())
+                .unwrap_or(0)
+                .saturating_mul(1000);
+            match check_status_list(newest.as_ref(), text.as_bytes(), issued_ms) {
+                Ok(()) => {
+                    held.copy = Some(Copy {
+                        list: Arc::clone(&list),
+                        token: token_digest(text.as_bytes()),
+                        fetched_ms: now_ms,
+                    });
+                    held.refused = None;
+                    return Ok(list);
+                }
+                // The issuer puts a list on the ledger first and serves it a moment later.
+                Err(_) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(refused) => {
+                    metrics::counter!("tegata_verifier_status_lists_refused_total", "reason" => refused.code())
+                        .increment(1);
+                    let fault = Fault::Fails(format!("{}: {refused}", refused.code()));
+                    held.refused = Some((since_ms, fault.clone()));
+                    return Err(fault);
+                }
+            }
+        }
+    }
+
+    /// What the ledger has under this URI.
+    async fn newest(
+        &self,
+        issuer: &OrganisationState,
+        uri: &str,
+    ) -> Result<Option<StatusListState>, Fault> {
+        match self.ledger.status_list(&issuer.id, uri).await {
+            Ok(proven) => Ok(proven.value),
+            Err(error) => Err(Fault::Unavailable(format!(
+                "which status list counts is not to be had: {error}"
+            ))),
         }
     }
 

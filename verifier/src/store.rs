@@ -8,7 +8,7 @@
 
 use crate::random;
 use crate::rows::{
-    Claimed, CopyRow, DecisionRow, Job, ReadingRow, RequestRow, StoreError, TicketRow,
+    Claimed, CopyRow, DecisionRow, HoldingRow, Job, ReadingRow, RequestRow, StoreError, TicketRow,
 };
 use rocksdb::{
     ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, WriteBatch, WriteOptions,
@@ -66,11 +66,19 @@ enum Part {
     Decisions,
     /// Number of a decision → [`Job`]: it has not been posted yet.
     Outbox,
+    /// Presentation id → [`crate::openid4vp::PresentationRow`].
+    Presentations,
+    /// Time of deletion ‖ presentation id → nothing.
+    PresentationDeletions,
+    /// Grant ‖ record → [`HoldingRow`].
+    Holdings,
+    /// Grant ‖ record → nothing: its erasure is to be confirmed on the ledger.
+    Confirmations,
     /// `index` → 32 random bytes, in hexadecimal, that key the hashes above; sealed anew to the present key at each start.
     Keys,
 }
 
-const PARTS: [&str; 15] = [
+const PARTS: [&str; 19] = [
     "requests",
     "request-digests",
     "grants",
@@ -85,6 +93,10 @@ const PARTS: [&str; 15] = [
     "decided",
     "decisions",
     "outbox",
+    "presentations",
+    "presentation-deletions",
+    "holdings",
+    "confirmations",
     "keys",
 ];
 
@@ -364,7 +376,7 @@ impl Store {
     pub(crate) fn put_reading(
         &self,
         reading: &ReadingRow,
-        copies: &[CopyRow],
+        copies: &[(CopyRow, Option<HoldingRow>)],
         chains: &[(DrawerId, (u64, Hash))],
     ) -> Result<(), StoreError> {
         let _writing = self.writing();
@@ -378,11 +390,14 @@ impl Store {
             &[reading.time_ms.to_be_bytes().as_slice(), &access.0].concat(),
             reading,
         )?;
-        for copy in copies {
+        for (copy, holding) in copies {
             let key = copy_key(copy)?;
             // Reading again does not let us keep it longer.
             if self.get::<CopyRow>(Part::Copies, &key)?.is_none() {
                 batch.put(Part::Copies, &key, copy)?;
+                if let Some(holding) = holding {
+                    batch.put(Part::Holdings, &key, holding)?;
+                }
                 batch.put(
                     Part::Deletions,
                     &[copy.delete_ms.to_be_bytes().as_slice(), &key].concat(),
@@ -456,6 +471,7 @@ impl Store {
         let mut batch = Batch::new(self);
         for (key, ()) in &copies {
             batch.delete(Part::Copies, &key[8..]);
+            batch.delete(Part::Holdings, &key[8..]);
             batch.delete(Part::Deletions, key);
         }
         for (key, digest) in &requests {
@@ -772,7 +788,10 @@ fn damaged(part: Part, key: &[u8], reason: &dyn std::fmt::Display) -> StoreError
 }
 
 mod check;
+mod presentations;
+mod recalls;
 pub use check::Report;
+pub(crate) use recalls::Held;
 
 #[cfg(test)]
 mod tests;

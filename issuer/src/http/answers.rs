@@ -1,7 +1,7 @@
 //! What the issuer answers in JSON.
 
 use crate::issuer::Issuer;
-use crate::model::{Failure, Import, Record};
+use crate::model::{Failure, Import, Record, Revocation};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -19,7 +19,7 @@ pub struct RecordAnswer {
     pub subject: String,
     /// Record type in the catalogue.
     pub record_type: String,
-    /// `waiting`, `queued`, `deposited`, `revoked`, `corrected` or `refused`.
+    /// `waiting`, `queued`, `deposited`, `revoked`, `corrected`, `recalled` or `refused`.
     pub status: String,
     /// Why it waits or was refused, or what went wrong last: a short word.
     pub reason: Option<String>,
@@ -49,6 +49,8 @@ pub struct RecordAnswer {
     pub status_list: Option<StatusListAnswer>,
     /// When and why it was taken back.
     pub revocation: Option<RevocationAnswer>,
+    /// Since when and why it is suspended.
+    pub suspension: Option<RevocationAnswer>,
 }
 
 /// A place in a status list.
@@ -67,6 +69,15 @@ pub struct RevocationAnswer {
     pub at_ms: u64,
     /// In the organisation's words.
     pub reason: String,
+}
+
+impl RevocationAnswer {
+    fn new(revocation: &Revocation) -> Self {
+        Self {
+            at_ms: revocation.at_ms,
+            reason: revocation.reason.clone(),
+        }
+    }
 }
 
 impl RecordAnswer {
@@ -96,13 +107,8 @@ impl RecordAnswer {
                 uri: issuer.status_list_uri(place.list),
                 idx: place.index,
             }),
-            revocation: record
-                .revocation
-                .as_ref()
-                .map(|revocation| RevocationAnswer {
-                    at_ms: revocation.at_ms,
-                    reason: revocation.reason.clone(),
-                }),
+            revocation: record.revocation.as_ref().map(RevocationAnswer::new),
+            suspension: record.suspension.as_ref().map(RevocationAnswer::new),
         }
     }
 }

@@ -1,17 +1,19 @@
 //! Records: where they stand, and taking them back.
 
 use super::answers::{RecordAnswer, taken};
-use super::{Shared, id_in, resource_body, system_of};
+use super::{OwnSystem, Shared, id_in, resource_body};
 use crate::fhir::{self, Refusal};
-use crate::intake::{IntakeError, revoke as take_back};
-use crate::issuer::blocking;
+use crate::intake::{self, IntakeError};
+use crate::issuer::{Issuer, blocking};
 use crate::model::{Record, Status};
-use crate::store::StoreError;
+use crate::status;
+use crate::store::{Change, StoreError};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tegata_service::clock::now_ms;
 use tegata_service::http::Json;
 use tegata_service::problem::Problem;
@@ -49,17 +51,16 @@ pub(crate) struct Page {
 ), responses((status = 200, body = Page), (status = 401)))]
 pub(crate) async fn list(
     State(issuer): Shared,
-    headers: HeaderMap,
+    _: OwnSystem,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Page>, Problem> {
-    system_of(&issuer, &headers)?;
     let statuses: Vec<Status> = match &wanted.status {
         None => Status::ALL.to_vec(),
         Some(word) => Status::with_word(word).collect(),
     };
     if statuses.is_empty() {
         return Err(Problem::malformed(
-            "status is waiting, queued, deposited, revoked, corrected or refused",
+            "status is waiting, queued, deposited, revoked, corrected, recalled or refused",
         ));
     }
     let after = wanted.after.as_deref().map(id_in).transpose()?;
@@ -111,10 +112,9 @@ pub(crate) async fn list(
     responses((status = 200, body = RecordAnswer), (status = 401), (status = 404)))]
 pub(crate) async fn one(
     State(issuer): Shared,
-    headers: HeaderMap,
+    _: OwnSystem,
     Path(id): Path<String>,
 ) -> Result<Json<RecordAnswer>, Problem> {
-    system_of(&issuer, &headers)?;
     let id = id_in(&id)?;
     let found = blocking(&issuer, move |issuer| issuer.store.record(&id)).await;
     let found = found
@@ -130,38 +130,122 @@ pub(crate) struct Reason {
     reason: String,
 }
 
-/// Takes a record back. Doing so twice is doing so once.
+impl Reason {
+    fn check(self) -> Result<String, Problem> {
+        if (1..=REASON_MAX).contains(&self.reason.chars().count()) {
+            Ok(self.reason)
+        } else {
+            let title = "A reason of 1 to 500 characters is needed";
+            Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "reason",
+                title,
+            ))
+        }
+    }
+}
+
+/// Takes a record back. Doing so twice is doing so once. The answer comes when the status list that says so is on the
+/// ledger, or the ledger does not answer; then the list follows as soon as it does.
 #[utoipa::path(post, path = "/v1/records/{id}/revocation", params(("id" = String, Path)), request_body = Reason,
     responses((status = 200, body = RecordAnswer), (status = 401), (status = 404)))]
 pub(crate) async fn revoke(
     State(issuer): Shared,
-    headers: HeaderMap,
+    _: OwnSystem,
     Path(id): Path<String>,
-    Json(Reason { reason }): Json<Reason>,
+    Json(reason): Json<Reason>,
 ) -> Result<Json<RecordAnswer>, Problem> {
-    system_of(&issuer, &headers)?;
+    let (id, reason) = (id_in(&id)?, reason.check()?);
+    metrics::counter!("tegata_issuer_revocations_total").increment(1);
+    change_status(&issuer, move |change| {
+        intake::revoke(change, &id, &reason, now_ms())
+    })
+    .await
+}
+
+/// Recalls a record that was bound to the wrong person: it is taken back for good, and those who hold copies drop them and
+/// confirm it on the ledger.
+#[utoipa::path(post, path = "/v1/records/{id}/recall", params(("id" = String, Path)), request_body = Reason,
+    responses((status = 200, body = RecordAnswer), (status = 401), (status = 404)))]
+pub(crate) async fn recall(
+    State(issuer): Shared,
+    _: OwnSystem,
+    Path(id): Path<String>,
+    Json(reason): Json<Reason>,
+) -> Result<Json<RecordAnswer>, Problem> {
+    let (id, reason) = (id_in(&id)?, reason.check()?);
+    metrics::counter!("tegata_issuer_recalls_total").increment(1);
+    change_status(&issuer, move |change| {
+        intake::recall(change, &id, &reason, now_ms())
+    })
+    .await
+}
+
+/// Suspends a record for now.
+#[utoipa::path(post, path = "/v1/records/{id}/suspension", params(("id" = String, Path)), request_body = Reason,
+    responses((status = 200, body = RecordAnswer), (status = 401), (status = 404), (status = 409, description = "`taken-back`, `not-issued`")))]
+pub(crate) async fn suspend(
+    State(issuer): Shared,
+    _: OwnSystem,
+    Path(id): Path<String>,
+    Json(reason): Json<Reason>,
+) -> Result<Json<RecordAnswer>, Problem> {
+    let (id, reason) = (id_in(&id)?, reason.check()?);
+    change_status(&issuer, move |change| {
+        intake::suspend(change, &id, Some(&reason), now_ms())
+    })
+    .await
+}
+
+/// Lifts a suspension.
+#[utoipa::path(delete, path = "/v1/records/{id}/suspension", params(("id" = String, Path)),
+    responses((status = 200, body = RecordAnswer), (status = 401), (status = 404), (status = 409, description = "`taken-back`, `not-issued`")))]
+pub(crate) async fn lift(
+    State(issuer): Shared,
+    _: OwnSystem,
+    Path(id): Path<String>,
+) -> Result<Json<RecordAnswer>, Problem> {
     let id = id_in(&id)?;
-    if !(1..=REASON_MAX).contains(&reason.chars().count()) {
-        let title = "A reason of 1 to 500 characters is needed";
-        return Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "reason",
-            title,
-        ));
-    }
-    let record = blocking(&issuer, move |issuer| {
-        let mut change = issuer.store.change();
-        let record = take_back(&mut change, &id, &reason, now_ms())?;
-        change.commit()?;
+    change_status(&issuer, move |change| {
+        intake::suspend(change, &id, None, now_ms())
+    })
+    .await
+}
+
+/// Changes what the status list says of a record, on disk, and has it published.
+async fn change_status(
+    issuer: &Arc<Issuer>,
+    change: impl FnOnce(&mut Change<'_>) -> Result<Record, IntakeError> + Send + 'static,
+) -> Result<Json<RecordAnswer>, Problem> {
+    let record = blocking(issuer, move |issuer| {
+        let mut begun = issuer.store.change();
+        let record = change(&mut begun)?;
+        begun.commit()?;
         issuer.show_counts();
         Ok(record)
     });
+    let conflict = |code, error: IntakeError| {
+        Problem::new(
+            StatusCode::CONFLICT,
+            code,
+            "The record cannot be changed so",
+        )
+        .detail(error.to_string())
+    };
     let record = record.await.map_err(|error: IntakeError| match error {
         IntakeError::NoSuchRecord => Problem::not_found(),
+        IntakeError::TakenBack => conflict("taken-back", error),
+        IntakeError::NotIssued => conflict("not-issued", error),
         other => Problem::internal(&other),
     })?;
-    metrics::counter!("tegata_issuer_revocations_total").increment(1);
-    Ok(Json(RecordAnswer::new(&issuer, &record)))
+    if let Some(place) = record.place
+        && let Err(error) = status::publish(issuer, place.list).await
+    {
+        tracing::warn!(%error, "a changed status waits for the ledger");
+    }
+    // Copies of the record may lie in other lists.
+    issuer.status_wake.notify_one();
+    Ok(Json(RecordAnswer::new(issuer, &record)))
 }
 
 /// Takes a wrong record back, and a FHIR resource in that replaces it.
@@ -184,7 +268,8 @@ pub(crate) async fn correct(
             None,
         )
     };
-    let id = id.parse().map_err(no_such)?;
+    let id = id_in(&id).map_err(no_such)?;
     let (record, new) = fhir::post_correction(&issuer, id, &body, &system).await?;
+    issuer.status_wake.notify_one();
     Ok(taken(&record, new))
 }

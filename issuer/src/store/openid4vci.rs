@@ -132,11 +132,11 @@ impl Store {
     /// [`StoreError`].
     pub(crate) fn copies(&self, record: &RecordId) -> Result<Vec<StatusPlace>, StoreError> {
         let keys = self.keys(Table::Copies, &record.0)?;
-        let place = |key: &Box<[u8]>| {
+        let place = |key: &[u8]| {
             let place = key.get(16..).ok_or(StoreError::Damaged("copies"))?;
             place_of(place)
         };
-        keys.iter().map(place).collect()
+        keys.iter().map(|key| place(key)).collect()
     }
 }
 

@@ -23,6 +23,7 @@ fn record(number: u8, status: Status) -> Record {
         replaces: None,
         replaced_by: None,
         revocation: None,
+        suspension: None,
     }
 }
 
@@ -129,15 +130,15 @@ fn places_are_taken_once_also_across_restarts() {
             let mut change = store.change();
             change.put_place(place, &RecordId([1; 16]));
             if expected == 8 {
-                change.revoke_place(place);
+                change.set_place(place, ListStatus::Invalid);
             }
             change.commit().unwrap();
         }
     }
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.reserve_place(|| numbers.next().unwrap()).index, 9);
-    assert_eq!(store.revoked(1).unwrap().0, [8]);
-    assert!(store.revoked(2).unwrap().0.is_empty());
+    assert_eq!(store.statuses(1).unwrap().0, [(8, 1)]);
+    assert!(store.statuses(2).unwrap().0.is_empty());
     let mut next = 0;
     let mut counting = || {
         next += 1;

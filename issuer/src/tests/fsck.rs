@@ -41,7 +41,9 @@ async fn everything_altered_is_found() {
         .post("/fhir/Immunization", &immunization("0013", "imm-3", "A"))
         .await;
     let data = world.folder.path().join("data");
-    let report = fsck(&data, |_| ()).unwrap();
+    let mut heard = 0;
+    let report = fsck(&data, |records| heard = records).unwrap();
+    assert_eq!(heard, 3, "whoever waits hears how far it is");
     assert!(report.is_sound(), "beside a running issuer: {report:?}");
     assert_eq!((report.records, report.sealed, report.deposited), (3, 1, 1));
     issuer.stop().await;

@@ -4,6 +4,7 @@ use super::world::*;
 use crate::config::CredentialAlgorithm;
 use serde_json::json;
 use tegata_consent::organisation::Suspension;
+use tegata_credential::status_list::{RECALLED, Status, StatusListCwt};
 
 #[tokio::test]
 async fn a_record_waits_for_the_person_and_then_reaches_the_vault() {
@@ -315,6 +316,18 @@ async fn refusals_name_the_element() {
             "Immunization.patient.reference",
         ),
         (
+            // patient 12 of another server is another person, whom we do not know
+            with(
+                "patient",
+                json!({ "reference": "https://elsewhere.example/fhir/Patient/0012" }),
+            ),
+            "Immunization.patient.reference",
+        ),
+        (
+            with("patient", json!({ "reference": "Patient/../0012" })),
+            "Immunization.patient.reference",
+        ),
+        (
             with("modifierExtension", json!([{}])),
             "Immunization.modifierExtension",
         ),
@@ -440,5 +453,173 @@ async fn the_interface_describes_itself() {
             .status(),
         404
     );
+    issuer.stop().await;
+}
+
+#[tokio::test]
+async fn strangers_hear_nothing_but_401_and_compressed_bodies_are_refused() {
+    let world = World::new().await;
+    let issuer = world.start().await;
+    let url = |path: &str| format!("{}{path}", issuer.url);
+    let id = "00".repeat(16);
+    let post = |path: &str| issuer.http.post(url(path)).body("{");
+    let get = |path: &str| issuer.http.get(url(path));
+    for request in [
+        post("/fhir/Immunization"),
+        post("/fhir/Observation"),
+        post("/v1/pairings"),
+        post("/v1/pairings").header("content-type", "application/json"),
+        post("/v1/imports"),
+        post("/v1/imports?file=a.csv&colour=red"),
+        post("/v1/records/nonsense/revocation"),
+        post(&format!("/v1/records/{id}/revocation")).header("content-type", "application/json"),
+        post(&format!("/v1/records/{id}/correction")),
+        get("/v1/records?limit=many"),
+        get("/v1/records/nonsense"),
+        get("/v1/imports/nonsense"),
+        get("/v1/imports/nonsense/failed.csv"),
+    ] {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 401, "{}", answer.url());
+    }
+    let known = |path: &str| post(path).bearer_auth(TOKEN);
+    for (request, content_type) in [
+        (
+            known("/fhir/Immunization").header("content-type", "application/fhir+json"),
+            "application/fhir+json",
+        ),
+        (
+            known(&format!("/v1/records/{id}/correction"))
+                .header("content-type", "application/fhir+json"),
+            "application/fhir+json",
+        ),
+        (
+            known("/v1/imports?file=a.csv").header("content-type", "text/csv"),
+            "application/problem+json",
+        ),
+        (
+            known("/v1/pairings").header("content-type", "application/json"),
+            "application/problem+json",
+        ),
+    ] {
+        let answer = request.header("content-encoding", "gzip").send().await;
+        let answer = answer.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (415, &content_type.parse().unwrap()),
+            "{}",
+            answer.url()
+        );
+    }
+    let wrong = known("/v1/imports?file=a.csv&colour=red").send().await;
+    let wrong = wrong.unwrap();
+    assert_eq!(wrong.status(), 400);
+    assert_eq!(wrong.headers()["content-type"], "application/problem+json");
+    let capitals = "AB".repeat(16);
+    for path in ["/v1/records/", "/v1/imports/"] {
+        let answer = get(&format!("{path}{capitals}")).bearer_auth(TOKEN).send();
+        assert_eq!(answer.await.unwrap().status(), 404, "{path}");
+    }
+    issuer.stop().await;
+}
+
+#[tokio::test]
+async fn a_suspension_is_lifted_and_a_recall_is_for_good() {
+    let world = World::new().await;
+    let issuer = world.start().await;
+    let wallet = Wallet::new();
+    issuer.pair(&world, &wallet, "0012").await;
+    let resource = immunization("0012", "imm-1", "AB-12");
+    let (_, taken) = issuer.post("/fhir/Immunization", &resource).await;
+    let id = taken["id"].as_str().unwrap();
+    let record = issuer.wait_status(id, "deposited").await;
+    let place = record["status_list"].clone();
+    let suspension = format!("/v1/records/{id}/suspension");
+    let why = json!({ "reason": "under review" });
+    for _ in 0..2 {
+        let (status, suspended) = issuer.post(&suspension, &why).await;
+        assert_eq!(status, 200);
+        assert_eq!(suspended["status"], "deposited");
+        assert_eq!(suspended["suspension"]["reason"], "under review");
+        assert_eq!(issuer.status(&world, &place).await, Status::Suspended);
+    }
+    for _ in 0..2 {
+        let url = format!("{}{suspension}", issuer.url);
+        let answer = issuer.http.delete(url).bearer_auth(TOKEN).send().await;
+        let lifted: serde_json::Value = answer.unwrap().json().await.unwrap();
+        assert!(lifted["suspension"].is_null(), "{lifted}");
+        assert_eq!(issuer.status(&world, &place).await, Status::Valid);
+    }
+    issuer.post(&suspension, &why).await;
+    let wrong = json!({ "reason": "another child's" });
+    let revocation = format!("/v1/records/{id}/revocation");
+    assert_eq!(issuer.post(&revocation, &wrong).await.0, 200);
+    assert_eq!(issuer.status(&world, &place).await, Status::Invalid);
+    assert_eq!(issuer.post(&suspension, &why).await.1["code"], "taken-back");
+    // what was taken back can still turn out to be somebody else's
+    for _ in 0..2 {
+        let (status, recalled) = issuer
+            .post(&format!("/v1/records/{id}/recall"), &wrong)
+            .await;
+        assert_eq!(
+            (status, recalled["status"].as_str()),
+            (200, Some("recalled"))
+        );
+        assert_eq!(issuer.status(&world, &place).await, RECALLED);
+    }
+    issuer.post(&revocation, &wrong).await;
+    assert_eq!(issuer.status(&world, &place).await, RECALLED);
+    let published = world.registry.list(place["uri"].as_str().unwrap()).unwrap();
+    assert_eq!(published.recalled, 1);
+    let path = format!("/v1/records/{}/recall", "0".repeat(32));
+    assert_eq!(issuer.post(&path, &wrong).await.0, 404);
+    let waiting = immunization("7777", "imm-2", "AB-13");
+    let (_, waiting) = issuer.post("/fhir/Immunization", &waiting).await;
+    let path = format!("/v1/records/{}/suspension", waiting["id"].as_str().unwrap());
+    let (status, refused) = issuer.post(&path, &why).await;
+    assert_eq!(
+        (status, refused["code"].as_str()),
+        (409, Some("not-issued"))
+    );
+    issuer.stop().await;
+    assert!(
+        crate::fsck(&world.folder.path().join("data"), |_| ())
+            .is_ok_and(|report| report.is_sound())
+    );
+}
+
+#[tokio::test]
+async fn the_status_list_is_served_as_a_cwt_to_whom_asks_for_that() {
+    let world = World::new().await;
+    let issuer = world.start().await;
+    let get = async |accept: &str| {
+        let request = issuer.http.get(format!("{}/v1/status-lists/1", issuer.url));
+        request.header("accept", accept).send().await.unwrap()
+    };
+    let response = get("application/statuslist+cwt;q=1, */*").await;
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/statuslist+cwt"
+    );
+    assert_eq!(response.headers()["vary"], "accept");
+    let token = StatusListCwt::parse(&response.bytes().await.unwrap()).unwrap();
+    let uri = token.uri().unwrap().to_owned();
+    let list = token.verify(
+        &super::world::credential_key(&world),
+        &uri,
+        tegata_service::clock::now_s(),
+    );
+    assert_eq!(list.unwrap().status_at(0), Ok(Status::Valid));
+    for accept in [
+        "*/*",
+        "application/statuslist+jwt",
+        "application/statuslist+jwt, application/statuslist+cwt",
+    ] {
+        let response = get(accept).await;
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/statuslist+jwt"
+        );
+    }
     issuer.stop().await;
 }

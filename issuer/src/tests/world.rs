@@ -1,7 +1,8 @@
 //! A registry, a vault host, a person, and an issuer between them.
 
 use crate::config::{
-    CredentialAlgorithm, DepositConfig, IssuerConfig, StatusListConfig, WatchedFolder,
+    CredentialAlgorithm, DepositConfig, IssuerConfig, OpenId4VciConfig, StatusListConfig,
+    WatchedFolder,
 };
 use crate::issuer::rng;
 use crate::registry::Registry;
@@ -26,6 +27,7 @@ use tegata_consent::cose::Signed;
 use tegata_consent::deposit::{
     Deposit, DepositReceipt, EMPTY_HEAD, SealedRecord, VerifiedDeposit, receipt_head,
 };
+use tegata_consent::entry::{Body, Entry};
 use tegata_consent::ids::{ChainId, DrawerId, Nonce, OrganisationId, RecordId};
 use tegata_consent::invitation::{Drawer, Invitation, pairing_hash};
 use tegata_consent::keys::VaultSecret;
@@ -34,12 +36,16 @@ use tegata_consent::organisation::{
     Issues, Name, Organisation, OrganisationState, Role, Service, Suspension,
 };
 use tegata_consent::sealing::{Manifest, open, unframe};
+use tegata_consent::status::{
+    StatusListState, status_list_id, token_digest as token_digest_of,
+};
 use tegata_credential::keys::{Algorithm, PublicKey};
 use tegata_credential::sd_jwt::{SdJwt, VerifiedSdJwt};
+use tegata_credential::status_list::{Status, StatusListToken};
 use tegata_records::catalogue;
 use tegata_service::auth::token_digest;
 use tegata_service::clock::{now_ms, now_s};
-use tegata_service::config::{HttpConfig, LedgerConfig, TelemetryConfig};
+use tegata_service::config::{HttpConfig, HttpLimits, LedgerConfig, TelemetryConfig};
 use tegata_service::http::Readiness;
 use tegata_service::keys::{OrganisationKeys, write_new};
 use tegata_service::ledger::LedgerError;
@@ -48,12 +54,20 @@ use tokio::sync::oneshot;
 pub(crate) const TOKEN: &str = "made-up-token";
 pub(crate) const CHAIN: ChainId = ChainId([7; 32]);
 
-/// A registry whose entries the test sets.
+/// A registry whose entries the test sets, and the part of a ledger that keeps status lists, by the state machine's rules.
 #[derive(Default)]
 pub(crate) struct FixedRegistry(
     Mutex<(HashMap<OrganisationId, OrganisationState>, bool)>,
     AtomicU64,
+    Mutex<Lists>,
 );
+
+#[derive(Default)]
+struct Lists {
+    lists: HashMap<tegata_consent::ids::Hash, StatusListState>,
+    /// So many submissions become final without an answer.
+    swallow: u32,
+}
 
 impl FixedRegistry {
     pub(crate) fn put(&self, state: OrganisationState) {
@@ -66,6 +80,51 @@ impl FixedRegistry {
 
     pub(crate) fn all(&self) -> Vec<OrganisationState> {
         self.0.lock().unwrap().0.values().cloned().collect()
+    }
+
+    /// The newest list that was published under a URI.
+    pub(crate) fn list(&self, uri: &str) -> Option<StatusListState> {
+        let lists = self.2.lock().unwrap();
+        lists.lists.get(&status_list_id(uri)).cloned()
+    }
+
+    /// The next `count` submissions become final, but their answers are lost.
+    pub(crate) fn swallow(&self, count: u32) {
+        self.2.lock().unwrap().swallow = count;
+    }
+
+    fn take(&self, entry: &[u8]) -> Result<(), LedgerError> {
+        if self.0.lock().unwrap().1 {
+            return Err(LedgerError::Stale { age_ms: 99_000 });
+        }
+        let verified = Entry::parse(entry).unwrap().verify(&CHAIN).unwrap();
+        let Body::StatusListPublished(published) = verified.entry().body() else {
+            panic!("an issuer publishes nothing else");
+        };
+        let registered = self.0.lock().unwrap().0.get(&published.issuer).cloned();
+        let signer = verified.entry().signer();
+        assert!(registered.is_none_or(|issuer| issuer.signs_with(&signer, now_ms())));
+        let mut lists = self.2.lock().unwrap();
+        let newest = lists.lists.get(&published.list);
+        if newest.is_some_and(|newest| newest.issued_ms > published.issued_ms) {
+            return Err(LedgerError::Inadmissible {
+                code: "status-list-older".into(),
+                detail: String::new(),
+            });
+        }
+        let state = StatusListState {
+            token: published.token,
+            issued_ms: published.issued_ms,
+            published_ms: published.issued_ms,
+            count: newest.map_or(0, |newest| newest.count) + 1,
+            recalled: published.recalled,
+        };
+        lists.lists.insert(published.list, state);
+        if lists.swallow > 0 {
+            lists.swallow -= 1;
+            return Err(LedgerError::NotFinal);
+        }
+        Ok(())
     }
 
     /// How often it was asked.
@@ -82,6 +141,24 @@ impl FixedRegistry {
 impl Registry for FixedRegistry {
     fn chain(&self) -> ChainId {
         CHAIN
+    }
+
+    fn submit<'a>(&'a self, entry: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
+        let taken = self.take(entry);
+        async { taken }.boxed()
+    }
+
+    fn status_list<'a>(
+        &'a self,
+        _: &'a OrganisationId,
+        uri: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StatusListState>, LedgerError>> {
+        let answer = if self.0.lock().unwrap().1 {
+            Err(LedgerError::Stale { age_ms: 99_000 })
+        } else {
+            Ok(self.list(uri))
+        };
+        async { answer }.boxed()
     }
 
     fn organisation<'a>(
@@ -426,7 +503,10 @@ impl World {
     }
 
     pub(crate) async fn start(&self) -> Running {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        self.start_on(TcpListener::bind("127.0.0.1:0").unwrap()).await
+    }
+
+    pub(crate) async fn start_on(&self, listener: TcpListener) -> Running {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let config = self.config(address);
@@ -466,6 +546,7 @@ pub(crate) fn config(folder: &std::path::Path, address: SocketAddr) -> IssuerCon
         telemetry: TelemetryConfig::default(),
         csv: crate::import::CsvConfig::default(),
         watched_folder: None,
+            limits: HttpLimits::default(),
         deposits: DepositConfig {
             pause_ms: 20,
             pause_max_ms: 100,
@@ -554,7 +635,6 @@ impl Running {
         .await
     }
 
-    /// Looks a place up in the published status list.
     pub(crate) async fn is_revoked(&self, world: &World, status_list: &Value) -> bool {
         let uri = status_list["uri"].as_str().unwrap();
         let response = self.http.get(uri).send().await.unwrap();
@@ -562,13 +642,18 @@ impl Running {
             response.headers()["content-type"],
             "application/statuslist+jwt"
         );
-        let token =
-            tegata_credential::status_list::StatusListToken::parse(&response.text().await.unwrap())
-                .unwrap();
+        let text = response.text().await.unwrap();
+        let newest = world.registry.list(uri).unwrap().token;
+        assert_eq!(newest, token_digest_of(text.as_bytes()));
+        let token = StatusListToken::parse(&text).unwrap();
         let list = token.verify(&credential_key(world), uri, now_s()).unwrap();
+        self.status(world, status_list).await != Status::Valid
+    }
+
+    /// Looks a place up in the published status list, which is the one on the ledger.
+    pub(crate) async fn status(&self, world: &World, status_list: &Value) -> Status {
         list.status_at(status_list["idx"].as_u64().unwrap())
             .unwrap()
-            != tegata_credential::status_list::Status::Valid
     }
 }
 

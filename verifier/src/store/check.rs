@@ -1,7 +1,9 @@
 //! Everything an operator can check on disk: every value opens, is what it should be, and what it names is there.
 
+use super::presentations::deletion;
 use super::{Part, Store, StoreError, database, number};
-use crate::rows::{CopyRow, DecisionRow, Job, ReadingRow, RequestRow, TicketRow};
+use crate::openid4vp::PresentationRow;
+use crate::rows::{CopyRow, DecisionRow, HoldingRow, Job, ReadingRow, RequestRow, TicketRow};
 use rocksdb::IteratorMode;
 use serde::de::DeserializeOwned;
 
@@ -22,6 +24,8 @@ pub struct Report {
     pub queued: u64,
     /// Decisions that are to be posted.
     pub unposted: u64,
+    /// Presentations.
+    pub presentations: u64,
     /// What is wrong, each naming its culprit.
     pub faults: Vec<String>,
 }
@@ -34,10 +38,22 @@ impl Report {
     }
 }
 
+/// What was found so far.
+struct Found<'a> {
+    faults: Vec<String>,
+    rows: u64,
+    progress: &'a mut dyn FnMut(u64),
+}
+
 impl Store {
-    /// Checks everything. Damage is a fault in the report; only a database that cannot be read is an error.
-    pub(crate) fn check(&self) -> Result<Report, StoreError> {
-        let mut faults = Vec::new();
+    /// Checks everything. Damage is a fault in the report; only a database that cannot be read is an error. `progress` hears
+    /// how many rows were checked.
+    pub(crate) fn check(&self, progress: &mut dyn FnMut(u64)) -> Result<Report, StoreError> {
+        let mut found = Found {
+            faults: Vec::new(),
+            rows: 0,
+            progress,
+        };
         let missing = |part: Part| format!("what it names in {} is missing", part.name());
         let there = |part: Part, key: &[u8]| -> Result<Option<String>, StoreError> {
             let found = self
@@ -46,51 +62,70 @@ impl Store {
                 .map_err(database)?;
             Ok(found.is_none().then(|| missing(part)))
         };
-        let requests = self.each::<RequestRow>(Part::Requests, &mut faults, |_, _| Ok(None))?;
+        let requests = self.each::<RequestRow>(Part::Requests, &mut found, |_, _| Ok(None))?;
         self.each::<String>(
             Part::RequestDigests,
-            &mut faults,
+            &mut found,
             |_, id| match hex::decode(id) {
                 Ok(id) => there(Part::Requests, &id),
                 Err(_) => Ok(Some("is no request id".into())),
             },
         )?;
-        self.each::<String>(Part::RequestDeletions, &mut faults, |key, _| {
+        self.each::<String>(Part::RequestDeletions, &mut found, |key, _| {
             there(Part::Requests, &key[8..])
         })?;
-        let grants = self.each::<TicketRow>(Part::Grants, &mut faults, |key, row| {
+        let grants = self.each::<TicketRow>(Part::Grants, &mut found, |key, row| {
             let reference = [self.keyed(&[&row.row.reference]).as_slice(), key].concat();
             there(Part::References, &reference)
         })?;
-        self.each::<()>(Part::References, &mut faults, |key, ()| {
+        self.each::<()>(Part::References, &mut found, |key, ()| {
             there(Part::Grants, &key[32..])
         })?;
         let queued =
-            self.each::<Job>(Part::Queue, &mut faults, |key, _| there(Part::Grants, key))?;
-        let readings = self.each::<ReadingRow>(Part::Readings, &mut faults, |_, _| Ok(None))?;
-        let copies = self.each::<CopyRow>(Part::Copies, &mut faults, |key, row| {
+            self.each::<Job>(Part::Queue, &mut found, |key, _| there(Part::Grants, key))?;
+        let readings = self.each::<ReadingRow>(Part::Readings, &mut found, |_, _| Ok(None))?;
+        let copies = self.each::<CopyRow>(Part::Copies, &mut found, |key, row| {
             there(
                 Part::Deletions,
                 &[row.delete_ms.to_be_bytes().as_slice(), key].concat(),
             )
         })?;
-        self.each::<()>(Part::Deletions, &mut faults, |key, ()| {
+        self.each::<()>(Part::Deletions, &mut found, |key, ()| {
             there(Part::Copies, &key[8..])
         })?;
-        self.each::<()>(Part::Done, &mut faults, |_, ()| Ok(None))?;
-        self.each::<(u64, String)>(Part::Chains, &mut faults, |_, _| Ok(None))?;
-        self.each::<u64>(Part::Decided, &mut faults, |_, decided| {
+        self.each::<HoldingRow>(Part::Holdings, &mut found, |key, row| match row {
+            HoldingRow {
+                dropped_ms: None, ..
+            } => there(Part::Copies, key),
+            HoldingRow {
+                confirmed_ms: None, ..
+            } => there(Part::Confirmations, key),
+            HoldingRow { .. } => Ok(None),
+        })?;
+        self.each::<()>(Part::Confirmations, &mut found, |key, ()| {
+            there(Part::Holdings, key)
+        })?;
+        self.each::<()>(Part::Done, &mut found, |_, ()| Ok(None))?;
+        self.each::<(u64, String)>(Part::Chains, &mut found, |_, _| Ok(None))?;
+        self.each::<u64>(Part::Decided, &mut found, |_, decided| {
             there(Part::Decisions, &decided.to_be_bytes())
         })?;
         let mut expected = 0;
-        let decisions = self.each::<DecisionRow>(Part::Decisions, &mut faults, |key, row| {
+        let decisions = self.each::<DecisionRow>(Part::Decisions, &mut found, |key, row| {
             expected += 1;
             let found = number(Part::Decisions, key)?;
             Ok((found != expected || row.number != found)
                 .then(|| format!("follows on number {}", expected - 1)))
         })?;
-        let unposted = self.each::<Job>(Part::Outbox, &mut faults, |key, _| {
+        let unposted = self.each::<Job>(Part::Outbox, &mut found, |key, _| {
             there(Part::Decisions, key)
+        })?;
+        let presentations =
+            self.each::<PresentationRow>(Part::Presentations, &mut found, |key, row| {
+                there(Part::PresentationDeletions, &deletion(row, key))
+            })?;
+        self.each::<()>(Part::PresentationDeletions, &mut found, |key, ()| {
+            there(Part::Presentations, &key[8..])
         })?;
         Ok(Report {
             requests,
@@ -100,7 +135,8 @@ impl Store {
             decisions,
             queued,
             unposted,
-            faults,
+            presentations,
+            faults: found.faults,
         })
     }
 
@@ -108,13 +144,15 @@ impl Store {
     fn each<T: DeserializeOwned>(
         &self,
         part: Part,
-        faults: &mut Vec<String>,
+        found: &mut Found<'_>,
         mut ask: impl FnMut(&[u8], &T) -> Result<Option<String>, StoreError>,
     ) -> Result<u64, StoreError> {
         let mut count = 0;
         for item in self.db.iterator_cf(self.part(part), IteratorMode::Start) {
             let (key, value) = item.map_err(database)?;
             count += 1;
+            found.rows += 1;
+            (found.progress)(found.rows);
             let fault = match self.unseal::<T>(part, &key, &value) {
                 Ok(row) if key.len() == part.key_length(&key) => ask(&key, &row)?
                     .map(|fault| format!("{} {}: {fault}", part.name(), hex::encode(&key))),
@@ -125,7 +163,7 @@ impl Store {
                 )),
                 Err(error) => Some(error.to_string()),
             };
-            faults.extend(fault);
+            found.faults.extend(fault);
         }
         Ok(count)
     }
@@ -135,13 +173,13 @@ impl Part {
     /// How long a key of this part is, in bytes.
     fn key_length(self, key: &[u8]) -> usize {
         match self {
-            Self::Requests | Self::Chains => 16,
+            Self::Requests | Self::Chains | Self::Presentations => 16,
             Self::RequestDigests | Self::Grants | Self::Queue => 32,
             Self::References => 64,
             Self::Readings => 40,
-            Self::Copies | Self::Done => 48,
+            Self::Copies | Self::Done | Self::Holdings | Self::Confirmations => 48,
             Self::Deletions => 56,
-            Self::RequestDeletions => 24,
+            Self::RequestDeletions | Self::PresentationDeletions => 24,
             Self::Decisions | Self::Outbox => 8,
             Self::Decided => 64,
             Self::Keys => key.len(),

@@ -162,10 +162,10 @@ fn copies_are_deleted_when_their_time_has_come_and_reading_again_buys_no_time() 
     let folder = Folder::new();
     let store = folder.open();
     store
-        .put_reading(&reading(1), &[copy(1, 100)], &[])
+        .put_reading(&reading(1), &[(copy(1, 100), None)], &[])
         .unwrap();
     store
-        .put_reading(&reading(2), &[copy(50, 150)], &[])
+        .put_reading(&reading(2), &[(copy(50, 150), None)], &[])
         .unwrap();
     assert_eq!(store.copy(&GRANT, &RECORD).unwrap().unwrap().delete_ms, 100);
     assert_eq!(store.purge(99).unwrap(), 0);
@@ -257,6 +257,7 @@ fn requests_are_deleted_long_after_they_expired() {
         signed: "AA".into(),
         expires_ms: 100,
         answered_by: None,
+        reference: None,
     };
     store.put_request(&id, &digest, &row).unwrap();
     store.purge(100 + REQUEST_KEPT_MS - 1).unwrap();
@@ -306,14 +307,14 @@ fn damage_on_disk_is_found_and_named() {
     };
     store.put_ticket(&GRANT, &ticket("r"), None).unwrap();
     store
-        .put_reading(&reading(1), &[copy(1, 100)], &[])
+        .put_reading(&reading(1), &[(copy(1, 100), None)], &[])
         .unwrap();
     store.decide(&GRANT, &RECORD, &[claim], true).unwrap();
     store.enqueue(&GRANT, 1).unwrap();
     let look = || {
         Store::open_read_only(folder.folder.path(), folder.secrets.clone())
             .unwrap()
-            .check()
+            .check(&mut |_| ())
             .unwrap()
     };
     let sound = look();

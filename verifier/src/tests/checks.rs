@@ -510,7 +510,7 @@ async fn not_revoked() {
     for (status, reason) in [
         (Status::Invalid, "revoked it"),
         (Status::Suspended, "suspended it"),
-        (Status::Other(3), "status 3"),
+        (Status::Other(3), "recalled"),
     ] {
         scene.list = Ok(vec![(5, status)]);
         scene.fails(&sealed, check, reason);

@@ -147,7 +147,9 @@ impl Desk {
         let url = format!("http://{address}");
         let keys = write_new(folder.path().join("keys.json"), &mut crate::random::rng()).unwrap();
         let world = World::with(&base, &url, keys).await;
-        site.lock().unwrap().status = Some(world.status_token(&[], 600, &world.credential_key()));
+        let token = world.status_token(&[], 600, &world.credential_key());
+        world.publish(&token, clock::now_s());
+        site.lock().unwrap().status = Some(token);
         let genesis = world.chain.lock().unwrap().genesis.clone();
         tegata_service::genesis::save(folder.path().join("genesis.json"), &genesis).unwrap();
         let text = format!(
@@ -363,6 +365,12 @@ impl Desk {
             .world
             .status_token(entries, 600, &self.world.credential_key());
         self.site.lock().unwrap().status = Some(token);
+        self.serve(token);
+    }
+
+    /// Publishes a list, then serves it.
+    pub(crate) fn serve(&self, token: String) {
+        self.world.publish(&token, clock::now_s());
     }
 
     pub(crate) async fn decisions(&self) -> Vec<Value> {

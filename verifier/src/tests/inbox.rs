@@ -19,7 +19,7 @@ async fn only_what_the_registry_allows_is_asked() {
         body
     };
     type Alteration = (fn(&mut Value), u16, &'static str);
-    let alterations: [Alteration; 9] = [
+    let alterations: [Alteration; 12] = [
         (
             |body| body["categories"] = json!(["laboratory"]),
             403,
@@ -46,7 +46,19 @@ async fn only_what_the_registry_allows_is_asked() {
             422,
             "invalid",
         ),
+        (
+            |body| body["categories"] = json!(["vaccination", "vaccination"]),
+            422,
+            "invalid",
+        ),
         (|body| body["until_ms"] = json!(1), 422, "invalid"),
+        (|body| body["until_ms"] = json!(u64::MAX), 422, "invalid"),
+        (
+            // in microseconds
+            |body| body["until_ms"] = json!(body["until_ms"].as_u64().unwrap() * 1000),
+            422,
+            "invalid",
+        ),
         (|body| body["reference"] = json!(" "), 422, "invalid"),
         (|body| body["more"] = json!(1), 400, "malformed"),
     ];
@@ -58,14 +70,12 @@ async fn only_what_the_registry_allows_is_asked() {
             "{body}"
         );
     }
-    let unknown = desk
-        .client
-        .post(format!("{}/v1/requests", desk.url))
-        .json(&ask(|_| {}))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(unknown.status(), 401);
+    // a stranger hears nothing but that, whatever the body is
+    for body in [ask(|_| {}), json!("nonsense")] {
+        let url = format!("{}/v1/requests", desk.url);
+        let unknown = desk.client.post(url).json(&body).send().await.unwrap();
+        assert_eq!(unknown.status(), 401);
+    }
     desk.world.suspend(desk.world.us.organisation_id());
     // Registrations are remembered for up to five seconds.
     desk.until("the suspension counts", async |desk| {
@@ -81,10 +91,10 @@ async fn a_request_is_signed_and_for_holders_of_its_id() {
     let (id, signed) = desk.request("care", "P-1").await;
     let (request, signer) = ConsentRequest::open(&signed, &desk.world.ledger.chain()).unwrap();
     assert_eq!(signer, desk.world.us.sign_public());
-    assert_eq!(
-        (request.reference.as_str(), request.recipient),
-        ("P-1", desk.world.us.organisation_id())
-    );
+    assert_eq!(request.recipient, desk.world.us.organisation_id());
+    // Nothing of the person is in it: it may become evidence on the ledger.
+    request.check().unwrap();
+    assert!(!String::from_utf8_lossy(&signed).contains("P-1"));
     assert_ne!(
         hex::encode(request.nonce.0),
         id,

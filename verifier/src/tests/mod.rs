@@ -5,6 +5,8 @@ mod desk;
 #[path = "../../../service/tests/fake/mod.rs"]
 mod fake;
 mod inbox;
+mod presentations;
 mod readings;
+mod recalls;
 mod standing;
 mod world;

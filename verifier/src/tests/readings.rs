@@ -312,7 +312,7 @@ async fn status_lists_are_asked_each_time_and_kept_only_as_long_as_they_say() {
     let token = desk
         .world
         .status_token(&[], 1, &desk.world.credential_key());
-    desk.site.lock().unwrap().status = Some(token);
+    desk.serve(token);
     assert_eq!(valid(&desk).await, 4);
     desk.site.lock().unwrap().status = None;
     desk.until("the ttl is over", async |desk| {
@@ -341,6 +341,74 @@ async fn status_lists_are_asked_each_time_and_kept_only_as_long_as_they_say() {
     desk.deposit(vec![desk.world.make(&elsewhere)]);
     assert_eq!(valid(&desk).await, 0);
     assert_eq!(desk.site.lock().unwrap().status_asked, before);
+}
+
+#[tokio::test]
+async fn an_old_status_list_cannot_be_served_as_new() {
+    let desk = Desk::start().await;
+    let granted = desk.world.grant(&Ask::default());
+    desk.deliver(&granted).await;
+    desk.deposit(vec![desk.world.make(&desk.world.recipe(VACCINATIONS))]);
+    let reason = async |desk: &Desk| {
+        let answer = desk.read(&granted).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let record = &answer.body["records"][0];
+        let checks = record["checks"].as_array().unwrap();
+        let check = checks.iter().find(|found| found["check"] == "not-revoked");
+        let check = check.unwrap();
+        (
+            check["holds"] == true,
+            check["reason"].as_str().unwrap().to_owned(),
+        )
+    };
+    assert!(reason(&desk).await.0);
+    let old = desk.site.lock().unwrap().status.clone();
+    // The issuer revokes, and somebody serves what it said before.
+    desk.statuses(&[(5, Status::Invalid)]);
+    let new = desk.site.lock().unwrap().status.clone();
+    desk.site.lock().unwrap().status = old;
+    let (holds, why) = reason(&desk).await;
+    assert!(!holds && why.contains("status_list_superseded"), "{why}");
+    // A list that the issuer signed and never published.
+    let key = desk.world.credential_key();
+    desk.site.lock().unwrap().status =
+        Some(
+            desk.world
+                .status_token_at(&[], 600, &key, tegata_service::clock::now_s() + 30),
+        );
+    let (holds, why) = reason(&desk).await;
+    assert!(!holds && why.contains("status_list_not_on_ledger"), "{why}");
+    desk.site.lock().unwrap().status = new;
+    let (holds, why) = reason(&desk).await;
+    assert!(!holds && why.contains("revoked"), "{why}");
+    desk.statuses(&[]);
+    assert!(reason(&desk).await.0);
+}
+
+#[tokio::test]
+async fn a_status_list_that_is_served_a_moment_after_it_was_published_is_waited_for() {
+    let desk = Desk::start().await;
+    let granted = desk.world.grant(&Ask::default());
+    desk.deliver(&granted).await;
+    desk.deposit(vec![desk.world.make(&desk.world.recipe(VACCINATIONS))]);
+    let key = desk.world.credential_key();
+    let token = desk.world.status_token(&[(77, Status::Invalid)], 600, &key);
+    desk.world.publish(&token, tegata_service::clock::now_s());
+    let asked = desk.site.lock().unwrap().status_asked;
+    let site = std::sync::Arc::clone(&desk.site);
+    let later = tokio::spawn(async move {
+        while site.lock().unwrap().status_asked == asked {
+            tokio::task::yield_now().await;
+        }
+        site.lock().unwrap().status = Some(token);
+    });
+    let answer = desk.read(&granted).await;
+    later.await.unwrap();
+    assert!(
+        holds(&answer.body["records"][0], "not-revoked"),
+        "{}",
+        answer.body
+    );
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ use tegata_consent::deposit::{
     Deposit, DepositReceipt, EMPTY_HEAD, SealedRecord, deposit_digest, receipt_head,
 };
 use tegata_consent::entry::{
-    Access, Body, Entry, Grant, OrganisationSuspension, Revocation, VerifiedEntry,
+    Access, Body, Entry, Grant, OrganisationSuspension, Revocation, StatusListPublished,
+    VerifiedEntry,
 };
 use tegata_consent::ids::{
     DrawerId, GrantId, Hash, Nonce, OrganisationId, RecordId, Salt, SealKey,
@@ -22,10 +23,11 @@ use tegata_consent::organisation::{
     Asks, Issues, Name, Organisation, OrganisationState, Role, Service,
 };
 use tegata_consent::proof::{Proven, VerifiedReceipt};
-use tegata_consent::request::request_commitment;
+use tegata_consent::request::{ConsentRequest, request_commitment};
 use tegata_consent::scope::Scope;
 use tegata_consent::sealing::{Manifest, Part, file_digest, frame, seal};
 use tegata_consent::state::GrantState;
+use tegata_consent::status::{status_list_id, token_digest};
 use tegata_consent::ticket::{Ticket, TicketDrawer, request_digest};
 use tegata_credential::keys::{Algorithm, PublicKey, SigningKey};
 use tegata_credential::sd_jwt::{Issuance, MEDIA_TYPE, StatusReference, issue};
@@ -216,7 +218,10 @@ impl World {
             )],
             salt,
             scope,
-            reference: ask.reference.into(),
+            reference: ask
+                .answers
+                .and_then(|request| ConsentRequest::open(request, &chain.id).ok())
+                .map_or(ask.reference.into(), |(request, _)| request.reference),
             request_salt: ask.answers.map(|_| request_salt),
             request: ask.answers.map(request_digest),
         };
@@ -290,6 +295,21 @@ impl World {
         format!("{}/issuer/v1/status-lists/1", self.base)
     }
 
+    /// Puts the digest of a list on the ledger, as the issuer does before it serves it.
+    pub(crate) fn publish(&self, token: &str, issued_s: i64) {
+        let body = Body::StatusListPublished(StatusListPublished {
+            issuer: self.issuer.organisation_id(),
+            list: status_list_id(&self.status_uri()),
+            token: token_digest(token.as_bytes()),
+            issued_ms: u64::try_from(issued_s).unwrap() * 1000,
+            recalled: 0,
+        });
+        let mut chain = self.chain.lock().unwrap();
+        let entry = Entry::sign(&self.issuer.sign, &chain.id, chain.soon(), body);
+        let entry = chain.verified(entry);
+        chain.block(&[entry]).unwrap();
+    }
+
     /// A signed status list with these statuses.
     pub(crate) fn status_token(
         &self,
@@ -297,11 +317,21 @@ impl World {
         ttl_s: u64,
         key: &SigningKey,
     ) -> String {
+        self.status_token_at(entries, ttl_s, key, clock::now_s())
+    }
+
+    pub(crate) fn status_token_at(
+        &self,
+        entries: &[(u64, Status)],
+        ttl_s: u64,
+        key: &SigningKey,
+        issued_at: i64,
+    ) -> String {
         let list = StatusList::from_entries(2, 1024, entries.iter().copied()).unwrap();
         let issuance = StatusListIssuance {
             uri: &self.status_uri(),
             issuer: None,
-            issued_at: clock::now_s(),
+            issued_at,
             expires_at: None,
             ttl_s: Some(ttl_s),
         };

@@ -7,7 +7,7 @@ use tegata_consent::organisation::{KeyUse, OrganisationState};
 use tegata_consent::sealing::Manifest;
 use tegata_credential::keys::{Algorithm, PublicKey};
 use tegata_credential::sd_jwt::{MEDIA_TYPE, SdJwt, VerifiedSdJwt};
-use tegata_credential::status_list::{Status, VerifiedStatusList};
+use tegata_credential::status_list::{RECALLED, Status, VerifiedStatusList};
 use tegata_records::{RecordType, catalogue};
 
 /// What the record says of itself agrees with the deposit; gives the credential's text.
@@ -138,6 +138,7 @@ pub(super) fn not_revoked(
         )),
         Status::Invalid => fails("the issuer has revoked it"),
         Status::Suspended => fails("the issuer has suspended it"),
+        RECALLED => fails("the issuer has recalled it: it was bound to the wrong person"),
         Status::Other(value) => fails(format!(
             "the issuer's status list has status {value}, which is not valid"
         )),

@@ -130,6 +130,11 @@ impl VerifiedRecord {
     pub fn credential(&self) -> &str {
         &self.text
     }
+    /// Where its status is published.
+    #[must_use]
+    pub fn status(&self) -> Option<&StatusReference> {
+        self.credential.status()
+    }
     /// What lies beside the credential.
     #[must_use]
     pub fn attachments(&self) -> &[Attachment] {
