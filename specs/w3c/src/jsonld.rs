@@ -1,17 +1,24 @@
 //! JSON-LD to RDF, by the parts of `ssi` that do it. The only module that names its types.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 use futures::FutureExt as _;
 use serde_json::{Map, Value};
+use ssi_json_ld::context_processing::{self, Process as _};
+use ssi_json_ld::expansion::{Action, Options, Policy};
 use ssi_json_ld::rdf_types::{Id, LexicalQuad, LiteralType, Term as RdfTerm};
-use ssi_json_ld::syntax::{Parse as _, Value as JsonLdValue};
-use ssi_json_ld::{CompactJsonLd, ContextLoader, Expandable as _};
+use ssi_json_ld::syntax::{
+    Context as LocalContext, Parse as _, TryFromJson as _, Value as JsonLdValue,
+};
+use ssi_json_ld::{Context as ActiveContext, ContextLoader, Expand as _};
 use ssi_rdf::{AnyLdEnvironment as _, LdEnvironment};
 use tegata_credential::data_integrity::{ContextError, Contexts, DataIntegrityError, canonical};
 
 use crate::rdfc::{BLANKS_MAX, QUADS_MAX, Quad, Term, literal};
 
+/// Most lists of contexts that are kept processed.
+const ACTIVE_MAX: usize = 64;
 const RDF_REST: &str = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#rest>";
 const RDF_NIL: &str = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#nil>";
 const XSD_STRING: &str = "http://www.w3.org/2001/XMLSchema#string";
@@ -19,9 +26,10 @@ const XSD_DOUBLE: &str = "http://www.w3.org/2001/XMLSchema#double";
 
 /// Turns documents into RDF, with the contexts it was made with and no others. It opens no connection: there is no code in
 /// it that could.
-#[derive(Debug)]
 pub(crate) struct JsonLd {
     loader: ContextLoader,
+    /// What lists of contexts come to, once processed.
+    active: Mutex<HashMap<String, ActiveContext>>,
 }
 
 impl JsonLd {
@@ -35,25 +43,39 @@ impl JsonLd {
             url: String::new(),
             what: error.to_string(),
         })?;
-        Ok(Self { loader })
+        Ok(Self {
+            loader,
+            active: Mutex::default(),
+        })
     }
 
     /// The RDF of a document that names its contexts. Undefined terms and unknown contexts are errors.
     pub(crate) fn to_rdf(
         &self,
-        document: Map<String, Value>,
+        mut document: Map<String, Value>,
     ) -> Result<Vec<Quad>, DataIntegrityError> {
-        let wrong = |error: &dyn std::fmt::Display| DataIntegrityError::JsonLd(error.to_string());
-        // Numbers as ECMAScript writes them, so that 5.0 is the integer that every other JSON-LD processor sees.
-        let text = canonical(&Value::Object(document));
-        let text = std::str::from_utf8(&text).map_err(|error| wrong(&error))?;
-        let (document, _) = JsonLdValue::parse_str(text).map_err(|error| wrong(&error))?;
-        let document = CompactJsonLd(document);
+        let context = document.remove("@context").unwrap_or_default();
+        let context = self.active(&context)?;
         let mut environment = LdEnvironment::default();
-        let expanded = document
-            .expand_with(&mut environment, &self.loader)
+        let options = Options {
+            policy: Policy {
+                invalid: Action::Reject,
+                allow_undefined: false,
+                ..Policy::default()
+            },
+            ..Options::default()
+        };
+        let expanded = json_ld(&Value::Object(document))?
+            .expand_full(
+                &mut environment.vocabulary,
+                context,
+                None,
+                &self.loader,
+                options,
+                (),
+            )
             .now_or_never()
-            .ok_or_else(|| wrong(&"the loader waits, and has nothing to wait for"))?
+            .ok_or_else(waits)?
             .map_err(|error| wrong(&error))?;
         let quads = environment
             .quads_of(&expanded)
@@ -69,6 +91,58 @@ impl JsonLd {
         end_lists(&mut quads);
         Ok(quads)
     }
+
+    /// What the value of `@context` comes to. Half of the work on a credential, and always the same.
+    fn active(&self, context: &Value) -> Result<ActiveContext, DataIntegrityError> {
+        let name = context.to_string();
+        let known = || self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(active) = known().get(&name) {
+            return Ok(active.clone());
+        }
+        let local =
+            LocalContext::try_from_json(json_ld(context)?).map_err(|error| wrong(&error))?;
+        let active = local
+            .process_full(
+                &mut (),
+                &ActiveContext::default(),
+                &self.loader,
+                None,
+                context_processing::Options::default(),
+                (),
+            )
+            .now_or_never()
+            .ok_or_else(waits)?
+            .map_err(|error| wrong(&error))?
+            .into_processed();
+        let mut known = known();
+        if known.len() < ACTIVE_MAX {
+            known.insert(name, active.clone());
+        }
+        Ok(active)
+    }
+}
+
+impl std::fmt::Debug for JsonLd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JsonLd").finish_non_exhaustive()
+    }
+}
+
+/// A value as JSON-LD's parser has it; numbers as ECMAScript writes them, so that 5.0 is the integer that every other processor
+/// sees.
+fn json_ld(value: &Value) -> Result<JsonLdValue, DataIntegrityError> {
+    let text = canonical(value);
+    let text = std::str::from_utf8(&text).map_err(|error| wrong(&error))?;
+    let (value, _) = JsonLdValue::parse_str(text).map_err(|error| wrong(&error))?;
+    Ok(value)
+}
+
+fn wrong(error: &dyn std::fmt::Display) -> DataIntegrityError {
+    DataIntegrityError::JsonLd(error.to_string())
+}
+
+fn waits() -> DataIntegrityError {
+    wrong(&"the loader waits, and has nothing to wait for")
 }
 
 /// Writes the end of each list as `rdf:nil`. `json-ld` leaves a nameless node of which nothing is said.

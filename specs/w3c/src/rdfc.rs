@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 pub const QUADS_MAX: usize = 20_000;
 /// Most blank nodes of a dataset.
 pub const BLANKS_MAX: usize = 2_000;
-/// Most work for telling blank nodes apart, in steps of a microsecond or two.
-pub const STEPS_MAX: u64 = 100_000;
+/// Most work for telling blank nodes apart, in steps of half a microsecond or so.
+pub const STEPS_MAX: u64 = 400_000;
 /// Deepest recursion.
 const DEPTH_MAX: usize = 512;
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 use tegata_credential::bitstring::BitstringEntry;
-use tegata_credential::data_integrity::{CREDENTIALS_V2, VerifiedCredential};
+use tegata_credential::data_integrity::{CREDENTIALS_V2, VerifiedCredential, is_of_type};
 use tegata_credential::rfc3339::write_time;
 use tegata_records::{RecordType, SchemaError, catalogue};
 
@@ -127,28 +127,36 @@ pub fn credential(
 /// # Errors
 /// [`RecordError`].
 pub fn read(credential: &VerifiedCredential) -> Result<Record, RecordError> {
+    of_document(credential.document())?.ok_or(RecordError::TypeUnknown)
+}
+
+/// The record that a credential claims to be, whoever signed it; `None` where it claims to be none of the catalogue.
+///
+/// # Errors
+/// [`RecordError`].
+pub fn of_document(document: &Map<String, Value>) -> Result<Option<Record>, RecordError> {
     let mut types = catalogue()
         .types()
         .iter()
-        .filter(|kind| credential.is_of_type(&kind.credential_type()));
-    let (Some(record_type), None) = (types.next(), types.next()) else {
-        return Err(RecordError::TypeUnknown);
+        .filter(|kind| is_of_type(document, &kind.credential_type()));
+    let record_type = match (types.next(), types.next()) {
+        (None, _) => return Ok(None),
+        (Some(one), None) => one,
+        _ => return Err(RecordError::TypeUnknown),
     };
     let url = record_type.context_url();
-    let contexts = credential
-        .document()
-        .get("@context")
-        .and_then(Value::as_array);
+    let contexts = document.get("@context").and_then(Value::as_array);
     if !contexts.is_some_and(|contexts| contexts.iter().any(|known| *known == url)) {
         return Err(RecordError::ContextMissing(url));
     }
-    let [subject] = credential.subjects()[..] else {
-        return Err(RecordError::Subject);
+    let subject = match document.get("credentialSubject") {
+        Some(Value::Array(many)) if many.len() == 1 => &many[0],
+        Some(one) => one,
+        None => return Err(RecordError::Subject),
     };
-    let mut claims = subject.clone();
-    let holder = claims
-        .remove("id")
-        .and_then(|id| id.as_str().map(str::to_owned));
+    let mut claims = subject.as_object().ok_or(RecordError::Subject)?.clone();
+    let holder = claims.remove("id");
+    let holder = holder.and_then(|id| id.as_str().map(str::to_owned));
     let claims = Value::Object(claims);
     record_type
         .validate(&claims)
@@ -156,9 +164,9 @@ pub fn read(credential: &VerifiedCredential) -> Result<Record, RecordError> {
             vct: record_type.vct().to_owned(),
             errors,
         })?;
-    Ok(Record {
+    Ok(Some(Record {
         record_type,
         claims,
         holder,
-    })
+    }))
 }

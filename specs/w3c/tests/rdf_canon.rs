@@ -213,7 +213,7 @@ fn poison_is_refused_in_bounded_time() {
         ("complete bipartite graph of 12 and 12", bipartite(12), true),
         ("ring of 1,900", ring(1_900), true),
         ("250 equal rings", rings(250), false),
-        ("star of 1,900", star(1_900), true),
+        ("star of 1,900", star(1_900), false),
         ("3,000 blank nodes", ring(3_000), true),
         (
             "30,000 quads",
