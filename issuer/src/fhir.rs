@@ -49,6 +49,11 @@ impl Refusal {
         }
     }
 
+    fn diagnostics(&self) -> &str {
+        let text = &self.outcome["issue"][0]["diagnostics"];
+        text.as_str().unwrap_or_default()
+    }
+
     fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "internal error");
         Self::new(
@@ -229,6 +234,14 @@ async fn check_accredited(
         }
         _ => Ok(()),
     }
+}
+
+/// Reads a resource that is not to be taken in; an error says why it cannot be understood.
+pub(crate) fn read(issuer: &Issuer, resource: &Value, system: &str) -> Result<Incoming, String> {
+    let understood = understand(issuer, resource.to_string().as_bytes(), None, system);
+    understood
+        .map(|understood| understood.incoming)
+        .map_err(|refusal| refusal.diagnostics().to_owned())
 }
 
 /// Takes a resource in. Gives the record, and whether it is new.

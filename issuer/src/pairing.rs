@@ -307,15 +307,31 @@ const WINDOW_MS: u64 = 60_000;
 const ADDRESSES_MAX: usize = 10_000;
 
 /// Counts wrong codes by address. An IPv6 address counts as its /64, which one subscriber has.
-#[derive(Default)]
-pub(crate) struct Attempts(Mutex<HashMap<IpAddr, (u64, u32)>>);
+pub(crate) struct Attempts {
+    max: u32,
+    counts: Mutex<HashMap<IpAddr, (u64, u32)>>,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self::limited(WRONG_MAX)
+    }
+}
 
 impl Attempts {
+    /// Up to `max` a minute from one address.
+    pub(crate) fn limited(max: u32) -> Self {
+        Self {
+            max,
+            counts: Mutex::default(),
+        }
+    }
+
     /// Whether an address may try: else, in how many seconds.
     pub(crate) fn check(&self, address: IpAddr, now_ms: u64) -> Result<(), u64> {
-        let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match attempts.get(&network(address)) {
-            Some((since_ms, wrong)) if *wrong >= WRONG_MAX && now_ms < since_ms + WINDOW_MS => {
+            Some((since_ms, wrong)) if *wrong >= self.max && now_ms < since_ms + WINDOW_MS => {
                 Err((since_ms + WINDOW_MS - now_ms).div_ceil(1000))
             }
             _ => Ok(()),
@@ -324,7 +340,7 @@ impl Attempts {
 
     /// Counts a wrong code.
     pub(crate) fn wrong(&self, address: IpAddr, now_ms: u64) {
-        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut attempts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if attempts.len() >= ADDRESSES_MAX {
             attempts.retain(|_, (since_ms, _)| now_ms < *since_ms + WINDOW_MS);
         }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tegata_consent::ids::RecordId;
 use tegata_service::clock::now_ms;
-use tegata_service::http::Json;
+use tegata_service::http::{Json, identifier};
 use tegata_service::problem::Problem;
 use tegata_service::qr;
 use utoipa::ToSchema;
@@ -254,7 +254,7 @@ pub(crate) async fn by_reference(
     State(issuer): Shared,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id: RecordId = id.parse().map_err(|_| Problem::not_found())?;
+    let id: RecordId = identifier(&id).ok_or_else(Problem::not_found)?;
     let code = offer_code(&issuer.openid4vci().secret, &id.0);
     let slot = offer_slot(&code);
     let offer = blocking(&issuer, move |issuer| {

@@ -26,7 +26,7 @@ pub(super) struct Page<'a> {
 
 const STYLE: &str = "\
 body{margin:0;font:1.125rem/1.7 system-ui,sans-serif;color:#1a1a1a;background:#fff}\
-main{max-width:34rem;margin:0 auto;padding:1.5rem}h1{font-size:1.5rem;line-height:1.4}\
+main{max-width:34rem;margin:0 auto;padding:1.5rem}h1{font-size:1.5rem;line-height:1.4}h2{font-size:1.25rem}\
 label{display:block;font-weight:bold;margin-top:1.5rem}\
 input{font:inherit;font-size:1.375rem;letter-spacing:.08em;box-sizing:border-box;width:100%;padding:.75rem;border:2px solid #555;border-radius:.5rem}\
 button{font:inherit;min-height:3rem;padding:.5rem 1.5rem;margin:1.5rem .75rem 0 0;border:2px solid #0b5394;border-radius:.5rem;background:#fff;color:#0b5394}\

@@ -8,15 +8,15 @@ use super::rows::{Offer, Pushed, offer_slot};
 use crate::http::Shared;
 use crate::issuer::{Issuer, blocking};
 use crate::store::{Kind, Slot, StoreError};
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use tegata_consent::organisation::OrganisationState;
 use tegata_credential::json as strict;
 use tegata_credential::jws::{decode, encode};
 use tegata_service::clock::now_ms;
+use tegata_service::http::Address;
 
 /// Before the id of a request in `request_uri` (RFC 9126 §2.2).
 const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
@@ -32,21 +32,21 @@ const WAITING_MAX: usize = 20_000;
 ))]
 pub(crate) async fn push(
     State(issuer): Shared,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    Address(address): Address,
     headers: HeaderMap,
     form: Posted,
 ) -> Result<Response, OAuthError> {
     let parameters = Parameters::of_form(form)?;
     let now = now_ms();
     let openid4vci = issuer.openid4vci();
-    if openid4vci.pushes.check(address.ip(), now).is_err() {
-        let error = OAuthError::new(
-            "temporarily_unavailable",
-            "too many requests from this address",
-        );
-        return Err(error.status(StatusCode::TOO_MANY_REQUESTS));
+    if let Some(address) = address {
+        if openid4vci.pushes.check(address, now).is_err() {
+            let why = "too many requests from this address";
+            let error = OAuthError::new("temporarily_unavailable", why);
+            return Err(error.status(StatusCode::TOO_MANY_REQUESTS));
+        }
+        openid4vci.pushes.wrong(address, now);
     }
-    openid4vci.pushes.wrong(address.ip(), now);
     let own = own(&issuer).await?;
     let mut pushed = read(&issuer, &own, &parameters, now)?;
     pushed.jkt = bound_key(&issuer, &headers, &parameters, now)?;

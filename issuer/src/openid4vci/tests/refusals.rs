@@ -63,6 +63,34 @@ async fn an_offer_is_redeemed_once_with_its_transaction_code() {
     issuer.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_at_once_one_wins() {
+    let world = world(config()).await;
+    let issuer = world.start().await;
+    let wallet = Wallet { issuer: &issuer };
+    wallet.vaccination("0012", "imm-1").await;
+    let made = wallet.offer(json!({ "subject": "0012" })).await;
+    let code = pre_authorized_code(&wallet.opened(&made).await);
+    let tx_code = made["tx_code"].as_str().unwrap();
+    let answers = futures::future::join_all((0..8).map(|_| wallet.redeem(&code, tx_code))).await;
+    let won = answers.into_iter().filter(|(status, _)| *status == 200);
+    assert_eq!(won.count(), 1);
+    let token = wallet.token_for("0012").await;
+    let nonce = wallet.nonce().await;
+    let bodies: Vec<Value> = keys(8)
+        .iter()
+        .map(|key| {
+            let proof = wallet.proof(key, &nonce);
+            json!({ "credential_configuration_id": "vaccination", "proofs": { "jwt": [proof] } })
+        })
+        .collect();
+    let answers =
+        futures::future::join_all(bodies.iter().map(|body| wallet.ask(&token, body))).await;
+    let won = answers.into_iter().filter(|(status, _)| *status == 200);
+    assert_eq!(won.count(), 1, "a nonce counts once");
+    issuer.stop().await;
+}
+
 #[tokio::test]
 async fn nothing_without_a_token_that_is_good() {
     let short = OpenId4VciConfig {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use tegata_service::clock::now_ms;
 
 /// A pushed request with everything in it.
-fn good<'a>(challenge: &'a str) -> Vec<(&'a str, &'a str)> {
+fn good(challenge: &str) -> Vec<(&str, &str)> {
     vec![
         ("response_type", "code"),
         ("client_id", CLIENT),
@@ -430,16 +430,39 @@ async fn a_request_must_be_complete_and_of_a_known_wallet() {
         assert_eq!(status, 400, "{query:?}");
         assert!(!page.contains("evil"));
     }
-    // Too many from one address in a minute.
+    issuer.stop().await;
+}
+
+#[tokio::test]
+async fn sixty_requests_a_minute_from_one_address() {
+    use crate::issuer::Issuer;
+    use axum::extract::{Form, State};
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::response::IntoResponse;
+    use tegata_service::http::Address;
+    let world = world(config()).await;
+    let registry = std::sync::Arc::clone(&world.registry) as _;
+    let issuer = Issuer::open(world.config("127.0.0.1:1".parse().unwrap()), registry).unwrap();
+    let push = async |address: Option<&str>| {
+        let address = Address(address.map(|address| address.parse().unwrap()));
+        let answer = super::super::requests::push(
+            State(std::sync::Arc::clone(&issuer)),
+            address,
+            HeaderMap::new(),
+            Ok(Form(Vec::new())),
+        );
+        answer.await.into_response().status()
+    };
     for _ in 0..60 {
-        let answer = wallet.form("/openid4vci/par", &good(&challenge)).await;
-        if answer.0 == 429 {
-            assert_eq!(error_of(answer), refused(429, "temporarily_unavailable"));
-            issuer.stop().await;
-            return;
-        }
+        assert_eq!(push(Some("192.0.2.1")).await, StatusCode::BAD_REQUEST);
     }
-    panic!("requests were not limited");
+    assert_eq!(push(Some("192.0.2.1")).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(push(Some("192.0.2.2")).await, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        push(None).await,
+        StatusCode::BAD_REQUEST,
+        "a proxy on this machine"
+    );
 }
 
 #[tokio::test]
