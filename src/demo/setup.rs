@@ -462,6 +462,15 @@ fn service_config(member: &Member, role: Role, url: &str, token: &str, demo: &De
             token_digest(token)
         );
     }
+    if role == Role::Issuer {
+        text += &format!(
+            "\n[openid4vci]\ncertificates = \"certificates.pem\"\n\n[[openid4vci.clients]]\nid = \"{0}\"\nname = \"おためしウォレット\"\nredirect_uris = [\"{0}/openid4vci\"]\n",
+            demo.wallet,
+        );
+    }
+    if role == Role::Verifier {
+        text += "\n[presentations]\ncertificates = \"certificates.pem\"\n";
+    }
     if member.name == "insurer" {
         text += PAYOUT_RULE;
     }
