@@ -1,6 +1,8 @@
 //! The issuer's configuration file.
 
+use crate::http::VcApiConfig;
 use crate::import::CsvConfig;
+pub use crate::openid4vci::{OpenId4VciConfig, WalletClient};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use tegata_service::auth::BearerTokens;
@@ -62,6 +64,12 @@ pub struct IssuerConfig {
     /// Publishing what is revoked.
     #[serde(default)]
     pub status_list: StatusListConfig,
+    /// Giving credentials to standard wallets; absent: not done.
+    #[serde(default)]
+    pub openid4vci: Option<OpenId4VciConfig>,
+    /// Signing W3C credentials by the VC-API; absent: not done.
+    #[serde(default)]
+    pub vc_api: Option<VcApiConfig>,
 }
 
 /// A folder whose `*.csv` files are imported and then moved to `done/`, or to `failed/` with the reason.
@@ -142,6 +150,9 @@ impl IssuerConfig {
         if let Some(folder) = &mut config.watched_folder {
             folder.path = resolve(path, &folder.path);
         }
+        if let Some(openid4vci) = &mut config.openid4vci {
+            openid4vci.resolve(path);
+        }
         Ok(config)
     }
 }
@@ -171,6 +182,12 @@ mod tests {
             path = "in"
             [csv.profiles.vaccination.columns]
             date = ["打った日"]
+            [openid4vci]
+            certificates = "certificates.pem"
+            [[openid4vci.clients]]
+            id = "wallet"
+            name = "ウォレット"
+            redirect_uris = ["https://wallet.example/back"]
         "#;
         std::fs::write(&path, text).unwrap();
         let config = IssuerConfig::load(&path).unwrap();
@@ -179,6 +196,12 @@ mod tests {
             config.watched_folder.unwrap().path,
             folder.path().join("in")
         );
+        let openid4vci = config.openid4vci.unwrap();
+        assert_eq!(
+            openid4vci.certificates,
+            Some(folder.path().join("certificates.pem"))
+        );
+        assert_eq!(openid4vci.alg, CredentialAlgorithm::Es256);
         assert_eq!(
             (
                 config.alg,

@@ -4,8 +4,10 @@ mod answers;
 mod imports;
 mod pairings;
 mod records;
+mod vc_api;
 
 pub use answers::{ImportAnswer, RecordAnswer};
+pub use vc_api::{VcApiConfig, VcCryptosuite};
 
 use crate::fhir::{self, Refusal};
 use crate::issuer::Issuer;
@@ -18,9 +20,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::sync::Arc;
+use tegata_credential::data_integrity::DOCUMENT_MAX_BYTES;
 use tegata_credential::status_list;
 use tegata_service::clock::now_s;
-use tegata_credential::data_integrity::DOCUMENT_MAX_BYTES;
 use tegata_service::http::{Readiness, as_it_is, read_body, standard_routes};
 use tegata_service::problem::Problem;
 use utoipa::OpenApi;
@@ -40,28 +42,56 @@ pub(crate) type Shared = State<Arc<Issuer>>;
         records::list,
         records::one,
         records::revoke,
-        records::correct,
-        pairings::begin,
         records::recall,
         records::suspend,
         records::lift,
+        records::correct,
+        pairings::begin,
         pairings::answer,
         imports::begin,
         imports::one,
         imports::failed_rows,
-        status_list_token
+        status_list_token,
+        openid4vci::offers::make,
+        openid4vci::offers::by_reference,
+        openid4vci::metadata::credential_issuer,
+        openid4vci::metadata::authorization_server,
+        openid4vci::metadata::keys,
+        openid4vci::metadata::record_type,
+        openid4vci::requests::push,
+        openid4vci::authorize::show,
+        openid4vci::authorize::decide,
+        openid4vci::token::grant,
+        openid4vci::nonce::fresh,
+        openid4vci::credential::issue,
+        vc_api::did_document,
+        vc_api::issue,
     )
 )]
 struct Api;
 
 /// All routes.
 pub(crate) fn router(issuer: Arc<Issuer>, readiness: Readiness) -> Router {
+    let vc_api = match issuer.config.vc_api {
+        Some(_) => Router::new()
+            .route("/credentials/issue", post(vc_api::issue))
+            .layer(DefaultBodyLimit::max(DOCUMENT_MAX_BYTES)),
+        None => Router::new(),
+    };
     Router::new()
+        .merge(openid4vci::router(&issuer))
+        .merge(vc_api)
+        .route("/.well-known/did.json", get(vc_api::did_document))
         .route("/fhir/Immunization", post(post_immunization))
         .route("/fhir/Observation", post(post_observation))
         .route("/v1/records", get(records::list))
         .route("/v1/records/{id}", get(records::one))
         .route("/v1/records/{id}/revocation", post(records::revoke))
+        .route("/v1/records/{id}/recall", post(records::recall))
+        .route(
+            "/v1/records/{id}/suspension",
+            post(records::suspend).delete(records::lift),
+        )
         .route("/v1/records/{id}/correction", post(records::correct))
         .route("/v1/pairings", post(pairings::begin))
         .route("/v1/pairings/answers", post(pairings::answer))
@@ -87,11 +117,6 @@ async fn post_immunization(
     body: axum::body::Body,
 ) -> Result<Response, Refusal> {
     post_resource(&issuer, &headers, body, "Immunization").await
-        .route("/v1/records/{id}/recall", post(records::recall))
-        .route(
-            "/v1/records/{id}/suspension",
-            post(records::suspend).delete(records::lift),
-        )
 }
 
 /// Takes an `Observation` in: a laboratory result, or a checkup.
@@ -133,6 +158,7 @@ async fn resource_body(
         .check(headers)
         .map_err(|problem| refused(problem, "login"))?
         .to_owned();
+    as_it_is(headers).map_err(|problem| refused(problem, "not-supported"))?;
     let media_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -159,9 +185,9 @@ async fn resource_body(
     (status = 503, description = "`status-list-unpublished`: the ledger does not have it yet")
 ))]
 async fn status_list_token(
-    as_it_is(headers).map_err(|problem| refused(problem, "not-supported"))?;
     State(issuer): Shared,
     Path(number): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let number: u32 = number.parse().map_err(|_| Problem::not_found())?;
     let as_cwt = wants_cwt(&headers);
@@ -175,6 +201,12 @@ async fn status_list_token(
     };
     let token = token.map_err(|error| match error {
         PublishError::NoSuchList(_) => Problem::not_found(),
+        PublishError::Ledger(error) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "status-list-unpublished",
+            "The ledger does not have this list yet; try again",
+        )
+        .detail(error.to_string()),
         other => Problem::internal(&other),
     })?;
     let age = format!("max-age={}", issuer.config.status_list.ttl_s);
@@ -182,31 +214,13 @@ async fn status_list_token(
         [
             (header::CONTENT_TYPE, media_type.to_owned()),
             (header::CACHE_CONTROL, age),
+            (header::VARY, header::ACCEPT.to_string()),
         ],
         token,
     )
         .into_response())
 }
 
-/// The name of the system that asks.
-#[allow(clippy::result_large_err, reason = "a problem ends the request")]
-fn system_of(issuer: &Issuer, headers: &HeaderMap) -> Result<String, Problem> {
-    issuer.config.tokens.check(headers).map(str::to_owned)
-    headers: HeaderMap,
-}
-
-/// An id in a path; what is none is not found.
-#[allow(clippy::result_large_err, reason = "a problem ends the request")]
-fn id_in(path: &str) -> Result<tegata_consent::ids::RecordId, Problem> {
-    tegata_service::http::identifier(path).ok_or_else(Problem::not_found)
-}
-        PublishError::Ledger(error) => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "status-list-unpublished",
-            "The ledger does not have this list yet; try again",
-        )
-        .detail(error.to_string()),
-            (header::VARY, header::ACCEPT.to_string()),
 /// Whether a status list is asked for as a CWT: by its name, and not by that of the JWT before it.
 fn wants_cwt(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter();
@@ -229,3 +243,14 @@ impl FromRequestParts<Arc<Issuer>> for OwnSystem {
     }
 }
 
+/// The name of the system that asks.
+#[allow(clippy::result_large_err, reason = "a problem ends the request")]
+fn system_of(issuer: &Issuer, headers: &HeaderMap) -> Result<String, Problem> {
+    issuer.config.tokens.check(headers).map(str::to_owned)
+}
+
+/// An id in a path; what is none is not found.
+#[allow(clippy::result_large_err, reason = "a problem ends the request")]
+fn id_in(path: &str) -> Result<tegata_consent::ids::RecordId, Problem> {
+    tegata_service::http::identifier(path).ok_or_else(Problem::not_found)
+}

@@ -43,7 +43,7 @@ mod worker;
 
 pub use config::IssuerConfig;
 pub use fsck::{Report, fsck};
-pub use http::{ImportAnswer, RecordAnswer};
+pub use http::{ImportAnswer, RecordAnswer, VcApiConfig, VcCryptosuite};
 pub use import::client::{ImportFile, ImportFileError, import_file};
 pub use openid4vci::OpenId4VciConfigError;
 pub use store::StoreError;

@@ -5,8 +5,10 @@
 
 mod crash;
 mod fsck;
+mod hl7_examples;
 mod imports;
 mod pairing;
 mod pipeline;
 mod town;
+mod vc_api;
 pub(crate) mod world;

@@ -65,11 +65,21 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
         .route("/v1/readings", get(list_readings))
         .route("/v1/decisions", get(list_decisions))
         .route("/v1/events", get(listen))
-        .merge(standard_routes(readiness, Api::openapi()))
+        .merge(crate::openid4vp::routes())
+        .merge(crate::vc_api::routes(core.vc_api.as_ref()))
+        .merge(standard_routes(readiness, openapi()))
         .with_state(Shared(core))
 }
 
-/// The description of this service.
+/// The description of this service, all of it.
+fn openapi() -> utoipa::openapi::OpenApi {
+    let mut all = Api::openapi();
+    all.merge(crate::openid4vp::Api::openapi());
+    all.merge(crate::vc_api::Api::openapi());
+    all
+}
+
+/// The description of what is here.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -83,6 +93,7 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
         list_grants,
         read,
         get_copy,
+        list_recalls,
         list_readings,
         list_decisions,
         listen
@@ -93,7 +104,6 @@ struct Api;
 /// Makes a consent request, if the registry allows this organisation to ask for it.
 #[utoipa::path(post, path = "/v1/requests", request_body = NewRequest, responses(
     (status = 201, body = MadeRequest), (status = 401, description = "no token of an own system"),
-        list_recalls,
     (status = 403, description = "not-accredited"), (status = 422, description = "invalid"), (status = 503, description = "stale")))]
 async fn make_request(
     State(Shared(core)): State<Shared>,
@@ -375,6 +385,15 @@ async fn get_copy(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(copy)).into_response())
 }
 
+/// Copies that were dropped because their records were recalled. Systems of our own that hold them are to drop them too.
+#[utoipa::path(get, path = "/v1/recalls", responses((status = 200, body = Vec<Recall>), (status = 401)))]
+async fn list_recalls(
+    State(Shared(core)): State<Shared>,
+    _: OwnSystem,
+) -> Result<Json<Vec<Recall>>, Problem> {
+    Ok(Json(core.store(|store| store.recalls(ROWS_MAX)).await?))
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReadingsQuery {
@@ -385,15 +404,6 @@ struct ReadingsQuery {
 /// Readings with their checks and receipts, newest first, without claims.
 #[utoipa::path(get, path = "/v1/readings", params(("before_ms" = Option<u64>, Query,), ("limit" = Option<usize>, Query,)),
     responses((status = 200, body = Vec<ReadingRow>), (status = 401)))]
-/// Copies that were dropped because their records were recalled. Systems of our own that hold them are to drop them too.
-#[utoipa::path(get, path = "/v1/recalls", responses((status = 200, body = Vec<Recall>), (status = 401)))]
-async fn list_recalls(
-    State(Shared(core)): State<Shared>,
-    _: OwnSystem,
-) -> Result<Json<Vec<Recall>>, Problem> {
-    Ok(Json(core.store(|store| store.recalls(ROWS_MAX)).await?))
-}
-
 async fn list_readings(
     State(Shared(core)): State<Shared>,
     _: OwnSystem,

@@ -2,6 +2,7 @@
 
 use crate::openid4vp::PresentationsConfig;
 use crate::rules::PayoutConfig;
+use crate::vc_api::VcApiConfig;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use tegata_service::auth::BearerTokens;
@@ -73,6 +74,9 @@ pub struct VerifierConfig {
     /// Presentations from wallets (OpenID4VP).
     #[serde(default)]
     pub presentations: PresentationsConfig,
+    /// Verifying W3C credentials by the VC-API; absent: not done.
+    #[serde(default)]
+    pub vc_api: Option<VcApiConfig>,
 }
 
 const fn week_s() -> u64 {

@@ -9,6 +9,7 @@ use crate::rows::StoreError;
 use crate::rules::{Rules, WebhookConfig};
 use crate::status::StatusLists;
 use crate::store::Store;
+use crate::vc_api::VcApiConfig;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,10 +35,11 @@ pub(crate) struct Core {
     pub(crate) ledger: Ledger,
     store: Arc<Store>,
     pub(crate) lists: StatusLists,
-    pub(crate) rules: Rules,
     pub(crate) recalls: Recalls,
-    pub(crate) webhook: Option<Webhook>,
+    pub(crate) rules: Rules,
     pub(crate) presentations: Presentations,
+    pub(crate) webhook: Option<Webhook>,
+    pub(crate) vc_api: Option<VcApiConfig>,
     pub(crate) tokens: BearerTokens,
     pub(crate) signatures: Arc<Verifier>,
     /// Follows no redirects: a host or issuer cannot send us elsewhere.
@@ -74,8 +76,6 @@ impl Core {
             .connect_timeout(Duration::from_secs(2))
             .build()
             .map_err(|error| VerifierError::Client(error.to_string()))?;
-        let store = Arc::new(Store::open(&config.data, secrets.clone())?);
-        let ledger = Ledger::start(config.ledger.clone())?;
         std::fs::create_dir_all(&config.data)?;
         let presentations = Presentations::start(
             &config.presentations,
@@ -83,6 +83,8 @@ impl Core {
             &config.data,
             &keys,
         )?;
+        let store = Arc::new(Store::open(&config.data, secrets.clone())?);
+        let ledger = Ledger::start(config.ledger.clone())?;
         Ok(Self {
             chain: ledger.chain(),
             us,
@@ -93,9 +95,10 @@ impl Core {
             lists: StatusLists::new(client.clone(), ledger.clone(), config.status_fresh_s),
             recalls: Recalls::default(),
             rules,
-            webhook,
-            tokens: config.tokens.clone(),
             presentations,
+            webhook,
+            vc_api: config.vc_api.clone(),
+            tokens: config.tokens.clone(),
             signatures: Arc::new(Verifier::new(&config.http.public_url)),
             client,
             wallet_url: config.wallet_url.trim_end_matches('/').to_owned(),

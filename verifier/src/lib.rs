@@ -10,6 +10,7 @@
 //! | `openid4vp` | presentations from a wallet, with the consent on the ledger that goes with them |
 //! | [`rules`], `worker` | standing readings with nobody awake, payments by rule, posting, deletion |
 //! | `store`, `rows` | RocksDB; every value sealed to the organisation's own key; [`fsck`] checks it |
+//! | `vc_api` | W3C credentials by hand (VC-API), where configured |
 //! | `api`, `events`, `error` | HTTP |
 //!
 //! Architecture invariant: claims come out of [`verify`] only, in a type that nothing else can make, after every check held.
@@ -24,23 +25,25 @@ mod error;
 mod events;
 mod host;
 mod inbox;
-mod random;
 mod openid4vp;
+mod random;
 mod reading;
-mod requests;
 mod recalls;
+mod requests;
 mod rows;
 pub mod rules;
 mod status;
 mod store;
+mod vc_api;
 pub mod verify;
 mod worker;
 
 pub use config::VerifierConfig;
 pub use error::VerifierError;
+pub use openid4vp::{ClientIdKind, PresentationsConfig, SetupError};
 pub use rows::StoreError;
 pub use store::Report;
-pub use openid4vp::{ClientIdKind, PresentationsConfig, SetupError};
+pub use vc_api::VcApiConfig;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -83,10 +86,10 @@ pub async fn run_on(
         served = serving => Ok(served?),
         () = worker::standing(Arc::clone(&core)) => Ok(()),
         () = worker::purging(Arc::clone(&core)) => Ok(()),
+        () = recalls::run(Arc::clone(&core)) => Ok(()),
         () = async { worker::posting(Arc::clone(&core)).await; std::future::pending().await } => Ok(()),
     }
 }
-        () = recalls::run(Arc::clone(&core)) => Ok(()),
 
 /// Checks everything that a verifier has on disk. Reads only; also beside a running verifier, as of the moment it begins.
 ///

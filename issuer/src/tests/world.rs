@@ -451,6 +451,9 @@ pub(crate) struct World {
     pub(crate) alg: CredentialAlgorithm,
     pub(crate) pairing_ttl_s: u64,
     pub(crate) watched: Option<PathBuf>,
+    pub(crate) http_limits: HttpLimits,
+    pub(crate) openid4vci: Option<OpenId4VciConfig>,
+    pub(crate) vc_api: Option<crate::http::VcApiConfig>,
 }
 
 impl World {
@@ -479,6 +482,9 @@ impl World {
             alg: CredentialAlgorithm::EdDsa,
             pairing_ttl_s: 600,
             watched: None,
+            http_limits: HttpLimits::default(),
+            openid4vci: None,
+            vc_api: None,
         }
     }
 
@@ -494,6 +500,8 @@ impl World {
         IssuerConfig {
             alg: self.alg,
             pairing_ttl_s: self.pairing_ttl_s,
+            openid4vci: self.openid4vci.clone(),
+            vc_api: self.vc_api.clone(),
             watched_folder: self
                 .watched
                 .clone()
@@ -538,6 +546,7 @@ pub(crate) fn config(folder: &std::path::Path, address: SocketAddr) -> IssuerCon
             public_url: format!("http://{address}"),
             tls: None,
             cors_origins: Vec::new(),
+            limits: HttpLimits::default(),
         },
         ledger: LedgerConfig {
             urls: Vec::new(),
@@ -546,13 +555,14 @@ pub(crate) fn config(folder: &std::path::Path, address: SocketAddr) -> IssuerCon
         telemetry: TelemetryConfig::default(),
         csv: crate::import::CsvConfig::default(),
         watched_folder: None,
-            limits: HttpLimits::default(),
         deposits: DepositConfig {
             pause_ms: 20,
             pause_max_ms: 100,
             ..DepositConfig::default()
         },
         status_list: StatusListConfig::default(),
+        openid4vci: None,
+        vc_api: None,
     }
 }
 
@@ -636,6 +646,11 @@ impl Running {
     }
 
     pub(crate) async fn is_revoked(&self, world: &World, status_list: &Value) -> bool {
+        self.status(world, status_list).await != Status::Valid
+    }
+
+    /// Looks a place up in the published status list, which is the one on the ledger.
+    pub(crate) async fn status(&self, world: &World, status_list: &Value) -> Status {
         let uri = status_list["uri"].as_str().unwrap();
         let response = self.http.get(uri).send().await.unwrap();
         assert_eq!(
@@ -647,11 +662,6 @@ impl Running {
         assert_eq!(newest, token_digest_of(text.as_bytes()));
         let token = StatusListToken::parse(&text).unwrap();
         let list = token.verify(&credential_key(world), uri, now_s()).unwrap();
-        self.status(world, status_list).await != Status::Valid
-    }
-
-    /// Looks a place up in the published status list, which is the one on the ledger.
-    pub(crate) async fn status(&self, world: &World, status_list: &Value) -> Status {
         list.status_at(status_list["idx"].as_u64().unwrap())
             .unwrap()
     }

@@ -55,7 +55,7 @@ pub use error::DataIntegrityError;
 pub use issue::{ProofOptions, sign_credential, sign_presentation};
 pub use jcs::canonical;
 pub use model::CREDENTIALS_MAX;
-pub(crate) use model::is_of_type;
+pub use model::is_of_type;
 pub use terms::VALUES_MAX;
 pub use verify::{
     HolderRule, PresentationPolicy, Resolve, VerifiedCredential, VerifiedPresentation, Verifier,

@@ -165,6 +165,7 @@ impl Desk {
             genesis = "genesis.json"
             [tokens]
             own = "{digest}"
+            [vc_api]
             [payout]
             webhook = {{ url = "{base}/hook" }}
             [payout.policies]
@@ -364,13 +365,13 @@ impl Desk {
         let token = self
             .world
             .status_token(entries, 600, &self.world.credential_key());
-        self.site.lock().unwrap().status = Some(token);
         self.serve(token);
     }
 
     /// Publishes a list, then serves it.
     pub(crate) fn serve(&self, token: String) {
         self.world.publish(&token, clock::now_s());
+        self.site.lock().unwrap().status = Some(token);
     }
 
     pub(crate) async fn decisions(&self) -> Vec<Value> {

@@ -9,4 +9,5 @@ mod presentations;
 mod readings;
 mod recalls;
 mod standing;
+mod vc_api;
 mod world;

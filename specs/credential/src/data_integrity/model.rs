@@ -89,8 +89,9 @@ impl<'a> Presentation<'a> {
     }
 }
 
-/// Whether `type` contains a type.
-pub(crate) fn is_of_type(object: &Map<String, Value>, wanted: &str) -> bool {
+/// Whether the `type` of an object is, or contains, a type.
+#[must_use]
+pub fn is_of_type(object: &Map<String, Value>, wanted: &str) -> bool {
     match object.get("type") {
         Some(Value::String(one)) => one == wanted,
         Some(Value::Array(many)) => many.iter().any(|one| one == wanted),

@@ -86,8 +86,16 @@ impl DidDocument {
     /// The document of an organisation: each key is a verification method `did#kid` for credentials and presentations.
     #[must_use]
     pub fn for_organisation(did: &Did, keys: &[DidKey]) -> Self {
-        let methods = keys.iter().map(|key| VerificationMethod {
-            id: format!("{did}#{}", key.key.key_id()),
+        let named = |key: &DidKey| (format!("{did}#{}", key.key.key_id()), key.clone());
+        Self::of_keys(did, keys.iter().map(named))
+    }
+
+    /// A document with these keys, each under a DID URL, for credentials and presentations: what a list of trusted keys says
+    /// about a DID.
+    #[must_use]
+    pub fn of_keys(did: &Did, keys: impl IntoIterator<Item = (String, DidKey)>) -> Self {
+        let methods = keys.into_iter().map(|(id, key)| VerificationMethod {
+            id,
             controller: did.to_string(),
             key: key.key,
             from: key.from,
@@ -102,16 +110,12 @@ impl DidDocument {
     }
 
     pub(super) fn of_one_key(did: &Did, fragment: &str, key: PublicKey) -> Self {
-        let mut document = Self::for_organisation(
-            did,
-            &[DidKey {
-                key,
-                from: None,
-                until: None,
-            }],
-        );
-        document.methods[0].id = format!("{did}#{fragment}");
-        document
+        let key = DidKey {
+            key,
+            from: None,
+            until: None,
+        };
+        Self::of_keys(did, [(format!("{did}#{fragment}"), key)])
     }
 
     /// Reads a document. Keys of types that we do not know are left out; what is wrong in a key that we do know is an

@@ -1,0 +1,199 @@
+//! W3C credentials by hand: the issuing part of the VC-API (W3C CCG), for the organisation's own systems and for test suites;
+//! and the organisation's DID document. The VC-API is mounted only where the configuration has `[vc_api]`.
+//!
+//! Architecture invariant: what is signed here is closed (`specs/credential/data-integrity.md`), by us and for us; and where
+//! it claims to be a record of the catalogue, it is one, and we are accredited for it.
+
+use super::{OwnSystem, Shared};
+use crate::issuer::{Issuer, blocking};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use tegata_consent::organisation::{KeyUse, OrganisationState};
+use tegata_credential::data_integrity::{
+    Cryptosuite, DataIntegrityError, EddsaJcs2022, ProofOptions, parse, sign_credential,
+};
+use tegata_credential::did::{Did, DidDocument, DidKey};
+use tegata_credential::keys::{Algorithm, PublicKey, SigningKey};
+use tegata_service::clock::{now_ms, now_s};
+use tegata_service::problem::Problem;
+use tegata_w3c::record;
+
+/// Configuration of the VC-API.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VcApiConfig {
+    /// Which cryptosuite signs.
+    pub cryptosuite: VcCryptosuite,
+}
+
+/// A cryptosuite of W3C credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum VcCryptosuite {
+    /// Over canonical JSON: fast.
+    #[default]
+    #[serde(rename = "eddsa-jcs-2022")]
+    Jcs,
+    /// Over RDF: a millisecond for each.
+    #[serde(rename = "eddsa-rdfc-2022")]
+    Rdfc,
+}
+
+impl VcCryptosuite {
+    fn suite(self) -> &'static dyn Cryptosuite {
+        match self {
+            Self::Jcs => &EddsaJcs2022,
+            Self::Rdfc => tegata_w3c::eddsa_rdfc_2022(),
+        }
+    }
+}
+
+/// The organisation's DID document: with which keys its credentials are, and were, signed.
+#[utoipa::path(get, path = "/.well-known/did.json", responses(
+    (status = 200, description = "DID document"), (status = 404, description = "the organisation has no did:web"), (status = 503)
+))]
+pub(crate) async fn did_document(State(issuer): Shared) -> Result<Response, Problem> {
+    let own = own(&issuer).await?;
+    let did = Did::parse(&own.organisation.did).map_err(|_| Problem::not_found())?;
+    let document = document_of(&did, &own).to_json();
+    Ok((
+        [(header::CONTENT_TYPE, "application/did+json")],
+        document.to_string(),
+    )
+        .into_response())
+}
+
+/// Signs a credential. `options.cryptosuite` may name another suite than the configured one; other options are not heeded.
+#[utoipa::path(post, path = "/credentials/issue", request_body(content = Value, description = "`{credential, options?}`"), responses(
+    (status = 201, description = "`{verifiableCredential}`"), (status = 400, description = "the credential cannot be signed; `code` says why"),
+    (status = 401), (status = 403, description = "not accredited for this record type"), (status = 503)
+))]
+pub(crate) async fn issue(
+    _: OwnSystem,
+    State(issuer): Shared,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let mut request = parse(&body).map_err(|error| refused(&error))?;
+    let Some(Value::Object(mut credential)) = request.remove("credential") else {
+        return Err(Problem::malformed(
+            "`credential` is missing, or is no object",
+        ));
+    };
+    let config = issuer.config.vc_api.clone().unwrap_or_default();
+    let wanted = request
+        .get("options")
+        .and_then(|options| options.get("cryptosuite"));
+    let suite = match wanted.map(|name| VcCryptosuite::deserialize(name)) {
+        None => config.cryptosuite,
+        Some(Ok(suite)) => suite,
+        Some(Err(_)) => {
+            return Err(Problem::malformed(
+                "`options.cryptosuite` is not one that we sign with",
+            ));
+        }
+    };
+    let own = own(&issuer).await?;
+    credential
+        .entry("issuer")
+        .or_insert_with(|| own.organisation.did.as_str().into());
+    accredited(&credential, &own)?;
+    let (key, method) = signing_key(&issuer, &own)?;
+    let signed = blocking(&issuer, move |_| {
+        let options = ProofOptions::new(&method, now_s());
+        sign_credential(
+            credential,
+            suite.suite(),
+            tegata_w3c::contexts(),
+            &options,
+            &key,
+        )
+    });
+    let signed = signed.await.map_err(|error| refused(&error))?;
+    Ok((
+        StatusCode::CREATED,
+        Json(json!({ "verifiableCredential": signed })),
+    )
+        .into_response())
+}
+
+/// That a credential of the catalogue fits its type, and that we may issue it.
+#[allow(clippy::result_large_err, reason = "a problem ends the request")]
+fn accredited(credential: &Map<String, Value>, own: &OrganisationState) -> Result<(), Problem> {
+    let record = record::of_document(credential).map_err(|error| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            error.code(),
+            "The credential is not the record that it claims to be",
+        )
+        .detail(error.to_string())
+    })?;
+    match record {
+        Some(record) if !own.may_issue(record.record_type.id(), now_ms()) => Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "not-accredited",
+            "This organisation is not accredited to issue this record type",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The registered Ed25519 key for credentials, and its DID URL.
+#[allow(clippy::result_large_err, reason = "a problem ends the request")]
+fn signing_key(issuer: &Issuer, own: &OrganisationState) -> Result<(SigningKey, String), Problem> {
+    let key = SigningKey::from_bytes(Algorithm::EdDsa, issuer.keys.credential_eddsa.expose());
+    let key = key.map_err(|error| Problem::internal(&error))?;
+    let public = key.public_key();
+    if !own
+        .keys_at(KeyUse::CredentialEdDsa, now_ms())
+        .any(|known| known.public == public.to_bytes())
+    {
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "key-not-registered",
+            "The registry does not have our credential key",
+        ));
+    }
+    let method = format!("{}#{}", own.organisation.did, public.key_id());
+    Ok((key, method))
+}
+
+fn document_of(did: &Did, own: &OrganisationState) -> DidDocument {
+    let seconds = |ms: u64| i64::try_from(ms / 1_000).unwrap_or(i64::MAX);
+    let keys = own.organisation.keys.iter().filter_map(|key| {
+        let algorithm = match key.key_use {
+            KeyUse::CredentialEdDsa => Algorithm::EdDsa,
+            KeyUse::CredentialEs256 => Algorithm::Es256,
+            _ => return None,
+        };
+        Some(DidKey {
+            key: PublicKey::from_bytes(algorithm, &key.public).ok()?,
+            from: Some(seconds(key.from_ms)),
+            until: key.until_ms.map(seconds),
+        })
+    });
+    DidDocument::for_organisation(did, &keys.collect::<Vec<_>>())
+}
+
+async fn own(issuer: &Arc<Issuer>) -> Result<OrganisationState, Problem> {
+    issuer.own().await?.ok_or_else(|| {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not-registered",
+            "This organisation is not registered",
+        )
+    })
+}
+
+fn refused(error: &DataIntegrityError) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        error.code(),
+        "The credential cannot be signed",
+    )
+    .detail(error.to_string())
+}

@@ -1,0 +1,275 @@
+//! W3C credentials and presentations over HTTP.
+
+use super::desk::{Desk, TOKEN};
+use serde_json::{Map, Value, json};
+use tegata_credential::bitstring::{
+    Bitstring, BitstringEntry, BitstringIssuance, ENTRIES_MIN, StatusPurpose, list_credential,
+};
+use tegata_credential::data_integrity::{
+    CREDENTIALS_V2, Cryptosuite, EddsaJcs2022, ProofOptions, sign_credential, sign_presentation,
+};
+use tegata_credential::did::Did;
+use tegata_credential::keys::{Algorithm, SigningKey};
+use tegata_service::clock::now_s;
+
+const CLINIC: &str = "did:web:clinic.example";
+
+fn holder() -> SigningKey {
+    SigningKey::from_bytes(Algorithm::EdDsa, &[3; 32]).unwrap()
+}
+
+fn did(key: &SigningKey) -> String {
+    Did::key(&key.public_key()).to_string()
+}
+
+fn own_method(key: &SigningKey) -> String {
+    Did::key(&key.public_key())
+        .own_document()
+        .unwrap()
+        .methods()[0]
+        .id()
+        .to_owned()
+}
+
+fn credential(issuer: &str, status: Option<Value>) -> Map<String, Value> {
+    let mut out = json!({
+        "@context": [CREDENTIALS_V2, "urn:tegata:record:vaccination:1:context"],
+        "type": ["VerifiableCredential", "VaccinationRecord"], "issuer": issuer,
+        "credentialSubject": { "id": did(&holder()), "vaccine_code": "mr", "date": "2025-04-01" },
+    });
+    if let Some(status) = status {
+        out["credentialStatus"] = status;
+    }
+    let Value::Object(out) = out else {
+        unreachable!()
+    };
+    out
+}
+
+fn sign(
+    document: Map<String, Value>,
+    key: &SigningKey,
+    method: &str,
+    suite: &dyn Cryptosuite,
+) -> Value {
+    let options = ProofOptions::new(method, now_s());
+    Value::Object(sign_credential(document, suite, tegata_w3c::contexts(), &options, key).unwrap())
+}
+
+impl Desk {
+    async fn vc(&self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self
+            .client
+            .post(format!("{}{path}", self.url))
+            .bearer_auth(TOKEN)
+            .json(body)
+            .send()
+            .await
+            .unwrap();
+        (
+            answer.status().as_u16(),
+            answer.json().await.unwrap_or_default(),
+        )
+    }
+
+    async fn credential(&self, credential: &Value) -> (u16, String) {
+        let (status, answer) = self
+            .vc(
+                "/credentials/verify",
+                &json!({ "verifiableCredential": credential }),
+            )
+            .await;
+        assert_eq!(answer["verified"], status == 200, "{answer}");
+        (
+            status,
+            answer["errors"][0].as_str().unwrap_or_default().to_owned(),
+        )
+    }
+}
+
+#[tokio::test]
+async fn credentials_of_the_registry_and_of_keys_verify() {
+    let desk = Desk::start().await;
+    let clinic = desk.world.credential_key();
+    let method = format!("{CLINIC}#{}", clinic.key_id());
+    for suite in tegata_w3c::suites() {
+        let signed = sign(credential(CLINIC, None), &clinic, &method, suite);
+        assert_eq!(
+            desk.credential(&signed).await,
+            (200, String::new()),
+            "{}",
+            suite.name()
+        );
+        let mut altered = signed.clone();
+        altered["credentialSubject"]["date"] = json!("2025-04-02");
+        assert_eq!(
+            desk.credential(&altered).await,
+            (400, "signature_invalid".into())
+        );
+    }
+    let own = sign(
+        credential(&did(&holder()), None),
+        &holder(),
+        &own_method(&holder()),
+        &EddsaJcs2022,
+    );
+    assert_eq!(desk.credential(&own).await.0, 200);
+
+    // A key that the registry does not have, and a DID that nobody answers for.
+    let method = format!("{CLINIC}#{}", holder().key_id());
+    let foreign = sign(credential(CLINIC, None), &holder(), &method, &EddsaJcs2022);
+    assert_eq!(
+        desk.credential(&foreign).await,
+        (400, "verification_method_unknown".into())
+    );
+    let nobody = "did:web:nobody.example";
+    let unknown = sign(
+        credential(nobody, None),
+        &holder(),
+        &format!("{nobody}#k"),
+        &EddsaJcs2022,
+    );
+    assert_eq!(
+        desk.credential(&unknown).await,
+        (400, "did_unresolved".into())
+    );
+
+    let (status, answer) = desk
+        .vc(
+            "/credentials/verify",
+            &json!({ "verifiableCredential": "x" }),
+        )
+        .await;
+    assert_eq!((status, answer["code"].as_str()), (400, Some("malformed")));
+    let stranger = desk
+        .client
+        .post(format!("{}/credentials/verify", desk.url))
+        .json(&json!({}));
+    assert_eq!(stranger.send().await.unwrap().status(), 401);
+}
+
+#[tokio::test]
+async fn a_status_that_cannot_be_known_does_not_hold() {
+    let desk = Desk::start().await;
+    let clinic = desk.world.credential_key();
+    let method = format!("{CLINIC}#{}", clinic.key_id());
+    let uri = desk.world.status_uri();
+    let entry = |index| {
+        BitstringEntry {
+            list: uri.clone(),
+            index,
+            purpose: StatusPurpose::Revocation,
+        }
+        .to_json()
+    };
+    let with = |index| {
+        sign(
+            credential(CLINIC, Some(entry(index))),
+            &clinic,
+            &method,
+            &EddsaJcs2022,
+        )
+    };
+    assert_eq!(
+        desk.credential(&with(7)).await,
+        (400, "status_unknown".into()),
+        "another kind of list lies there"
+    );
+
+    let issuance = BitstringIssuance {
+        uri: &uri,
+        issuer: CLINIC,
+        purpose: StatusPurpose::Revocation,
+        valid_from: now_s(),
+        valid_until: None,
+    };
+    let bits = Bitstring::from_indexes(ENTRIES_MIN, [9]).unwrap();
+    let list = sign(
+        list_credential(&bits, &issuance),
+        &clinic,
+        &method,
+        &EddsaJcs2022,
+    );
+    desk.site.lock().unwrap().status = Some(list.to_string());
+    assert_eq!(desk.credential(&with(7)).await, (200, String::new()));
+    assert_eq!(desk.credential(&with(9)).await, (400, "revoked".into()));
+    assert_eq!(
+        desk.credential(&with(131_072)).await,
+        (400, "bitstring_index_out_of_range".into())
+    );
+
+    // Nobody makes us fetch lists who is not vouched for.
+    let asked = desk.site.lock().unwrap().status_asked;
+    let by_anybody = sign(
+        credential(&did(&holder()), Some(entry(7))),
+        &holder(),
+        &own_method(&holder()),
+        &EddsaJcs2022,
+    );
+    assert_eq!(
+        desk.credential(&by_anybody).await,
+        (400, "status_unknown".into())
+    );
+    assert_eq!(desk.site.lock().unwrap().status_asked, asked);
+}
+
+#[tokio::test]
+async fn presentations_verify_with_their_challenge() {
+    let mut desk = Desk::start().await;
+    let clinic = desk.world.credential_key();
+    let method = format!("{CLINIC}#{}", clinic.key_id());
+    let own = own_method(&holder());
+    let signed = sign(
+        credential(CLINIC, None),
+        &clinic,
+        &method,
+        tegata_w3c::eddsa_rdfc_2022(),
+    );
+    let presentation = json!({
+        "@context": [CREDENTIALS_V2], "type": ["VerifiablePresentation"], "holder": did(&holder()), "verifiableCredential": [signed],
+    });
+    let Value::Object(presentation) = presentation else {
+        unreachable!()
+    };
+    let options = ProofOptions {
+        challenge: Some("c-1"),
+        domain: Some("https://v.example"),
+        ..ProofOptions::new(&own, now_s())
+    };
+    let shown = sign_presentation(
+        presentation,
+        &EddsaJcs2022,
+        tegata_w3c::contexts(),
+        &options,
+        &holder(),
+    )
+    .unwrap();
+    let ask = |challenge: &str, domain: &str| json!({ "verifiablePresentation": shown, "options": { "challenge": challenge, "domain": domain } });
+    let (status, answer) = desk
+        .vc("/presentations/verify", &ask("c-1", "https://v.example"))
+        .await;
+    assert_eq!(
+        (status, &answer["verified"]),
+        (200, &json!(true)),
+        "{answer}"
+    );
+    for (challenge, domain, code) in [
+        ("c-2", "https://v.example", "challenge_mismatch"),
+        ("c-1", "https://w.example", "domain_mismatch"),
+    ] {
+        let (status, answer) = desk
+            .vc("/presentations/verify", &ask(challenge, domain))
+            .await;
+        assert_eq!(
+            (status, &answer["verified"], &answer["errors"]),
+            (400, &json!(false), &json!([code]))
+        );
+    }
+    desk.kill().await;
+    desk.config.vc_api = None;
+    desk.start_again().await;
+    let (status, _) = desk
+        .vc("/presentations/verify", &ask("c-1", "https://v.example"))
+        .await;
+    assert_eq!(status, 404, "off unless it is configured");
+}

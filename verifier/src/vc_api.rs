@@ -1,0 +1,323 @@
+//! W3C credentials and presentations by hand: the verifying part of the VC-API (W3C CCG), for the organisation's own systems
+//! and for test suites. Mounted only where the configuration has `[vc_api]`.
+//!
+//! What verifies here is believed by nobody else in this service: a record that is read under a grant goes through
+//! [`crate::verify`].
+
+use crate::api::{OwnSystem, Shared};
+use crate::core::Core;
+use crate::openid4vp::registered_issuer;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use futures::StreamExt;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tegata_consent::organisation::{KeyUse, OrganisationState};
+use tegata_credential::bitstring::{BitstringEntry, StatusPurpose, VerifiedBitstring};
+use tegata_credential::data_integrity::{
+    DOCUMENT_MAX_BYTES, DataIntegrityError, HolderRule, PresentationPolicy, VerifiedCredential,
+    Verifier, parse, signer,
+};
+use tegata_credential::did::{self, Did, DidDocument, DidError, DidKey, DidMethod};
+use tegata_credential::keys::{Algorithm, PublicKey};
+use tegata_service::clock::now_s;
+use tegata_service::problem::Problem;
+use utoipa::OpenApi;
+
+/// Longest request: a document and what is around it.
+const REQUEST_MAX_BYTES: usize = DOCUMENT_MAX_BYTES + 4_096;
+/// Most DIDs that one request makes us look up.
+const DIDS_MAX: usize = 33;
+/// Until a web server answers.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Configuration of the VC-API.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VcApiConfig {
+    /// Hosts (with port, where it is not 443) whose `did:web` documents are fetched. Others are looked up in the ledger's
+    /// registry only.
+    pub did_web_hosts: BTreeSet<String>,
+}
+
+/// What this module adds to the description of the service.
+#[derive(OpenApi)]
+#[openapi(paths(verify_credential, verify_presentation))]
+pub(crate) struct Api;
+
+/// The routes, where they are configured.
+pub(crate) fn routes(config: Option<&VcApiConfig>) -> Router<Shared> {
+    match config {
+        None => Router::new(),
+        Some(_) => Router::new()
+            .route("/credentials/verify", post(verify_credential))
+            .route("/presentations/verify", post(verify_presentation))
+            .layer(DefaultBodyLimit::max(REQUEST_MAX_BYTES)),
+    }
+}
+
+/// Verifies a credential, and its status where it has one.
+#[utoipa::path(post, path = "/credentials/verify", request_body(content = Value, description = "`{verifiableCredential, options?}`"), responses(
+    (status = 200, description = "`{verified: true, …}`"), (status = 400, description = "`{verified: false, problemDetails}`, or a malformed request"),
+    (status = 401)
+))]
+async fn verify_credential(
+    State(Shared(core)): State<Shared>,
+    _: OwnSystem,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let mut request = request(&body)?;
+    let document = object(&mut request, &["verifiableCredential", "credential"])?;
+    let known = resolve_all(&core, [&document]).await;
+    let text = Value::Object(document).to_string();
+    let verified = verify(&known, move |verifier| verifier.credential(text.as_bytes())).await?;
+    Ok(match verified {
+        Err(error) => refusal(error.code(), &error.to_string()),
+        Ok(credential) => match status(&core, &known, &credential).await {
+            Err((code, detail)) => refusal(code, &detail),
+            Ok(checks) => holds(&checks),
+        },
+    })
+}
+
+/// Verifies a presentation, all its credentials and their status. `options.challenge` and `options.domain` are what it must
+/// answer.
+#[utoipa::path(post, path = "/presentations/verify", request_body(content = Value, description = "`{verifiablePresentation, options: {challenge?, domain?}}`"), responses(
+    (status = 200, description = "`{verified: true, …}`"), (status = 400, description = "`{verified: false, problemDetails}`, or a malformed request"),
+    (status = 401)
+))]
+async fn verify_presentation(
+    State(Shared(core)): State<Shared>,
+    _: OwnSystem,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let mut request = request(&body)?;
+    let document = object(&mut request, &["verifiablePresentation", "presentation"])?;
+    let option = |name: &str| -> Result<Option<String>, Problem> {
+        match request.get("options").and_then(|options| options.get(name)) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(Problem::malformed(format!("`options.{name}` is no text"))),
+        }
+    };
+    let (challenge, domain) = (option("challenge")?, option("domain")?);
+    let embedded = match document.get("verifiableCredential") {
+        Some(Value::Array(many)) => many.iter().filter_map(Value::as_object).collect(),
+        Some(Value::Object(one)) => vec![one],
+        _ => Vec::new(),
+    };
+    let known = resolve_all(&core, embedded.into_iter().chain([&document])).await;
+    let text = Value::Object(document).to_string();
+    let verified = verify(&known, move |verifier| {
+        let policy = PresentationPolicy {
+            challenge: challenge.as_deref(),
+            domain: domain.as_deref(),
+            holder: HolderRule::Anybody,
+        };
+        verifier.presentation(text.as_bytes(), &policy)
+    });
+    let presentation = match verified.await? {
+        Err(error) => return Ok(refusal(error.code(), &error.to_string())),
+        Ok(presentation) => presentation,
+    };
+    let mut all = BTreeSet::new();
+    for credential in presentation.credentials() {
+        match status(&core, &known, credential).await {
+            Err((code, detail)) => return Ok(refusal(code, &detail)),
+            Ok(checks) => all.extend(checks),
+        }
+    }
+    Ok(holds(&all.into_iter().collect::<Vec<_>>()))
+}
+
+#[allow(clippy::result_large_err, reason = "a problem ends the request")]
+fn request(body: &[u8]) -> Result<Map<String, Value>, Problem> {
+    // What is around the document may make it a little longer than a document may be.
+    tegata_credential::json::parse_object(body)
+        .map_err(|error| Problem::malformed(error.to_string()))
+}
+
+#[allow(clippy::result_large_err, reason = "a problem ends the request")]
+fn object(request: &mut Map<String, Value>, names: &[&str]) -> Result<Map<String, Value>, Problem> {
+    match names.iter().find_map(|name| request.remove(*name)) {
+        Some(Value::Object(document)) => Ok(document),
+        _ => Err(Problem::malformed(format!(
+            "`{}` is missing, or is no object",
+            names[0]
+        ))),
+    }
+}
+
+fn holds(checks: &[&str]) -> Response {
+    Json(json!({ "verified": true, "checks": checks, "warnings": [], "errors": [], "problemDetails": [] })).into_response()
+}
+
+/// The VC-API's form of a problem (VCDM 2.0 §7.1: RFC 9457), with our code.
+fn refusal(code: &str, detail: &str) -> Response {
+    let problem = json!({ "type": format!("urn:tegata:problem:{code}"), "title": "It does not verify", "code": code, "detail": detail });
+    let body = json!({ "verified": false, "checks": [], "warnings": [], "errors": [code], "problemDetails": [problem] });
+    (StatusCode::BAD_REQUEST, Json(body)).into_response()
+}
+
+/// The documents of the DIDs that signed, as far as they can be had.
+struct Known {
+    documents: BTreeMap<Did, Arc<DidDocument>>,
+    /// Those of them that the registry or the configuration vouches for: their status lists are fetched.
+    vouched: BTreeSet<Did>,
+}
+
+async fn resolve_all<'a>(
+    core: &Core,
+    signed: impl IntoIterator<Item = &'a Map<String, Value>>,
+) -> Known {
+    let mut known = Known {
+        documents: BTreeMap::new(),
+        vouched: BTreeSet::new(),
+    };
+    let dids: BTreeSet<Did> = signed
+        .into_iter()
+        .filter_map(signer)
+        .take(DIDS_MAX)
+        .collect();
+    for did in dids {
+        let document = if did.method() == DidMethod::Web {
+            let document = match registered_issuer(core, did.as_str()).await {
+                Ok(Some(state)) => Some(of_registry(&did, &state)),
+                _ => fetched(core, &did).await,
+            };
+            known
+                .vouched
+                .extend(document.is_some().then(|| did.clone()));
+            document
+        } else {
+            did.own_document().ok()
+        };
+        known
+            .documents
+            .extend(document.map(|document| (did, Arc::new(document))));
+    }
+    known
+}
+
+/// What the registry says of a DID: its keys in their time.
+fn of_registry(did: &Did, state: &OrganisationState) -> DidDocument {
+    let seconds = |ms: u64| i64::try_from(ms / 1_000).unwrap_or(i64::MAX);
+    let keys = state.organisation.keys.iter().filter_map(|key| {
+        let algorithm = match key.key_use {
+            KeyUse::CredentialEdDsa => Algorithm::EdDsa,
+            KeyUse::CredentialEs256 => Algorithm::Es256,
+            _ => return None,
+        };
+        let from = Some(seconds(key.from_ms));
+        let until = key.until_ms.map(seconds);
+        Some(DidKey {
+            key: PublicKey::from_bytes(algorithm, &key.public).ok()?,
+            from,
+            until,
+        })
+    });
+    DidDocument::for_organisation(did, &keys.collect::<Vec<_>>())
+}
+
+/// The document that a configured host serves.
+async fn fetched(core: &Core, did: &Did) -> Option<DidDocument> {
+    let url = did.web_url()?;
+    let host = url.strip_prefix("https://")?.split('/').next()?;
+    core.vc_api.as_ref()?.did_web_hosts.get(host)?;
+    let bytes = get(core, &url, did::DOCUMENT_MAX_BYTES).await?;
+    DidDocument::parse(&bytes)
+        .ok()
+        .filter(|document| document.id() == did)
+}
+
+async fn get(core: &Core, url: &str, max_bytes: usize) -> Option<Vec<u8>> {
+    let response = core.client.get(url).timeout(TIMEOUT).send().await.ok()?;
+    let mut pieces = response.error_for_status().ok()?.bytes_stream();
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        bytes.extend_from_slice(&piece.ok()?);
+        if bytes.len() > max_bytes {
+            return None;
+        }
+    }
+    Some(bytes)
+}
+
+/// Verifies outside the asynchronous threads: canonicalisation may take a tenth of a second.
+async fn verify<T: Send + 'static>(
+    known: &Known,
+    work: impl FnOnce(&Verifier<'_>) -> Result<T, DataIntegrityError> + Send + 'static,
+) -> Result<Result<T, DataIntegrityError>, Problem> {
+    let documents = known.documents.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let resolve = |did: &Did| {
+            documents
+                .get(did)
+                .cloned()
+                .ok_or_else(|| DidError::Unresolved(did.to_string()))
+        };
+        let verifier = Verifier {
+            suites: &tegata_w3c::suites(),
+            contexts: tegata_w3c::contexts(),
+            resolve: &resolve,
+            at: now_s(),
+        };
+        work(&verifier)
+    });
+    done.await.map_err(|error| Problem::internal(&error))
+}
+
+/// That a credential is neither revoked nor suspended; which checks were made. What cannot be found out does not hold.
+async fn status(
+    core: &Core,
+    known: &Known,
+    credential: &VerifiedCredential,
+) -> Result<Vec<&'static str>, (&'static str, String)> {
+    let mut checks = vec!["proof", "validity"];
+    if credential.statuses().is_empty() {
+        return Ok(checks);
+    }
+    let entries =
+        BitstringEntry::of(credential).map_err(|error| (error.code(), error.to_string()))?;
+    let issuer =
+        Did::parse(credential.issuer()).map_err(|error| (error.code(), error.to_string()))?;
+    if !known.vouched.contains(&issuer) {
+        let detail = "nobody vouches for the issuer, so its status list is not fetched";
+        return Err(("status_unknown", detail.into()));
+    }
+    for entry in entries {
+        let unknown = |detail: &str| ("status_unknown", format!("{}: {detail}", entry.list));
+        let text = get(core, &entry.list, DOCUMENT_MAX_BYTES).await;
+        let text = text.ok_or_else(|| unknown("no list is to be had"))?;
+        let signed_by = parse(&text).ok().as_ref().and_then(signer);
+        if signed_by.as_ref() != Some(&issuer) {
+            return Err(unknown("the list is not signed by the issuer"));
+        }
+        let list = verify(known, move |verifier| verifier.credential(&text)).await;
+        let list = list.map_err(|problem| unknown(&problem.to_string()))?;
+        let list = list.map_err(|error| unknown(&format!("{} ({error})", error.code())))?;
+        let list =
+            VerifiedBitstring::new(&list).map_err(|error| (error.code(), error.to_string()))?;
+        let is_set = list
+            .is_set(&entry, credential)
+            .map_err(|error| (error.code(), error.to_string()))?;
+        match (is_set, entry.purpose) {
+            (true, StatusPurpose::Revocation) => {
+                return Err(("revoked", "the issuer has revoked it".into()));
+            }
+            (true, StatusPurpose::Suspension) => {
+                return Err(("suspended", "the issuer has suspended it".into()));
+            }
+            (false, _) => {}
+        }
+    }
+    checks.push("status");
+    Ok(checks)
+}
