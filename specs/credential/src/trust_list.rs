@@ -11,9 +11,11 @@ use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::ExtendedKeyUsage;
 use x509_cert::spki::ObjectIdentifier;
 
+use crate::did::from_multikey;
 use crate::json::{self, JsonFault};
 use crate::jws;
 use crate::keys::{KeyError, PublicKey};
+use crate::rfc3339::parse_time;
 use crate::verification_key::VerificationKey;
 use crate::x509::{Certificate, X509Error};
 
@@ -149,6 +151,7 @@ pub struct TrustedKey {
     issuers: Vec<String>,
     from: Option<i64>,
     until: Option<i64>,
+    revoked: Option<i64>,
     certificate: Option<Certificate>,
     purposes: Vec<Purpose>,
 }
@@ -164,6 +167,7 @@ impl TrustedKey {
             issuers: issuer.map(str::to_owned).into_iter().collect(),
             from: None,
             until: None,
+            revoked: None,
             certificate: None,
             purposes: Vec::new(),
         }
@@ -185,6 +189,7 @@ impl TrustedKey {
             issuers: certificate.uris(),
             from: Some(certificate.not_before()),
             until: Some(certificate.not_after()),
+            revoked: None,
             purposes: purposes_of(&certificate),
             certificate: Some(certificate),
         })
@@ -226,12 +231,16 @@ impl TrustedKey {
         self.purposes.is_empty() || self.purposes.contains(&purpose)
     }
 
-    /// Checks that it counted when something was signed, at `issued_at`, and, where it comes with
-    /// a certificate, that this still holds at `at`. Unix seconds.
+    /// Checks that it counted when something was signed, at `issued_at`, that it is not revoked at
+    /// `at`, and, where it comes with a certificate, that this still holds at `at`. Unix seconds.
     ///
     /// # Errors
     /// [`KeyFault`].
     pub fn check_time(&self, issued_at: i64, at: i64) -> Result<(), KeyFault> {
+        // Who holds a stolen key can write any time of signing: a revocation counts by now.
+        if let Some(revoked) = self.revoked.filter(|revoked| *revoked <= at) {
+            return Err(KeyFault::Expired { until: revoked - 1 });
+        }
         let moments = match self.certificate {
             Some(_) => [issued_at, at],
             None => [issued_at, issued_at],
@@ -430,6 +439,7 @@ fn jwk(
     Ok(Some(TrustedKey {
         from: time("nbf")?.or(certified(Certificate::not_before)),
         until: time("exp")?.or(certified(Certificate::not_after)),
+        revoked: None,
         purposes: certificate.as_ref().map(purposes_of).unwrap_or_default(),
         key,
         ids,
@@ -515,67 +525,36 @@ fn method_key(
     did: &str,
     place: usize,
 ) -> Result<Option<TrustedKey>, TrustListError> {
-    let wrong = |error| TrustListError::Key { place, error };
-    let mut found = if let Some(key) = method.get("publicKeyJwk") {
-        jwk(key, Some(did), place)?
-    } else if let Some(text) = method.get("publicKeyMultibase").and_then(Value::as_str) {
-        multikey(text)
-            .map_err(wrong)?
-            .map(|key| TrustedKey::new(key, Some(did)))
-    } else {
-        None
+    let wrong = |member| TrustListError::Key {
+        place,
+        error: KeyError::Jwk(member),
     };
-    if let Some(found) = &mut found {
-        found.ids.push(id.as_bytes().to_vec());
-    }
-    Ok(found)
-}
-
-/// Multikey (W3C Controlled Identifiers §2.2.2): `z`, base58btc, a multicodec prefix, the key.
-fn multikey(text: &str) -> Result<Option<PublicKey>, KeyError> {
-    use crate::keys::Algorithm;
-    const ED25519: [u8; 2] = [0xed, 0x01];
-    const P256: [u8; 2] = [0x80, 0x24];
-    let invalid = || KeyError::Jwk("publicKeyMultibase");
-    let bytes = text
-        .strip_prefix('z')
-        .and_then(base58)
-        .ok_or_else(invalid)?;
-    let (codec, key) = bytes.split_at_checked(2).ok_or_else(invalid)?;
-    let algorithm = match codec {
-        codec if codec == ED25519 => Algorithm::EdDsa,
-        codec if codec == P256 => Algorithm::Es256,
-        _ => return Ok(None),
+    let multibase = method.get("publicKeyMultibase").and_then(Value::as_str);
+    let found = match (method.get("publicKeyJwk"), multibase) {
+        (Some(key), _) => jwk(key, Some(did), place)?,
+        // Ed25519 and P-256; keys of other kinds are passed over.
+        (None, Some(text)) if text.starts_with("z6Mk") || text.starts_with("zDn") => {
+            let key = from_multikey(text).map_err(|_| wrong("publicKeyMultibase"))?;
+            Some(TrustedKey::new(key, Some(did)))
+        }
+        _ => None,
     };
-    PublicKey::from_bytes(algorithm, key).map(Some)
-}
-
-/// base58btc of at most 128 characters.
-fn base58(text: &str) -> Option<Vec<u8>> {
-    const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-    if text.len() > 128 {
-        return None;
-    }
-    let mut out: Vec<u8> = Vec::new(); // least significant byte first
-    for character in text.bytes() {
-        let mut carry = ALPHABET.iter().position(|known| *known == character)?;
-        for byte in &mut out {
-            carry += usize::from(*byte) * 58;
-            *byte = (carry & 0xff) as u8;
-            carry >>= 8;
+    let Some(mut found) = found else {
+        return Ok(None);
+    };
+    found.ids.push(id.as_bytes().to_vec());
+    let time = |name: &'static str| match method.get(name) {
+        None => Ok(None),
+        Some(time) => {
+            let time = time.as_str().and_then(parse_time);
+            time.map(Some).ok_or(wrong(name))
         }
-        while carry > 0 {
-            out.push((carry & 0xff) as u8);
-            carry >>= 8;
-        }
+    };
+    if let Some(expires) = time("expires")? {
+        found.until = Some(expires - 1);
     }
-    out.extend(
-        text.bytes()
-            .take_while(|character| *character == b'1')
-            .map(|_| 0),
-    );
-    out.reverse();
-    Some(out)
+    found.revoked = time("revoked")?;
+    Ok(Some(found))
 }
 
 fn key_of(certificate: &Certificate) -> Result<VerificationKey, X509Error> {

@@ -1722,6 +1722,19 @@ fn lists_of_keys_in_all_their_forms() {
             assert_eq!(list.by_id(&id).count(), 1, "{name}");
         }
     }
+    for (member, time, issued_at, at, counts) in [
+        ("expires", AT, AT - 1, AT + DAY_S, true),
+        ("expires", AT, AT, AT + DAY_S, false),
+        ("revoked", AT, AT - DAY_S, AT - 1, true),
+        ("revoked", AT, AT - DAY_S, AT, false),
+    ] {
+        let mut document = document.clone();
+        document["verificationMethod"][0][member] = json!("2025-10-09T08:53:20Z");
+        assert_eq!(time, 1_760_000_000);
+        let list = TrustList::parse(document.to_string().as_bytes()).unwrap();
+        let result = list.keys()[0].check_time(issued_at, at);
+        assert_eq!(result.is_ok(), counts, "{member}");
+    }
     let document = TrustList::parse(document.to_string().as_bytes()).unwrap();
     assert_eq!(document.by_id(b"did:web:clinic.example#b").count(), 1);
     assert!(document.keys().iter().all(|key| key.issuers() == [did]));
