@@ -4,5 +4,7 @@ pub mod audit;
 pub mod demo;
 pub mod fsck;
 pub mod import;
+pub mod issue;
+pub mod present;
 pub mod verify;
 pub mod wallet;

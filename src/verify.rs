@@ -7,25 +7,28 @@ mod companions;
 mod credential;
 mod export;
 mod finding;
+pub(crate) mod input;
 mod ledger;
+mod offline;
 mod recognise;
 mod trust;
 mod vault;
+mod w3c;
 
 pub use finding::{Check, Finding};
 pub use recognise::recognise;
 pub use trust::{Trust, TrustError, parse_time};
 
 use serde_json::{Value, json};
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What to verify, and what to believe.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// A credential or presentation, status list, receipt, consent proof, header, deposit receipts, invitation, order, consent
-    /// request, entry, export or genesis file; `-` for standard input. Binary, or as hexadecimal or base64url text.
+    /// A credential or presentation, health certificate (`HC1:`) or health card (`shc:/`), status list (JWT, CWT), receipt, consent proof, header, deposit receipts, invitation, order, consent
+    /// request, entry, export or genesis file; `-` for standard input. Binary, or as hexadecimal or base64url text. At most
+    /// 256 MiB.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The ledger's genesis file, from a source you trust.
@@ -34,11 +37,12 @@ pub struct Options {
     /// A ledger node to ask for organisations, grants and, through it, where status lists lie. Needs `--genesis`.
     #[arg(long, value_name = "URL", requires = "genesis")]
     pub ledger: Option<String>,
-    /// Whom to trust without a node: a saved proof of an organisation (`GET /v1/state/organisations/{id}`), or JSON that maps
-    /// an issuer to its public keys, `{"did:web:…": [JWK, …]}`. May be given again.
+    /// Whom to trust without a node: certificates (PEM, DER), a JWK Set, a DID document, a list of certificates, JSON that
+    /// maps an issuer to its public keys (`{"did:web:…": [JWK, …]}`), or a saved proof of an organisation
+    /// (`GET /v1/state/organisations/{id}`). May be given again.
     #[arg(long, value_name = "FILE")]
     pub trust: Vec<PathBuf>,
-    /// A saved status list. May be given again.
+    /// A saved status list (JWT, CWT), or a list of revoked SMART Health Cards. May be given again.
     #[arg(long, value_name = "FILE")]
     pub status: Vec<PathBuf>,
     /// As of this time instead of now: RFC 3339, or milliseconds since 1970.
@@ -49,8 +53,9 @@ pub struct Options {
     pub json: bool,
 }
 
-/// Largest file that is read, in bytes.
-const FILE_MAX: u64 = 4 << 30;
+/// Longest input that is read, in bytes: more than any one record has. Exports of whole vaults may be longer; they are
+/// imported, not verified at a glance.
+const FILE_MAX: u64 = 256 << 20;
 
 /// Verifies and prints. Exit code 0: everything holds; 1: something does not or could not be checked; 2: nothing could be
 /// said (the file cannot be read or recognised, or what to believe cannot).
@@ -76,31 +81,16 @@ pub async fn run(options: Options) -> ExitCode {
 }
 
 async fn examine(options: &Options) -> Result<Finding, String> {
-    let bytes = read(options)
+    let bytes = input::read(&options.file, FILE_MAX)
         .map_err(|error| format!("cannot read {}: {error}", options.file.display()))?;
     let trust = Trust::load(options)
         .await
         .map_err(|error| error.to_string())?;
     recognise(&bytes, &trust).await.ok_or_else(|| {
-        "this is none of: credential, status list, receipt, state proof, header, deposit receipts, sealed record, reading history, \
+        "this is none of: credential, health certificate, health card, JWT, status list, receipt, state proof, header, deposit receipts, sealed record, reading history, \
          entry, deposit, invitation, order, consent request, export, genesis"
             .to_owned()
     })
-}
-
-fn read(options: &Options) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if options.file.as_os_str() == "-" {
-        std::io::stdin()
-            .lock()
-            .take(FILE_MAX)
-            .read_to_end(&mut bytes)?;
-    } else {
-        std::fs::File::open(&options.file)?
-            .take(FILE_MAX)
-            .read_to_end(&mut bytes)?;
-    }
-    Ok(bytes)
 }
 
 fn print(finding: &Finding, as_json: bool) {

@@ -1,19 +1,29 @@
 //! Credentials and status lists.
 
 use super::finding::Finding;
-use super::trust::{Trust, moment};
+use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tegata_credential::jws::Jws;
+use tegata_credential::keys::PublicKey;
 use tegata_credential::sd_jwt::{KeyBindingPolicy, SdJwt, VerifiedSdJwt};
-use tegata_credential::status_list::{Status, StatusListToken, VerifiedStatusList};
+use tegata_credential::status_list::{
+    Status, StatusListCwt, StatusListError, StatusListToken, VerifiedStatusList,
+};
+use tegata_credential::x509::{self, Certificate};
 use tegata_records::{Lang, catalogue};
+
+const GIVE_TRUST: &str = "give --ledger URL with --genesis, or --trust FILE";
 
 pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
     let mut finding = Finding::new("A credential (SD-JWT VC)");
     let credential = match SdJwt::parse(text) {
         Ok(credential) => credential,
         Err(error) => {
-            finding.check("form", Err::<&str, _>(error));
+            finding.check(
+                "form",
+                Err::<&str, _>(format!("{} ({error})", error.code())),
+            );
             return finding;
         }
     };
@@ -40,20 +50,31 @@ pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
     let named = keys
         .iter()
         .find(|(_, key)| credential.key_id() == Some(key.key_id().as_str()));
-    let Some((name, key)) = named else {
-        if keys.is_empty() {
+    let chained = match named {
+        Some(_) => None,
+        None => by_chain(&credential, trust, issued_ms),
+    };
+    let (name, key) = match (named, &chained) {
+        (Some((name, key)), _) | (None, Some(Ok((name, key)))) => (name, key),
+        (None, Some(Err(error))) => {
+            finding.check("issuer signature", Err::<&str, _>(error));
+            return finding;
+        }
+        (None, None) if keys.is_empty() => {
             finding.unknown(
                 "issuer signature",
-                "the issuer is not known: give --ledger URL with --genesis, or --trust FILE",
+                format!("the issuer is not known: {GIVE_TRUST}"),
             );
-        } else {
+            return finding;
+        }
+        (None, None) => {
             let kid = credential.key_id().unwrap_or("none");
             finding.check(
                 "issuer signature",
                 Err::<&str, _>(format!("the issuer had no key {kid} when it was signed")),
             );
+            return finding;
         }
-        return finding;
     };
     let verified = match credential.verify(key, at_s) {
         Ok(verified) => verified,
@@ -97,8 +118,62 @@ pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
     finding
 }
 
+/// The key of the certificate that the credential carries, where a chain leads from it to a certificate of `--trust` and it is
+/// the issuer's; absent where there is no chain or nothing to lead to.
+fn by_chain(
+    credential: &SdJwt,
+    trust: &Trust,
+    issued_ms: u64,
+) -> Option<Result<(String, PublicKey), String>> {
+    let anchors: Vec<Certificate> = trust
+        .list
+        .keys()
+        .iter()
+        .filter_map(|key| key.certificate().cloned())
+        .collect();
+    let chain = match credential.certificates() {
+        Ok(chain) if chain.is_empty() || anchors.is_empty() => return None,
+        Ok(chain) => chain,
+        Err(error) => return Some(Err(format!("{} ({error})", error.code()))),
+    };
+    let checked = [issued_ms, trust.at_ms]
+        .into_iter()
+        .try_for_each(|at_ms| x509::verify_chain(&chain, &anchors, seconds(at_ms)).map(drop));
+    let leaf = &chain[0];
+    Some(match checked.and_then(|()| leaf.public_key()) {
+        Err(error) => Err(format!("{} ({error})", error.code())),
+        Ok(key) => {
+            let issuer = credential.issuer().unwrap_or_default();
+            let host = issuer
+                .strip_prefix("https://")
+                .and_then(|rest| rest.split(['/', ':']).next());
+            let named = leaf
+                .uris()
+                .iter()
+                .any(|uri| uri.trim_end_matches('/') == issuer.trim_end_matches('/'))
+                || host.is_some_and(|host| leaf.dns_names().iter().any(|name| name == host));
+            match named {
+                true => Ok((leaf.subject(), key)),
+                false => Err(format!(
+                    "the certificate of {} does not name {issuer:?}",
+                    leaf.subject()
+                )),
+            }
+        }
+    })
+}
+
 fn accredited(finding: &mut Finding, verified: &VerifiedSdJwt, issued_ms: u64, trust: &Trust) {
     let Some(issuer) = verified.issuer().and_then(|did| trust.issuer(did)) else {
+        if trust.chain.is_none() {
+            finding.check(
+                "issuer accredited",
+                Ok::<_, String>(
+                    "no registry was asked: its key is in a file that you named with --trust",
+                ),
+            );
+            return;
+        }
         finding.unknown(
             "issuer accredited",
             "keys alone do not say: give --ledger URL, or --trust with a proof of the organisation",
@@ -127,17 +202,21 @@ async fn status(finding: &mut Finding, verified: &VerifiedSdJwt, trust: &Trust) 
         );
         return;
     };
-    let saved = trust.status_lists.iter().find(|text| {
-        StatusListToken::parse(text).is_ok_and(|token| token.uri() == Some(reference.uri.as_str()))
-    });
-    let text = match saved {
-        Some(text) => text.clone(),
+    let saved = trust.statuses.iter().filter_map(Token::parse);
+    let saved = saved
+        .flatten()
+        .find(|token| token.uri() == Some(reference.uri.as_str()));
+    let token = match saved {
+        Some(token) => token,
         None => match trust.fetch_status_list(&reference.uri).await {
-            Ok(text) => text,
             Err(error) => return finding.unknown("not revoked", error),
+            Ok(text) => match StatusListToken::parse(&text) {
+                Ok(token) => Token::Jwt(token),
+                Err(error) => return finding.check("not revoked", Err::<&str, _>(coded(&error))),
+            },
         },
     };
-    match list(&text, verified.issuer(), Some(&reference.uri), trust) {
+    match list(&token, verified.issuer(), Some(&reference.uri), trust) {
         Err(error) => finding.check("not revoked", Err::<&str, _>(error)),
         Ok((list, _)) => {
             let result = match list.status_at(reference.index) {
@@ -155,14 +234,60 @@ async fn status(finding: &mut Finding, verified: &VerifiedSdJwt, trust: &Trust) 
     }
 }
 
+/// A status list token in either form.
+enum Token {
+    Jwt(StatusListToken),
+    Cwt(StatusListCwt),
+}
+
+impl Token {
+    /// Absent where the saved status is of another kind.
+    fn parse(saved: &SavedStatus) -> Option<Result<Self, StatusListError>> {
+        match saved {
+            SavedStatus::Jwt(text) => Some(StatusListToken::parse(text).map(Self::Jwt)),
+            SavedStatus::Cwt(bytes) => Some(StatusListCwt::parse(bytes).map(Self::Cwt)),
+            SavedStatus::Cards { .. } | SavedStatus::W3c(_) => None,
+        }
+    }
+
+    fn uri(&self) -> Option<&str> {
+        match self {
+            Self::Jwt(token) => token.uri(),
+            Self::Cwt(token) => token.uri(),
+        }
+    }
+
+    fn key_id(&self) -> Option<&str> {
+        match self {
+            Self::Jwt(token) => token.key_id(),
+            Self::Cwt(token) => token.key_id().and_then(|id| std::str::from_utf8(id).ok()),
+        }
+    }
+
+    fn verify(
+        &self,
+        key: &PublicKey,
+        uri: &str,
+        at: i64,
+    ) -> Result<VerifiedStatusList, StatusListError> {
+        match self {
+            Self::Jwt(token) => token.verify(key, uri, at),
+            Self::Cwt(token) => token.verify(key, uri, at),
+        }
+    }
+}
+
+fn coded(error: &StatusListError) -> String {
+    format!("{} ({error})", error.code())
+}
+
 /// Verifies a status list by a key of its issuer; gives whose key it was.
 fn list(
-    text: &str,
+    token: &Token,
     issuer: Option<&str>,
     uri: Option<&str>,
     trust: &Trust,
 ) -> Result<(VerifiedStatusList, String), String> {
-    let token = StatusListToken::parse(text).map_err(|error| format!("status list: {error}"))?;
     let keys = trust.credential_keys(issuer, trust.at_ms);
     let key = keys
         .iter()
@@ -171,16 +296,29 @@ fn list(
     let uri = uri.or(token.uri()).unwrap_or_default();
     let list = token
         .verify(key, uri, seconds(trust.at_ms))
-        .map_err(|error| format!("status list: {error}"))?;
+        .map_err(|error| coded(&error))?;
     Ok((list, name.clone()))
 }
 
 pub(super) fn status_list(text: &str, trust: &Trust) -> Finding {
-    let mut finding = Finding::new("A status list (Token Status List)");
-    let token = match StatusListToken::parse(text) {
+    let finding = Finding::new("A status list (Token Status List)");
+    of_status_list(finding, StatusListToken::parse(text).map(Token::Jwt), trust)
+}
+
+pub(super) fn status_list_cwt(bytes: &[u8], trust: &Trust) -> Finding {
+    let finding = Finding::new("A status list (Token Status List, CWT)");
+    of_status_list(finding, StatusListCwt::parse(bytes).map(Token::Cwt), trust)
+}
+
+fn of_status_list(
+    mut finding: Finding,
+    token: Result<Token, StatusListError>,
+    trust: &Trust,
+) -> Finding {
+    let token = match token {
         Ok(token) => token,
         Err(error) => {
-            finding.check("form", Err::<&str, _>(error));
+            finding.check("form", Err::<&str, _>(coded(&error)));
             return finding;
         }
     };
@@ -199,7 +337,7 @@ pub(super) fn status_list(text: &str, trust: &Trust) -> Finding {
         );
         return finding;
     }
-    match list(text, None, None, trust) {
+    match list(&token, None, None, trust) {
         Err(error) => finding.check("signature", Err::<&str, _>(error)),
         Ok((verified, name)) => {
             finding.fact("issued", moment(milliseconds(verified.issued_at())));
@@ -224,6 +362,68 @@ pub(super) fn status_list(text: &str, trust: &Trust) -> Finding {
             );
         }
     }
+    finding
+}
+
+/// Any other signed JWT: who signed it, and whether its times hold.
+pub(super) fn jwt(text: &str, kind: &str, trust: &Trust) -> Finding {
+    let mut finding = Finding::new(match kind {
+        "" => "A signed JWT".to_owned(),
+        kind => format!("A signed JWT of type {kind}"),
+    });
+    let jws = match Jws::parse(text) {
+        Ok(jws) => jws,
+        Err(fault) => {
+            finding.check(
+                "form",
+                Err::<&str, _>(format!("{} ({fault})", fault.code())),
+            );
+            return finding;
+        }
+    };
+    let said = |name: &str| jws.payload().get(name).and_then(serde_json::Value::as_str);
+    let time = |name: &str| jws.payload().get(name).and_then(serde_json::Value::as_i64);
+    for (name, claim) in [("issuer", "iss"), ("audience", "aud"), ("subject", "sub")] {
+        if let Some(value) = said(claim) {
+            finding.fact(name, value);
+        }
+    }
+    let issued_ms = time("iat").map_or(trust.at_ms, milliseconds);
+    let keys = trust.credential_keys(said("iss"), issued_ms);
+    let kid = jws.header().get("kid").and_then(serde_json::Value::as_str);
+    let named = keys
+        .iter()
+        .find(|(_, key)| kid == Some(key.key_id().as_str()));
+    let Some((name, key)) = named else {
+        finding.unknown(
+            "signature",
+            format!(
+                "key {} is of nobody known: {GIVE_TRUST}",
+                kid.unwrap_or("none")
+            ),
+        );
+        return finding;
+    };
+    finding.check(
+        "signature",
+        match jws.verify(key) {
+            Ok(()) => Ok(format!("by {name}, key {}", key.key_id())),
+            Err(fault) => Err(format!("{} ({fault})", fault.code())),
+        },
+    );
+    let at = seconds(trust.at_ms);
+    let ahead = at.saturating_add(tegata_credential::CLOCK_SKEW_S);
+    let begun = ["iat", "nbf"]
+        .into_iter()
+        .all(|name| time(name).is_none_or(|time| time <= ahead));
+    finding.check(
+        "times",
+        match (begun, time("exp").is_none_or(|exp| exp > at)) {
+            (true, true) => Ok("begun, and not over"),
+            (false, _) => Err("not yet valid"),
+            (true, false) => Err("expired"),
+        },
+    );
     finding
 }
 
@@ -267,12 +467,4 @@ fn key_binding(
             Err::<&str, _>(format!("{} ({error})", error.code())),
         ),
     }
-}
-
-fn milliseconds(seconds: i64) -> u64 {
-    u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)
-}
-
-fn seconds(milliseconds: u64) -> i64 {
-    i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use super::trust::Trust;
-use super::{companions, credential, export, ledger, vault};
+use super::{companions, credential, export, ledger, offline, vault, w3c};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tegata_consent::cbor;
@@ -15,6 +15,7 @@ use tegata_consent::invitation::Invitation;
 use tegata_consent::order::Order;
 use tegata_consent::proof::{Receipt, StateProof};
 use tegata_consent::request::ConsentRequest;
+use tegata_credential::{cose, hcert, smart_health_card, status_list};
 
 /// Longest text that is taken for encoded bytes, in bytes.
 const ENCODED_MAX: usize = 64 << 20;
@@ -37,27 +38,43 @@ pub async fn recognise(bytes: &[u8], trust: &Trust) -> Option<Finding> {
 }
 
 async fn recognise_text(text: &str, trust: &Trust) -> Option<Finding> {
-    if text.starts_with('{') {
-        return tegata_service::genesis::from_json(text)
-            .ok()
-            .map(|genesis| ledger::genesis(&genesis, trust));
+    if text.starts_with(hcert::PREFIX) {
+        return Some(offline::hcert(text, trust));
     }
-    match jwt_type(text)?.as_str() {
+    if text.starts_with(smart_health_card::PREFIX) {
+        return Some(offline::card(text, trust));
+    }
+    if text.starts_with('{') {
+        if let Ok(genesis) = tegata_service::genesis::from_json(text) {
+            return Some(ledger::genesis(&genesis, trust));
+        }
+        if w3c::is_one(text) {
+            return Some(w3c::examine(text, trust).await);
+        }
+        let document = tegata_credential::json::parse(text.as_bytes()).ok()?;
+        return offline::cards(&document, trust);
+    }
+    let header = jwt_header(text)?;
+    if header["zip"] == "DEF" {
+        return Some(offline::card(text, trust));
+    }
+    match header["typ"].as_str().unwrap_or_default() {
         "statuslist+jwt" => Some(credential::status_list(text, trust)),
         "dc+sd-jwt" | "vc+sd-jwt" => Some(credential::sd_jwt(text, trust).await),
         _ if text.contains('~') => Some(credential::sd_jwt(text, trust).await),
+        kind if header["alg"].is_string() => Some(credential::jwt(text, kind, trust)),
         _ => None,
     }
 }
 
-/// `typ` of a compact JWS.
-fn jwt_type(text: &str) -> Option<String> {
+/// The header of a compact JWS.
+fn jwt_header(text: &str) -> Option<serde_json::Value> {
     let (head, _) = text.split_once('.')?;
     let head = URL_SAFE_NO_PAD
         .decode(head.get(..head.len().min(16_384))?)
         .ok()?;
     let head: serde_json::Value = serde_json::from_slice(&head).ok()?;
-    Some(head["typ"].as_str().unwrap_or_default().to_owned())
+    head.is_object().then_some(head)
 }
 
 fn decode_text(text: &str) -> Option<Vec<u8>> {
@@ -71,6 +88,12 @@ fn decode_text(text: &str) -> Option<Vec<u8>> {
 }
 
 async fn recognise_bytes(bytes: &[u8], trust: &Trust) -> Option<Finding> {
+    if bytes.len() <= status_list::MAX_TOKEN_BYTES
+        && cose::Sign1::parse(bytes)
+            .is_ok_and(|token| token.typ() == Some(status_list::CWT_MEDIA_TYPE))
+    {
+        return Some(credential::status_list_cwt(bytes, trust));
+    }
     if let Some(kind) = signed_type(bytes) {
         return Some(match kind.as_str() {
             ENTRY_TYPE => ledger::entry(bytes, trust),

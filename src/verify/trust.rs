@@ -6,10 +6,12 @@ use std::time::Duration;
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::ValidatorSet;
 use tegata_consent::ids::{ChainId, GrantId, OrganisationId, PublicKey};
-use tegata_consent::organisation::{KeyUse, OrganisationState};
+use tegata_consent::organisation::{KeyUse, OrganisationState, Role};
 use tegata_consent::proof::{Proven, StateProof};
 use tegata_consent::state::GrantState;
 use tegata_credential::keys::{Algorithm, PublicKey as CredentialKey};
+use tegata_credential::status_list::StatusListCwt;
+use tegata_credential::trust_list::{TrustList, TrustedKey};
 use tegata_service::ledger::{Ledger, LedgerError};
 use tegata_service::{clock, genesis};
 use time::OffsetDateTime;
@@ -38,6 +40,47 @@ pub enum TrustError {
     Ledger(String),
 }
 
+/// A saved statement of what is revoked.
+pub(super) enum SavedStatus {
+    /// A status list token, JWT.
+    Jwt(String),
+    /// A status list token, CWT.
+    Cwt(Vec<u8>),
+    /// A Bitstring status list: a W3C credential.
+    W3c(String),
+    /// A list of revoked SMART Health Cards of one key. It is not signed: whoever names it, believes it.
+    Cards {
+        key_id: String,
+        revoked: Vec<String>,
+    },
+}
+
+impl SavedStatus {
+    fn parse(bytes: Vec<u8>) -> Option<Self> {
+        match String::from_utf8(bytes) {
+            Ok(text) if super::w3c::is_one(&text) => Some(Self::W3c(text)),
+            Ok(text) if text.trim_start().starts_with('{') => {
+                let list: serde_json::Value = serde_json::from_str(&text).ok()?;
+                let revoked = list["rids"].as_array()?.iter();
+                Some(Self::Cards {
+                    key_id: list["kid"]
+                        .as_str()
+                        .filter(|_| list["method"] == "rid")?
+                        .to_owned(),
+                    revoked: revoked
+                        .map(|id| Some(id.as_str()?.to_owned()))
+                        .collect::<Option<_>>()?,
+                })
+            }
+            Ok(text) => Some(Self::Jwt(text.trim().to_owned())),
+            Err(error) => {
+                let bytes = error.into_bytes();
+                StatusListCwt::parse(&bytes).ok().map(|_| Self::Cwt(bytes))
+            }
+        }
+    }
+}
+
 /// What is believed.
 #[derive(Default)]
 pub struct Trust {
@@ -45,8 +88,8 @@ pub struct Trust {
     pub at_ms: u64,
     pub(super) chain: Option<(ChainId, ValidatorSet)>,
     pub(super) organisations: Vec<OrganisationState>,
-    keys: Vec<(String, CredentialKey)>,
-    pub(super) status_lists: Vec<String>,
+    pub(super) list: TrustList,
+    pub(super) statuses: Vec<SavedStatus>,
     ledger: Option<Ledger>,
 }
 
@@ -74,12 +117,11 @@ impl Trust {
             trust.add_file(path)?;
         }
         for path in &options.status {
-            let text = String::from_utf8(read(path)?);
-            let text = text.map_err(|_| TrustError::File {
+            let status = SavedStatus::parse(read(path)?);
+            trust.statuses.push(status.ok_or_else(|| TrustError::File {
                 path: path.clone(),
-                detail: "not a status list token".into(),
-            })?;
-            trust.status_lists.push(text.trim().to_owned());
+                detail: "neither a status list token (JWT or CWT) nor a list of revoked health cards".into(),
+            })?);
         }
         Ok(trust)
     }
@@ -110,7 +152,14 @@ impl Trust {
     /// Knows a status list.
     #[must_use]
     pub fn with_status_list(mut self, token: &str) -> Self {
-        self.status_lists.push(token.to_owned());
+        self.statuses.extend(SavedStatus::parse(token.as_bytes().to_vec()));
+        self
+    }
+
+    /// Believes keys.
+    #[must_use]
+    pub fn with_keys(mut self, keys: impl IntoIterator<Item = TrustedKey>) -> Self {
+        self.list.extend(keys);
         self
     }
 
@@ -180,21 +229,9 @@ impl Trust {
             );
             return Ok(());
         }
-        let json: serde_json::Value = serde_json::from_slice(&bytes)
-            .map_err(|_| wrong(&"neither a proof of an organisation nor JSON"))?;
-        let issuers = json
-            .as_object()
-            .ok_or_else(|| wrong(&"expected {\"issuer\": [JWK, …]}"))?;
-        for (issuer, keys) in issuers {
-            for key in keys
-                .as_array()
-                .ok_or_else(|| wrong(&"expected {\"issuer\": [JWK, …]}"))?
-            {
-                let key = CredentialKey::from_jwk(key)
-                    .map_err(|error| wrong(&format!("{issuer}: {error}")))?;
-                self.keys.push((issuer.clone(), key));
-            }
-        }
+        let list = TrustList::parse(&bytes);
+        self.list
+            .extend(list.map_err(|error| wrong(&format!("{} ({error})", error.code())))?);
         Ok(())
     }
 
@@ -205,11 +242,27 @@ impl Trust {
             .find(|organisation| organisation.id == *id)
     }
 
-    /// The organisation with a DID.
-    pub(super) fn issuer(&self, did: &str) -> Option<&OrganisationState> {
+    /// The organisation with a DID, or whose issuing service is at a URL.
+    pub(super) fn issuer(&self, name: &str) -> Option<&OrganisationState> {
         self.organisations
             .iter()
-            .find(|organisation| organisation.organisation.did == did)
+            .find(|state| is_called(state, name))
+    }
+
+    /// All keys for SMART Health Cards of a time: those named, and those that the registry has for the issuer's URL.
+    pub(super) fn card_keys(&self, issuer: Option<&str>, at_ms: u64) -> TrustList {
+        let mut list = self.list.clone();
+        for state in self
+            .organisations
+            .iter()
+            .filter(|state| issuer.is_some_and(|url| is_called(state, url)))
+        {
+            let keys = state.keys_at(KeyUse::CredentialEs256, at_ms);
+            let keys = keys
+                .filter_map(|key| CredentialKey::from_bytes(Algorithm::Es256, &key.public).ok());
+            list.extend(keys.map(|key| TrustedKey::new(key, issuer)));
+        }
+        list
     }
 
     /// How an organisation is shown.
@@ -252,16 +305,17 @@ impl Trust {
         at_ms: u64,
     ) -> Vec<(String, CredentialKey)> {
         let fits = |did: &str| issuer.is_none_or(|issuer| issuer == did);
-        let mut found: Vec<_> = self
-            .keys
-            .iter()
-            .filter(|(did, _)| fits(did))
-            .cloned()
-            .collect();
+        let (issued_at, at) = (seconds(at_ms), seconds(self.at_ms));
+        let listed = self.list.keys().iter().filter(|key| {
+            let named = key.issuers().is_empty() || key.issuers().iter().any(|did| fits(did));
+            named && key.check_time(issued_at, at).is_ok()
+        });
+        let listed = listed.filter_map(|key| Some((key.name().to_owned(), *key.key().own()?)));
+        let mut found: Vec<_> = listed.collect();
         for state in self
             .organisations
             .iter()
-            .filter(|state| fits(&state.organisation.did))
+            .filter(|state| issuer.is_none_or(|issuer| is_called(state, issuer)))
         {
             for (key_use, algorithm) in [
                 (KeyUse::CredentialEdDsa, Algorithm::EdDsa),
@@ -313,19 +367,22 @@ impl Trust {
     }
 }
 
+/// Whether an `iss` means this organisation: its DID, or the URL of its issuing service.
+fn is_called(state: &OrganisationState, name: &str) -> bool {
+    let organisation = &state.organisation;
+    let served = |url: &str| url.trim_end_matches('/') == name.trim_end_matches('/');
+    organisation.did == name
+        || organisation
+            .services
+            .iter()
+            .any(|service| service.role == Role::Issuer && served(&service.url))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
-    let wrong = |detail: String| TrustError::File {
+    super::input::read(path, FILE_MAX).map_err(|error| TrustError::File {
         path: path.to_owned(),
-        detail,
-    };
-    if std::fs::metadata(path)
-        .map_err(|error| wrong(error.to_string()))?
-        .len()
-        > FILE_MAX
-    {
-        return Err(wrong("longer than 8 MiB".into()));
-    }
-    std::fs::read(path).map_err(|error| wrong(error.to_string()))
+        detail: error.to_string(),
+    })
 }
 
 /// A time as people write it: RFC 3339, or milliseconds since 1970.
@@ -339,6 +396,14 @@ pub fn parse_time(text: &str) -> Result<u64, String> {
     let time = OffsetDateTime::parse(text, &Rfc3339)
         .map_err(|error| format!("neither RFC 3339 nor milliseconds: {error}"))?;
     u64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|_| "before 1970".to_owned())
+}
+
+pub(super) fn milliseconds(seconds: i64) -> u64 {
+    u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)
+}
+
+pub(super) fn seconds(milliseconds: u64) -> i64 {
+    i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX)
 }
 
 /// Milliseconds since 1970 as people read them.
