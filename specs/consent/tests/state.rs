@@ -9,7 +9,10 @@
 mod world;
 
 use proptest::prelude::*;
-use tegata_consent::entry::{Body, Entry, OrganisationChange, OrganisationSuspension, Revocation};
+use tegata_consent::cose::Signed;
+use tegata_consent::entry::{
+    Body, Entry, OrganisationChange, OrganisationSuspension, OverAsking, Revocation,
+};
 use tegata_consent::history::{HistoryError, HistoryReader, verify_history};
 use tegata_consent::ids::Hash;
 use tegata_consent::log::LogLeaf;
@@ -658,6 +661,25 @@ fn an_over_asking_counts_only_with_the_organisations_own_signature_under_it() {
         let report = world.over_asking(&request, "insurer");
         assert_eq!(world.apply(&report), Ok(Outcome::Applied));
     }
+    // signed by the one who is reported, in another's name
+    let mut request = world.request();
+    request.recipient = id("clinic");
+    let body = Body::OverAsking(OverAsking {
+        recipient: id("insurer"),
+        sponsor: id("host"),
+        request: request
+            .sign(&key("insurer"), &world.chain)
+            .to_bytes()
+            .into(),
+    });
+    let entry = Entry::sign(&key("reporter"), &world.chain, world.now_ms + 60_000, body)
+        .countersign(&key("host"), &world.chain);
+    let entry = entry.verify(&world.chain).unwrap();
+    assert_eq!(
+        world.apply(&entry).map_err(|reason| reason.code()),
+        Err("evidence"),
+        "in another's name"
+    );
     // carried by a sponsor, and counted
     let mut request = world.request();
     request.nonce = tegata_consent::ids::Nonce([99; 16]);
