@@ -52,6 +52,21 @@ impl Table {
         (median(&mut rates.0), median(&mut rates.1))
     }
 
+    /// As [`Table::pair`], with a peer that measures itself for as long as it is told.
+    pub(crate) fn beside(
+        &self,
+        mut ours: impl FnMut(),
+        mut peer: impl FnMut(Duration) -> Result<f64, String>,
+    ) -> Result<(f64, f64), String> {
+        const ROUNDS: u32 = 5;
+        let mut rates = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            rates.0.push(rate(self.slice / ROUNDS, &mut ours));
+            rates.1.push(peer(self.slice / ROUNDS)?);
+        }
+        Ok((median(&mut rates.0), median(&mut rates.1)))
+    }
+
     pub(crate) fn row(
         &mut self,
         name: &str,
