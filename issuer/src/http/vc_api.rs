@@ -88,7 +88,7 @@ pub(crate) async fn issue(
     let wanted = request
         .get("options")
         .and_then(|options| options.get("cryptosuite"));
-    let suite = match wanted.map(|name| VcCryptosuite::deserialize(name)) {
+    let suite = match wanted.map(VcCryptosuite::deserialize) {
         None => config.cryptosuite,
         Some(Ok(suite)) => suite,
         Some(Err(_)) => {

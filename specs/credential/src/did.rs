@@ -143,7 +143,7 @@ impl Did {
                     return Err(DidError::Malformed);
                 }
             }
-            other if other.is_empty() => return Err(DidError::Malformed),
+            "" => return Err(DidError::Malformed),
             other => return Err(DidError::Method(other.to_owned())),
         }
         Ok(did)

@@ -198,13 +198,12 @@ impl Term {
             }
         }
         let text = |name: &str| definition.get(name).and_then(Value::as_str);
-        if let Some(container) = definition.get("@container") {
-            if !["@set", "@list", "@graph"]
+        if let Some(container) = definition.get("@container")
+            && !["@set", "@list", "@graph"]
                 .iter()
                 .any(|known| container == known)
-            {
-                return Err(format!("@container {container} is not read"));
-            }
+        {
+            return Err(format!("@container {container} is not read"));
         }
         let scope = match definition.get("@context") {
             None => Scope::Same,
