@@ -1,0 +1,44 @@
+// Reporting a request that asks for too much: the entry carries the organisation's own signature, and nothing of the person.
+import { readFileSync } from 'node:fs'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { Ledger, initSync } from '../wasm/tegata'
+import { type Bytes, fromHex, toHex } from './bytes'
+
+const vectors = (name: string) => JSON.parse(readFileSync(new URL(`../../../specs/consent/vectors/${name}`, import.meta.url), 'utf8')) as Record<string, unknown>
+
+/** The signed request that the vector of an over-asking embeds: a byte string whose head says how long it is. */
+function evidence(): Bytes {
+  const { vectors: entries } = vectors('entries.json') as { vectors: { name: string; bytes: string }[] }
+  const entry = entries.find(({ name }) => name === 'over-asking')?.bytes ?? ''
+  const at = entry.indexOf('d28458', 2)
+  const length = parseInt(entry.slice(at - 4, at), 16)
+  return fromHex(entry.slice(at, at + 2 * length))
+}
+
+beforeAll(() => {
+  initSync({ module: readFileSync(new URL('../wasm/tegata_bg.wasm', import.meta.url)) })
+})
+
+describe('a report of over-asking', () => {
+  const sponsor = 'ab'.repeat(32)
+
+  it('embeds the request as it was signed', () => {
+    const ledger = new Ledger(fromHex(vectors('history.json').genesis as string))
+    const request = evidence()
+    const says = JSON.parse(ledger.request(request)) as Record<string, unknown>
+    expect(says).toMatchObject({ purpose: 'payout', categories: ['vaccination'], reference: '00112233445566778899aabbccddeeff' })
+    const report = toHex(ledger.overAsking(request, sponsor, 1_800_000_000_000) as Bytes)
+    expect(report).toContain(toHex(request))
+    expect(report).toContain(sponsor)
+    // another key each time: two reports of one person cannot be linked
+    expect(toHex(ledger.overAsking(request, sponsor, 1_800_000_000_000) as Bytes)).not.toBe(report)
+  })
+
+  it('is not made of an altered request', () => {
+    const ledger = new Ledger(fromHex(vectors('history.json').genesis as string))
+    const request = evidence()
+    request[request.length - 1] = (request[request.length - 1] ?? 0) ^ 1
+    expect(() => ledger.request(request)).toThrow(/does not hold/)
+    expect(() => ledger.overAsking(request, sponsor, 1)).toThrow(/does not hold/)
+  })
+})
