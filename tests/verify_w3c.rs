@@ -311,3 +311,98 @@ async fn presentations_and_lists() {
     );
     assert!(with(&finding, Some(true)).contains(&"issuer signature"));
 }
+
+#[derive(clap::Parser)]
+struct Issue {
+    #[command(flatten)]
+    options: tegata::issue::Options,
+}
+
+#[derive(clap::Parser)]
+struct Present {
+    #[command(flatten)]
+    options: tegata::present::Options,
+}
+
+/// `tegata issue` and `tegata present` do by hand what the services do.
+#[tokio::test]
+async fn issued_and_presented_by_hand() {
+    use clap::Parser;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let secret = |key: &SigningKey| {
+        use base64::Engine;
+        let mut jwk = key.public_key().to_jwk();
+        let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        jwk["d"] = engine.encode(key.to_bytes().as_slice()).into();
+        jwk.to_string()
+    };
+    let claims = file(
+        "claims.json",
+        json!({ "vaccine_code": "mr", "date": "2025-04-01" }).to_string(),
+    );
+    let issuer = file("issuer.jwk", secret(&key(1)));
+    let holder = file("holder.jwk", secret(&key(2)));
+    let public = file("public.jwk", key(2).public_key().to_jwk().to_string());
+    let good = trust().with_status_list(&list(&[]));
+    for format in ["w3c-jcs", "w3c-rdfc"] {
+        let status = format!("{LIST}#7");
+        let issue = |did: &str| {
+            let arguments = [
+                "issue",
+                &claims,
+                "--format",
+                format,
+                "--key",
+                &issuer,
+                "--issuer",
+                did,
+                "--type",
+                "vaccination",
+                "--holder",
+                &public,
+                "--status",
+                &status,
+                "--at",
+                "1760000000000",
+                "--valid-days",
+                "30",
+            ];
+            tegata::issue::issue(&Issue::try_parse_from(arguments).unwrap().options)
+        };
+        let credential = issue(CLINIC).unwrap();
+        let finding = recognise(credential.as_bytes(), &good).await.unwrap();
+        assert!(finding.holds(), "{finding:?}");
+        let path = file("credential.json", credential);
+        let arguments = [
+            "present",
+            &path,
+            "--key",
+            &holder,
+            "--audience",
+            "https://v.example",
+            "--nonce",
+            "n-1",
+            "--at",
+            "1760000000000",
+        ];
+        let shown =
+            tegata::present::present(&Present::try_parse_from(arguments).unwrap().options).unwrap();
+        let finding = recognise(shown.as_bytes(), &good).await.unwrap();
+        assert!(finding.holds(), "{finding:?}");
+        assert!(finding.facts.contains(&("challenge", "n-1".into())));
+        assert_eq!(
+            issue("https://clinic.example").unwrap_err().code(),
+            "did_malformed"
+        );
+        let other = Did::key(&key(3).public_key());
+        assert_eq!(
+            issue(other.as_str()).unwrap_err().code(),
+            "controller_mismatch"
+        );
+    }
+}
