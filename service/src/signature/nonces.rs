@@ -62,10 +62,13 @@ impl Nonces {
             return Remembered::Replayed;
         }
         let held = self.held.entry(mark.signer).or_default();
-        let most = match self.seen.len() {
-            ..ALL_MAX => ONE_MAX,
-            ..EVER_MAX => FEW,
-            _ => 0,
+        let all = self.seen.len();
+        let most = if all < ALL_MAX {
+            ONE_MAX
+        } else if all < EVER_MAX {
+            FEW
+        } else {
+            0
         };
         if *held >= most {
             if *held == 0 {

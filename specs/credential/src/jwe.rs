@@ -244,8 +244,7 @@ impl Jwe {
         if let Some(named) = self.key_id().filter(|named| *named != kid) {
             return Err(JweError::OtherKey(named.to_owned()));
         }
-        let content_key =
-            content_key(key, &self.ephemeral, self.encryption, &self.apu, &self.apv)?;
+        let content_key = content_key(key, &self.ephemeral, self.encryption, &self.apu, &self.apv)?;
         let payload = Payload {
             msg: &self.sealed,
             aad: self.aad.as_bytes(),
@@ -308,6 +307,7 @@ fn content_key(
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any randomness will do")]
 mod tests {
     use super::*;
     use serde_json::json;
@@ -381,16 +381,40 @@ mod tests {
         let tag = encode(&[0; 16]);
         let nonce = encode(&[0; 12]);
         for (header, code) in [
-            (json!({"alg": "RSA-OAEP", "enc": "A128GCM", "epk": epk}), "jwe_alg_unsupported"),
+            (
+                json!({"alg": "RSA-OAEP", "enc": "A128GCM", "epk": epk}),
+                "jwe_alg_unsupported",
+            ),
             (json!({"alg": "none"}), "jwe_alg_unsupported"),
-            (json!({"alg": "ECDH-ES", "enc": "A128CBC-HS256", "epk": epk}), "jwe_enc_unsupported"),
-            (json!({"alg": "ECDH-ES", "enc": "A128GCM", "zip": "DEF", "epk": epk}), "jwe_header_unsupported"),
-            (json!({"alg": "ECDH-ES", "enc": "A128GCM", "crit": ["x"], "epk": epk}), "jwe_header_unsupported"),
-            (json!({"alg": "ECDH-ES", "enc": "A128GCM"}), "jwe_header_invalid"),
-            (json!({"alg": "ECDH-ES", "enc": "A128GCM", "epk": okp}), "jwe_header_invalid"),
-            (json!({"alg": "ECDH-ES", "enc": "A128GCM", "epk": epk, "apu": 1}), "jwe_header_invalid"),
+            (
+                json!({"alg": "ECDH-ES", "enc": "A128CBC-HS256", "epk": epk}),
+                "jwe_enc_unsupported",
+            ),
+            (
+                json!({"alg": "ECDH-ES", "enc": "A128GCM", "zip": "DEF", "epk": epk}),
+                "jwe_header_unsupported",
+            ),
+            (
+                json!({"alg": "ECDH-ES", "enc": "A128GCM", "crit": ["x"], "epk": epk}),
+                "jwe_header_unsupported",
+            ),
+            (
+                json!({"alg": "ECDH-ES", "enc": "A128GCM"}),
+                "jwe_header_invalid",
+            ),
+            (
+                json!({"alg": "ECDH-ES", "enc": "A128GCM", "epk": okp}),
+                "jwe_header_invalid",
+            ),
+            (
+                json!({"alg": "ECDH-ES", "enc": "A128GCM", "epk": epk, "apu": 1}),
+                "jwe_header_invalid",
+            ),
         ] {
-            let token = format!("{}..{nonce}.AA.{tag}", encode(header.to_string().as_bytes()));
+            let token = format!(
+                "{}..{nonce}.AA.{tag}",
+                encode(header.to_string().as_bytes())
+            );
             assert_eq!(Jwe::parse(&token).unwrap_err().code(), code, "{header}");
         }
         for token in ["", "a.b", "....", "a..b.c.d.e", "e30..AA.AA.AA"] {

@@ -29,9 +29,7 @@ use x509_cert::ext::pkix::{
 use x509_cert::ext::{Extension, ToExtension};
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
-use x509_cert::spki::{
-    ObjectIdentifier, SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef,
-};
+use x509_cert::spki::{ObjectIdentifier, SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
 use x509_cert::time::{Time, Validity};
 
 use crate::keys::{Algorithm, PublicKey, SigningKey};
@@ -301,7 +299,10 @@ impl Certificate {
     }
 
     fn alternative_names(&self, pick: impl Fn(&GeneralName) -> Option<String>) -> Vec<String> {
-        let names = self.inner.tbs_certificate().get_extension::<SubjectAltName>();
+        let names = self
+            .inner
+            .tbs_certificate()
+            .get_extension::<SubjectAltName>();
         match names {
             Ok(Some((_, names))) => names.0.iter().filter_map(pick).collect(),
             _ => Vec::new(),
@@ -394,7 +395,8 @@ impl SignatureVerificationAlgorithm for Es256 {
         let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(public_key);
         let key = key.map_err(|_| InvalidSignature)?;
         let signature = DerSignature::from_bytes(signature).map_err(|_| InvalidSignature)?;
-        key.verify(message, &signature).map_err(|_| InvalidSignature)
+        key.verify(message, &signature)
+            .map_err(|_| InvalidSignature)
     }
     fn public_key_alg_id(&self) -> AlgorithmIdentifier {
         alg_id::ECDSA_P256
@@ -515,7 +517,9 @@ fn public_key_info(key: &PublicKey) -> SubjectPublicKeyInfoOwned {
             .into_vec(),
         // RFC 8410 §4: SEQUENCE { SEQUENCE { 1.3.101.112 } BIT STRING of 32 octets }.
         None => {
-            let mut der = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0];
+            let mut der = vec![
+                0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0,
+            ];
             der.extend_from_slice(&key.to_bytes());
             der
         }
@@ -610,6 +614,7 @@ fn unix_s(time: Time) -> i64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any randomness will do")]
 mod tests {
     use super::*;
 
@@ -638,9 +643,13 @@ mod tests {
         let authority_key = SigningKey::generate(Algorithm::Es256, &mut rng);
         let leaf_key = SigningKey::generate(algorithm, &mut rng);
         let valid = AT - DAY_S..=AT + 365 * DAY_S;
-        let authority =
-            issue_authority(&subject("Authority", &[]), &authority_key, valid.clone(), &mut rng)
-                .unwrap();
+        let authority = issue_authority(
+            &subject("Authority", &[]),
+            &authority_key,
+            valid.clone(),
+            &mut rng,
+        )
+        .unwrap();
         let leaf = issue(
             &subject("さくら診療所", &["sakura.example"]),
             &leaf_key.public_key(),
@@ -686,8 +695,14 @@ mod tests {
         assert_eq!(code(chain, &[], AT), "x509_untrusted");
         let others = std::slice::from_ref(&other.authority);
         assert_eq!(code(chain, others, AT), "x509_untrusted");
-        assert_eq!(code(chain, anchors, AT - 2 * DAY_S), "x509_outside_validity");
-        assert_eq!(code(chain, anchors, AT + 366 * DAY_S), "x509_outside_validity");
+        assert_eq!(
+            code(chain, anchors, AT - 2 * DAY_S),
+            "x509_outside_validity"
+        );
+        assert_eq!(
+            code(chain, anchors, AT + 366 * DAY_S),
+            "x509_outside_validity"
+        );
         // An authority's certificate signs certificates, not credentials.
         assert_eq!(code(anchors, anchors, AT), "x509_key_usage");
         // A leaf signs no certificates.
@@ -703,7 +718,10 @@ mod tests {
             &mut rng,
         )
         .unwrap();
-        assert_eq!(code(&[forged, w.leaf.clone()], anchors, AT), "x509_untrusted");
+        assert_eq!(
+            code(&[forged, w.leaf.clone()], anchors, AT),
+            "x509_untrusted"
+        );
         // One altered byte of the signed part.
         let mut der = w.leaf.der().to_vec();
         let place = der.windows(6).position(|w| w == b"sakura").unwrap();
@@ -749,6 +767,10 @@ mod tests {
         }
         assert!(Certificate::from_base64("!").is_err());
         assert!(Certificate::all_from_pem("-----BEGIN CERTIFICATE-----\nAA").is_err());
-        assert!(Certificate::all_from_pem("nothing here").unwrap().is_empty());
+        assert!(
+            Certificate::all_from_pem("nothing here")
+                .unwrap()
+                .is_empty()
+        );
     }
 }

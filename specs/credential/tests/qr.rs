@@ -1700,7 +1700,8 @@ fn lists_of_keys_in_all_their_forms() {
         { "id": "did:web:clinic.example#b", "type": "Multikey", "controller": did, "publicKeyMultibase": "z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK" },
         { "id": "#c", "type": "JsonWebKey", "controller": did, "publicKeyJwk": key(Algorithm::Es256, 7).public_key().to_jwk() },
     ], "assertionMethod": ["did:web:clinic.example#a", "#b"] });
-    let lists: Vec<(&str, Vec<u8>, usize, Option<[u8; 8]>)> = vec![
+    type List = (&'static str, Vec<u8>, usize, Option<[u8; 8]>);
+    let lists: Vec<List> = vec![
         ("DER", certificate.der().to_vec(), 1, Some(own)),
         ("PEM", certificate.to_pem().into_bytes(), 1, Some(own)),
         ("PEM of two", format!("{}\n{}", certificate.to_pem(), certificate_2().to_pem()).into_bytes(), 2, Some(own)),
