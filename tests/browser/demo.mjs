@@ -71,11 +71,17 @@ export async function stopLedger(demo, dir) {
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
   }
+  const height = async ({ url }) => {
+    const text = await (await fetch(`${url}/metrics`)).text()
+    return Number(/^tegata_ledger_height (\S+)$/m.exec(text)?.[1] ?? 0)
+  }
   for (const url of demo.ledger) await until(`${url} is silent`, () => silent(url))
+  const services = Object.values(demo.services)
+  const before = await Promise.all(services.map(height))
   return async () => {
     await Promise.all(holds.map((hold) => rm(hold)))
-    for (const { url } of Object.values(demo.services)) {
-      await until(`${url} is ready`, () => fetch(`${url}/readyz`).then((answer) => answer.ok, () => false))
+    for (const [at, service] of services.entries()) {
+      await until(`${service.url} follows the ledger again`, async () => (await height(service)) > before[at])
     }
   }
 }

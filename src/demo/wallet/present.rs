@@ -118,6 +118,15 @@ impl Wallet {
         records: &[OpenedRecord],
     ) -> Result<PreparedPresentation> {
         let shown = chosen(wanted, records)?;
+        let mut around = Vec::new();
+        for (_, record) in &shown {
+            let issuer = format!("organisations/{}", record.issuer);
+            around.push((
+                self.state_proof(&issuer).await?,
+                self.status_proof(record).await?,
+            ));
+        }
+        // The consent proof comes last: its age is what the verifier bounds.
         let (grant, salt) = self.grant_once(wanted, &shown).await?;
         let (proof, proven) = self
             .ledger
@@ -126,16 +135,13 @@ impl Wallet {
             .map_err(|e| wrong("consent proof")(&e))?;
         let proof = StateProof::parse(&proof).map_err(|e| wrong("consent proof")(&e))?;
         let mut vp_token = Map::new();
-        for (query, record) in shown {
+        for ((query, record), (issuer, status)) in shown.into_iter().zip(around) {
             let consent = PresentedConsent {
                 grant,
                 salt,
                 proof: proof.clone(),
-                issuer: Some(
-                    self.state_proof(&format!("organisations/{}", record.issuer))
-                        .await?,
-                ),
-                status: self.status_proof(record).await?,
+                issuer: Some(issuer),
+                status,
             };
             let text = self.show(wanted, query, record, &consent)?;
             vp_token.insert(query.to_owned(), json!([text]));
