@@ -9,6 +9,7 @@ use super::patience::{Patience, Whole};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use minicbor::bytes::ByteVec;
+use ed25519_dalek::SigningKey;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ use tegata_consent::cose::Signed;
 use tegata_consent::deposit::{
     Deposit, DrawerList, EMPTY_HEAD, SealedRecord, verify_receipt_chain,
 };
-use tegata_consent::entry::{Body, Entry, Grant, Revocation};
+use tegata_consent::entry::{Body, Entry, Grant, OverAsking, Revocation};
 use tegata_consent::fetch::{GrantHistory, HandedOut};
 use tegata_consent::history::{HistoryReader, Reading};
 use tegata_consent::ids::{
@@ -37,6 +38,7 @@ use tegata_consent::request::{ConsentRequest, request_commitment};
 use tegata_consent::scope::Scope;
 use tegata_consent::sealing::{self, Manifest, Part};
 use tegata_consent::state::GrantState;
+use tegata_consent::status::erasure_commitment;
 use tegata_consent::ticket::{Ticket, TicketDrawer, request_digest};
 use tegata_credential::keys::{Algorithm, PublicKey as CredentialKey};
 use tegata_credential::sd_jwt::SdJwt;
@@ -98,6 +100,8 @@ pub struct Read {
     pub reading: Reading,
     /// What the host handed out under it.
     pub records: Vec<HandedOut>,
+    /// Under what the ledger would have the recipient's confirmation that it dropped each of them, were it recalled.
+    pub erasures: Vec<Hash>,
 }
 
 /// A deposit that is ready to be sent.
@@ -534,6 +538,7 @@ impl Wallet {
         let bytes = checked(answer.await.map_err(|e| wrong("verifier")(&e))?, &url)?;
         let (request, signer) =
             ConsentRequest::open(&bytes, &self.ledger.chain()).map_err(|e| wrong("request")(&e))?;
+        request.check().map_err(|e| wrong("request")(&e))?;
         let now_ms = clock::now_ms();
         if request.recipient != from || !state.signs_with(&signer, now_ms) {
             return Err(WalletError("the request is signed by somebody else".into()));
@@ -551,6 +556,34 @@ impl Wallet {
             return Err(WalletError("the request has expired".into()));
         }
         Ok((request, bytes, state))
+    }
+
+    /// Puts a signed request that asks for more than its organisation may on the ledger, through the host.
+    pub async fn report_over_asking(&self, request: &[u8]) -> Result<Receipt> {
+        let chain = self.ledger.chain();
+        let (asked, _) = ConsentRequest::open(request, &chain).map_err(|e| wrong("request")(&e))?;
+        let body = Body::OverAsking(OverAsking {
+            recipient: asked.recipient,
+            sponsor: self.host,
+            request: request.to_vec().into(),
+        });
+        // A key of its own: nothing says whose wallet it was.
+        let key = SigningKey::from_bytes(&rand::make_rng::<StdRng>().random());
+        let entry = Entry::sign(&key, &chain, clock::now_ms() + 300_000, body);
+        let url = format!(
+            "{}/v1/vaults/{}/over-askings",
+            self.host_url,
+            self.secret.vault_id()
+        );
+        let answer = self
+            .call(
+                reqwest::Method::POST,
+                &url,
+                Some("application/cbor"),
+                entry.to_bytes(),
+            )
+            .await?;
+        Receipt::parse(&answer).map_err(|e| wrong("receipt")(&e))
     }
 
     /// Grants what a request asks for, or less: only `categories` where given. Gives the grant's id and the receipt.
@@ -788,7 +821,15 @@ impl Wallet {
                     "the host shows another opening than the access committed to".into(),
                 ));
             }
+            let erasures = opening.map(|opening| {
+                let records = opening.records.iter();
+                let commitment = |handed: &HandedOut| {
+                    erasure_commitment(&opening.salt, &opening.access, &handed.record)
+                };
+                records.map(commitment).collect()
+            });
             reads.push(Read {
+                erasures: erasures.unwrap_or_default(),
                 reading,
                 records: opening
                     .map(|opening| opening.records.clone())

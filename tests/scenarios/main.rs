@@ -9,6 +9,8 @@
 
 mod audits;
 mod crashes;
+mod openid4vci;
+mod recalls;
 mod refusals;
 mod stories;
 mod world;

@@ -30,23 +30,36 @@ impl<'a> Recipient<'a> {
     /// An access with this organisation's own key; gives the entry and the outcome.
     pub(crate) async fn access(&self, grant: GrantId, scope: &Scope, salt: Salt) -> (Entry, Outcome) {
         let ledger = &self.world.running.ledger;
+        let entry = self.entry(grant, scope, salt);
+        let (_, receipt) = ledger
+            .submit(&entry.to_bytes())
+            .await
+            .expect("a registered organisation's access is logged");
+        (entry, receipt.leaf.outcome)
+    }
+
+    /// What the ledger says to an access, where it may say no.
+    pub(crate) async fn try_access(
+        &self,
+        grant: GrantId,
+        scope: &Scope,
+        salt: Salt,
+    ) -> Result<Outcome, LedgerError> {
+        let ledger = &self.world.running.ledger;
+        let entry = self.entry(grant, scope, salt);
+        let (_, receipt) = ledger.submit(&entry.to_bytes()).await?;
+        Ok(receipt.leaf.outcome)
+    }
+
+    fn entry(&self, grant: GrantId, scope: &Scope, salt: Salt) -> Entry {
         let body = Body::Access(Access {
             grant,
             recipient: self.keys.organisation_id(),
             commitment: scope.commitment(&salt),
             ephemeral: SealKey([9; 32]),
         });
-        let entry = Entry::sign(
-            &self.keys.sign,
-            &ledger.chain(),
-            clock::now_ms() + 60_000,
-            body,
-        );
-        let (_, receipt) = ledger
-            .submit(&entry.to_bytes())
-            .await
-            .expect("a registered organisation's access is logged");
-        (entry, receipt.leaf.outcome)
+        let chain = self.world.running.ledger.chain();
+        Entry::sign(&self.keys.sign, &chain, clock::now_ms() + 60_000, body)
     }
 
     /// Status and code of a fetch.
