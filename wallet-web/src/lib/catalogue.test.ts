@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { placeOf, rowsOf, titleOf, typeById, types, verdictOf } from './catalogue'
+import { codesOf, placeOf, rowsOf, titleOf, typeById, types, verdictOf } from './catalogue'
 import { words } from './i18n/index.svelte'
 
 beforeAll(() => words.set('ja'))
@@ -21,6 +21,14 @@ describe('the catalogue for people', () => {
     const rows = rowsOf('infant_checkup_3_years', { date: '2026-02-03', weight_g: 14000, urine_protein: 'negative' })
     expect(rows).toContainEqual({ label: '体重', value: '14,000 g' })
     expect(rows).toContainEqual({ label: '尿蛋白', value: '−（陰性）' })
+  })
+
+  it('leaves nothing out that somebody is asked to show', () => {
+    const codings = [{ system: 'http://hl7.org/fhir/sid/cvx', code: '48' }]
+    const claims = { vaccine_code: 'hib', date: '2023-04-15', place: { name: 'みどり小児科' }, vaccine_codings: codings, unheard_of: 1 }
+    const codes = codesOf('vaccination', claims)
+    expect(codes.map((row) => row.value)).toEqual([JSON.stringify(codings), '1'])
+    expect(codesOf('vaccination', { vaccine_code: 'hib', date: '2023-04-15' })).toEqual([])
   })
 
   it('shows results, quantities and times as people write them', () => {

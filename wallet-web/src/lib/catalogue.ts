@@ -87,6 +87,19 @@ export function rowsOf(typeId: string, claims: Record<string, unknown>): Row[] {
   return rows
 }
 
+/** What `rowsOf`, date and place leave out: codes for computers. Whoever is asked to show them sees that they are there. */
+export function codesOf(typeId: string, claims: Record<string, unknown>): Row[] {
+  const listed = new Set(rowsOf(typeId, claims).map((row) => row.label))
+  const rows: Row[] = []
+  for (const [name, value] of Object.entries(claims)) {
+    const claim = documents.get(typeId)?.claims.find((candidate) => candidate.path.length === 1 && candidate.path[0] === name)
+    const label = claim ? labelOf(claim.display) : name
+    const hasLine = name === 'date' || (name === 'place' && placeOf(claims) !== undefined)
+    if (!hasLine && !listed.has(label)) rows.push({ label, value: JSON.stringify(value) })
+  }
+  return rows
+}
+
 export function placeOf(claims: Record<string, unknown>): string | undefined {
   return text(claims['place'])
 }

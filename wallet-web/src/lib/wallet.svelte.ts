@@ -321,6 +321,16 @@ class Wallet {
     const vault = await this.vaultOf(person)
     const { says } = asked.request
     const now = Date.now()
+    const proof = async (path: string) => toBase64url(await stateProof(registry.ledgers, path))
+    const shown = await Promise.all(
+      choices.map(async ({ query, record }) => ({
+        query,
+        credential: record.credential,
+        issuer: record.issuerId,
+        issuerProof: await proof(`organisations/${record.issuerId}`),
+        ...(record.statusUri ? { statusProof: await proof(`status-lists/${record.issuerId}/${await statusListId(record.statusUri)}`) } : {}),
+      })),
+    )
     const categories = [...new Set(choices.map((choice) => choice.record.category))].sort()
     const nonce = randomId(16)
     const note: GrantNote = {
@@ -341,16 +351,7 @@ class Wallet {
     const receipt = ledger.receipt(await new VaultCalls(this.hostUrl, vault).grant(papers.submission))
     if (receipt.entry !== papers.entryId || receipt.refused !== null) throw new ProofError('the receipt is for another entry')
     await this.changeGrant(person.id, note.id, (grant) => ({ ...grant, final: true }))
-    const proof = async (path: string) => toBase64url(await stateProof(registry.ledgers, path))
-    const shown = await Promise.all(
-      choices.map(async ({ query, record }) => ({
-        query,
-        credential: record.credential,
-        issuer: record.issuerId,
-        issuerProof: await proof(`organisations/${record.issuerId}`),
-        ...(record.statusUri ? { statusProof: await proof(`status-lists/${record.issuerId}/${await statusListId(record.statusUri)}`) } : {}),
-      })),
-    )
+    // the consent proof comes last: its age is what the verifier bounds
     const consent = { grant: papers.id, salt: papers.salt, proof: await proof(`grants/${papers.id}`) }
     return sendResponse(says.responseUri, vault.present(asked.request, { shown, consent, atMs: Date.now() }))
   }
