@@ -150,6 +150,13 @@ impl Cluster {
         }
     }
 
+    /// The names of all processes.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let names = self.processes.iter().map(|process| process.name.clone());
+        names.collect()
+    }
+
     /// The process id of a process as it was last started.
     pub fn pid(&self, name: &str) -> std::io::Result<u32> {
         let path = self.dir.join("run").join(format!("{name}.pid"));

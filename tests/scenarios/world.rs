@@ -18,7 +18,7 @@ pub(crate) fn binary() -> &'static Path {
 /// A demo in a directory of its own.
 pub(crate) struct World {
     pub(crate) running: Running,
-    pub(crate) folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 

@@ -388,7 +388,7 @@ async fn the_host_says_who_it_is_and_documents_every_route() {
                 .count()
         })
         .sum();
-    assert_eq!(calls, 15, "{:?}", paths.keys().collect::<Vec<_>>());
+    assert_eq!(calls, 16, "{:?}", paths.keys().collect::<Vec<_>>());
     assert_eq!(
         world.unsigned(Method::GET, "/readyz", vec![]).await.status,
         200
