@@ -210,12 +210,8 @@ impl Verifier<'_> {
         self.parsed_credential(parse(text)?)
     }
 
-    /// Verifies a credential that [`parse`] has read. For a document from elsewhere, write it and use
-    /// [`Verifier::credential`], which bounds size and depth.
-    ///
-    /// # Errors
-    /// [`DataIntegrityError`].
-    pub fn parsed_credential(
+    /// Verifies what [`parse`] has read: bounded in size and depth, no member twice.
+    fn parsed_credential(
         &self,
         document: Map<String, Value>,
     ) -> Result<VerifiedCredential, DataIntegrityError> {
