@@ -142,6 +142,7 @@ pub(crate) fn sign(
     key: &SigningKey,
 ) -> String {
     let mut header = Map::new();
+    header.insert("alg".into(), key.algorithm().name().into());
     header.insert("typ".into(), typ.into());
     if with_kid {
         header.insert("kid".into(), key.key_id().into());

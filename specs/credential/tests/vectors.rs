@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tegata_credential::keys::{Algorithm, PublicKey, SigningKey};
 use tegata_credential::sd_jwt::*;
 use tegata_credential::status_list as list;
+use tegata_credential::x509;
 
 const AT: i64 = 1_760_000_000;
 const VCT: &str = "urn:tegata:record:vaccination:1";
@@ -115,6 +116,32 @@ fn kb(name: &'static str, text: String) -> Case {
     }
 }
 
+/// A certificate of the issuer's key.
+fn certificate() -> x509::Certificate {
+    let subject = x509::Subject {
+        common_name: "Sakura City",
+        organisation: "Sakura City",
+        country: "JP",
+        dns_names: &[],
+        uris: &["https://a.example"],
+    };
+    let authority_key = key(Algorithm::Es256, 9);
+    let valid = AT - 1..=AT + 1;
+    let authority =
+        x509::issue_authority(&subject, &authority_key, valid.clone(), &mut FixedBytes(5)).unwrap();
+    let public = issuer().public_key();
+    let mut bytes = FixedBytes(7);
+    x509::issue(
+        &subject,
+        &public,
+        &authority,
+        &authority_key,
+        valid,
+        &mut bytes,
+    )
+    .unwrap()
+}
+
 fn accepted() -> Vec<Case> {
     let claims = json!({
         "vaccine_code": "mr", "date": "2025-04-01",
@@ -154,11 +181,29 @@ fn accepted() -> Vec<Case> {
         )
         .unwrap();
     let bare = SdJwt::parse(&full).unwrap().disclose(&[]).unwrap();
+    let chain = [certificate()];
+    let copies = [BatchCopy {
+        holder: &holder_public,
+        status: StatusReference {
+            uri: "https://a.example/status/1".into(),
+            index: 10,
+        },
+    }];
+    let plain = Issuance {
+        disclosable: &paths,
+        certificates: &chain,
+        decoys: 2,
+        ..Issuance::new("https://a.example", VCT, AT, &claims)
+    };
+    let copy = issue_batch(&plain, &copies, &issuer(), &mut FixedBytes(3))
+        .unwrap()
+        .remove(0);
     let (element, element_digest) = disclosure(json!(["salt", 7]));
     vec![
         case("everything issued", full),
         case("nothing disclosed", bare),
         kb("one nested claim shown with key binding", shown),
+        case("a copy of a batch, with certificate and decoys", copy),
         case("no disclosure at all", forged(&json!({}), &[])),
         case(
             "no iss, no iat",

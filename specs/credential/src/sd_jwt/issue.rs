@@ -115,6 +115,7 @@ fn header(
     key: &SigningKey,
 ) -> Result<Map<String, Value>, IssueError> {
     let mut header = Map::new();
+    header.insert("alg".into(), key.algorithm().name().into());
     header.insert("typ".into(), TYP.into());
     header.insert("kid".into(), key.key_id().into());
     if let Some(leaf) = certificates.first() {
