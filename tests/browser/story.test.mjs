@@ -1,8 +1,11 @@
 // The story of a guardian in a real browser against the real system: first start, child, connecting, records, consent,
 // readings, recovery on a wiped device, and the end of a consent.
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, test as node_test } from 'node:test'
 import { accessible, follow, freshProfile, launch, show } from './browser.mjs'
+import { overAsking } from './over-asking.mjs'
 import { checkupFiles, immunization, observation, startDemo, stopLedger, systems } from './demo.mjs'
 
 const DAY_MS = 86_400_000
@@ -173,6 +176,29 @@ test('a request can be declined, and then nothing is sent', async () => {
   await button(page, 'やめる').click()
   await page.getByText('何も 送っていません').waitFor()
   assert.deepEqual(calls, [])
+})
+
+test('a request for more than they may ask is refused, and reported with one button', async () => {
+  const { page } = first
+  const { sign } = JSON.parse(await readFile(join(dir, 'insurer', 'keys.json'), 'utf8'))
+  const organisation = demo.services['insurer-verifier'].organisation
+  const request = overAsking({ chain: demo.chain, organisation, seed: sign, categories: ['vaccination'], purpose: 'payout' })
+  const link = `${demo.wallet}/#/request?from=${organisation}&id=${'0'.repeat(32)}`
+  await page.route('**/v1/requests/*', (route) =>
+    route.fulfill({ body: request, contentType: 'application/cose', headers: { 'access-control-allow-origin': new URL(demo.wallet).origin } }),
+  )
+  await follow(page, link)
+  await page.getByText('みとめられていません').waitFor()
+  assert.equal(await button(page, 'ゆるす').count(), 0, 'it cannot be allowed')
+  await show(page, '12-over-asking')
+  await button(page, 'この おねがいを 知らせる').click()
+  await page.getByText('知らせました').waitFor()
+  // Somebody who was asked the same finds it reported already: that is as good.
+  await follow(page, `${demo.wallet}/#/sharing`)
+  await follow(page, link)
+  await button(page, 'この おねがいを 知らせる').click()
+  await page.getByText('知らせました').waitFor()
+  await page.unroute('**/v1/requests/*')
 })
 
 test('the clinic reads what was allowed and the guardian sees it, complete by proof', async () => {

@@ -1,0 +1,47 @@
+// A consent request that no honest verifier signs: made here by hand with the organisation's own key, as somebody in the
+// organisation could. CBOR and COSE as in specs/consent/encoding.md and grant.md.
+import { createPrivateKey, createPublicKey, randomBytes, sign } from 'node:crypto'
+
+const head = (major, n) => {
+  if (n < 24) return Buffer.from([(major << 5) | n])
+  for (const [bytes, more] of [[1, 24], [2, 25], [4, 26], [8, 27]]) {
+    if (n >= 2 ** (8 * bytes)) continue
+    const out = Buffer.alloc(1 + bytes)
+    out[0] = (major << 5) | more
+    if (bytes === 8) out.writeBigUInt64BE(BigInt(n), 1)
+    else out.writeUIntBE(n, 1, bytes)
+    return out
+  }
+  throw new Error('too large')
+}
+const uint = (n) => head(0, n)
+const bytes = (value) => Buffer.concat([head(2, value.length), value])
+const text = (value) => Buffer.concat([head(3, Buffer.byteLength(value)), Buffer.from(value)])
+const array = (...items) => Buffer.concat([head(4, items.length), ...items])
+/** Keys in the order in which they are given. */
+const map = (...pairs) => Buffer.concat([head(5, pairs.length), ...pairs.flat()])
+
+/** A signed request of `organisation` (hexadecimal) for a category that it may not ask for under this purpose. */
+export function overAsking({ chain, organisation, seed, categories, purpose }) {
+  const key = createPrivateKey({
+    key: Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), Buffer.from(seed, 'hex')]),
+    format: 'der',
+    type: 'pkcs8',
+  })
+  const kid = createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32)
+  const soon = Date.now() + 600_000
+  const payload = map(
+    [uint(1), bytes(Buffer.from(organisation, 'hex'))],
+    [uint(2), array(...categories.map(text))],
+    [uint(3), text(purpose)],
+    [uint(4), text('consent')],
+    [uint(5), uint(30)],
+    [uint(6), uint(soon)],
+    [uint(8), text(randomBytes(16).toString('hex'))],
+    [uint(9), uint(soon)],
+    [uint(10), bytes(randomBytes(16))],
+  )
+  const guarded = map([uint(1), Buffer.from([0x27])], [uint(4), bytes(kid)], [uint(16), text('application/tegata-consent-request+cbor')])
+  const signed = array(text('Signature1'), bytes(guarded), bytes(Buffer.from(chain, 'hex')), bytes(payload))
+  return Buffer.concat([Buffer.from([0xd2]), array(bytes(guarded), map(), bytes(payload), bytes(sign(null, signed, key)))])
+}
