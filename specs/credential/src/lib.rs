@@ -14,6 +14,12 @@
 //! | believe what was shown | verifier | [`sd_jwt::SdJwt::verify_with_key_binding`] with an [`sd_jwt::KeyBindingPolicy`] → [`sd_jwt::VerifiedPresentation`] |
 //! | publish what is revoked | issuer | [`status_list::StatusList::from_entries`], [`status_list::sign`] |
 //! | look a status up | wallet, verifier | [`status_list::StatusListToken::parse`], `verify` → [`status_list::VerifiedStatusList::status_at`] |
+//! | the same in CBOR | issuer, verifier | [`status_list::sign_cwt`], [`status_list::StatusListCwt`] |
+//! | sign or believe a W3C credential or presentation | anybody | [`data_integrity::sign_credential`], [`data_integrity::Verifier`] → [`data_integrity::VerifiedCredential`] |
+//! | look its status up | verifier | [`bitstring::VerifiedBitstring`] |
+//! | find a key of a DID, in its time | verifier | [`did::Did`], [`did::DidDocument::method_for`] |
+//! | write a QR code that is checked offline | issuer | [`hcert::issue`], [`smart_health_card::issue`] |
+//! | believe it | venue | [`hcert::Hcert::verify`], [`smart_health_card::SmartHealthCard::verify`] with a [`trust_list::TrustList`] |
 //!
 //! Verification is a type: [`sd_jwt::VerifiedSdJwt`], [`sd_jwt::VerifiedPresentation`] and
 //! [`status_list::VerifiedStatusList`] cannot be made except by verifying. A `VerifiedSdJwt`
@@ -57,13 +63,13 @@
 //! # Ok(()) }
 //! ```
 
-pub mod data_integrity;
-pub mod dcql;
-pub mod did;
 mod base45;
 pub mod bitstring;
 mod cbor;
 pub mod cose;
+pub mod data_integrity;
+pub mod dcql;
+pub mod did;
 pub mod hcert;
 mod inflate;
 pub mod json;

@@ -4,9 +4,11 @@
 
 mod credentials;
 mod ledger;
+mod offline;
 mod table;
 mod town;
 mod vault;
+mod w3c;
 
 use clap::Parser;
 use std::path::PathBuf;
@@ -37,6 +39,12 @@ async fn main() -> Result<(), String> {
     let mut table = Table::new(options.json, options.seconds);
     if "credentials consent proof".contains(&options.only) {
         credentials::run(&mut table)?;
+    }
+    if "offline cose cwt hcert health card status list".contains(&options.only) {
+        offline::run(&mut table)?;
+    }
+    if "w3c".contains(&options.only) {
+        w3c::run(&mut table)?;
     }
     if "ledger vault town".contains(&options.only) {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
