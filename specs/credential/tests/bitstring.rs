@@ -308,8 +308,13 @@ fn vectors() {
 
 #[test]
 fn a_million_entries() {
-    let revoked =
-        || (0..1_000_000_u64).filter(|index| index.wrapping_mul(2_654_435_761) % 100 == 0);
+    // Without a pattern that would compress (the finaliser of splitmix64).
+    let scattered = |index: u64| {
+        let mixed = (index ^ (index >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    };
+    let revoked = || (1..1_000_000_u64).filter(|index| scattered(*index) % 100 == 0);
     let bits = Bitstring::from_indexes(1_000_000, revoked()).unwrap();
     let by = key(Algorithm::EdDsa, 1);
     let issuance = BitstringIssuance {

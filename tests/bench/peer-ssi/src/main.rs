@@ -10,11 +10,11 @@ use futures::executor::block_on;
 use serde_json::Value;
 use ssi::claims::data_integrity::{AnySuite, CryptographicSuite, ProofOptions};
 use ssi::claims::vc::v2::JsonCredential;
-use ssi::claims::{SignatureEnvironment, VerificationParameters};
+use ssi::claims::{SignatureEnvironment, SignatureError, VerificationParameters};
 use ssi::dids::{AnyDidMethod, DIDKey, DIDResolver};
 use ssi::json_ld::ContextLoader;
 use ssi::jwk::JWK;
-use ssi::verification_methods::{AnyMethod, ReferenceOrOwned, SignatureError, SingleSecretSigner};
+use ssi::verification_methods::{AnyMethod, ReferenceOrOwned, SingleSecretSigner};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut lines = std::io::stdin().lock().lines();
