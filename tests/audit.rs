@@ -9,11 +9,16 @@ use fake::{Chain, Node, SharedChain, grant_id, key};
 use indicatif::ProgressBar;
 use tegata::audit::{AuditError, Report, audit};
 use tegata_consent::cbor;
-use tegata_consent::entry::{Access, Body, Entry, Grant};
-use tegata_consent::ids::{Hash, SealKey};
+use tegata_consent::cose::Signed;
+use tegata_consent::entry::{
+    Access, Body, Entry, ErasureConfirmed, Grant, OverAsking, StatusListPublished,
+};
+use tegata_consent::ids::{Hash, Nonce, SealKey};
 use tegata_consent::log::LogLeaf;
 use tegata_consent::organisation::Role;
+use tegata_consent::request::ConsentRequest;
 use tegata_consent::state::{GrantState, Outcome, Refusal, StateKey};
+use tegata_consent::status::status_list_id;
 
 const HOST: u8 = 20;
 const CLINIC: u8 = 21;
@@ -233,6 +238,107 @@ async fn a_text_about_a_person_is_found() {
         (Some(10), "text in grant.legal_basis")
     );
     assert!(detail.contains("no legal basis"), "{detail}");
+}
+
+fn list_entry(chain: &Chain, signed_s: u64) -> Entry {
+    let body = Body::StatusListPublished(StatusListPublished {
+        issuer: chain.organisation(ISSUER),
+        list: status_list_id("https://issuer.example/v1/status-lists/1"),
+        token: Hash([7; 32]),
+        issued_ms: signed_s * 1000,
+        recalled: 0,
+    });
+    Entry::sign(&key(ISSUER), &chain.id, chain.soon(), body)
+}
+
+/// A report of what the clinic asks for; `fair` is what it may.
+fn report_entry(chain: &Chain, fair: bool) -> Entry {
+    let may = chain.grant_entry(51, chain.organisation(CLINIC), HOST);
+    let Body::Grant(may) = may.body().clone() else {
+        panic!("a grant")
+    };
+    let request = ConsentRequest {
+        recipient: may.recipient,
+        categories: may.categories,
+        purpose: if fair { may.purpose } else { "research".into() },
+        legal_basis: may.legal_basis,
+        retention_days: may.retention_days,
+        until_ms: chain.soon(),
+        uses_max: None,
+        reference: "00112233445566778899aabbccddeeff".into(),
+        expires_ms: chain.soon(),
+        nonce: Nonce([1; 16]),
+    };
+    let body = Body::OverAsking(OverAsking {
+        recipient: may.recipient,
+        sponsor: chain.organisation(HOST),
+        request: request.sign(&key(CLINIC), &chain.id).to_bytes().into(),
+    });
+    Entry::sign(&key(77), &chain.id, chain.soon(), body).countersign(&key(HOST), &chain.id)
+}
+
+fn erasure_entry(chain: &Chain, by: u8) -> Entry {
+    let body = Body::ErasureConfirmed(ErasureConfirmed {
+        grant: grant_id(50),
+        recipient: chain.organisation(by),
+        commitment: Hash([3; 32]),
+    });
+    Entry::sign(&key(by), &chain.id, chain.soon(), body)
+}
+
+#[tokio::test]
+async fn status_lists_over_askings_and_erasures_are_audited() {
+    let shared = story();
+    {
+        let mut chain = shared.lock().unwrap();
+        write(&mut chain, |chain| list_entry(chain, 1_000));
+        write(&mut chain, |chain| list_entry(chain, 2_000));
+        write(&mut chain, |chain| report_entry(chain, false));
+        write(&mut chain, |chain| erasure_entry(chain, CLINIC));
+    }
+    let report = run(&shared).await.unwrap();
+    assert_eq!(
+        (
+            &report.details["status_lists"],
+            &report.details["erasures_confirmed"]
+        ),
+        (&2.into(), &1.into())
+    );
+    let over = &report.details["over_askings"][0];
+    assert_eq!(
+        (&over["height"], &over["purpose"]),
+        (&12.into(), &"research".into())
+    );
+    let clinic = shared.lock().unwrap().organisation(CLINIC);
+    assert_eq!(over["organisation"], clinic.to_string());
+
+    // What more than two thirds of the validators put into the log against the rules.
+    type Made = fn(&Chain) -> Entry;
+    let invented: [(&str, Made); 4] = [
+        ("status list", |chain| list_entry(chain, 1)),
+        ("status list", |chain| list_entry(chain, u64::MAX / 1000)),
+        ("over-asking", |chain| report_entry(chain, true)),
+        ("confirmed erasure", |chain| erasure_entry(chain, ISSUER)),
+    ];
+    for (what, made) in invented {
+        let (height, part, detail) = found(|chain| {
+            write(chain, |chain| list_entry(chain, 1_000));
+            let time_ms = chain.headers.last().unwrap().header.time_ms + 1;
+            let leaf = LogLeaf {
+                height: 11,
+                time_ms,
+                entry: made(chain).to_bytes().into(),
+                outcome: Outcome::Applied,
+            };
+            chain.append(11, time_ms, vec![leaf]);
+        })
+        .await;
+        assert_eq!(
+            (height, part),
+            (Some(11), format!("entry 9, {what}")),
+            "{detail}"
+        );
+    }
 }
 
 #[tokio::test]
