@@ -1023,3 +1023,34 @@ fn w3c_eddsa_jcs_2022() {
         .verify(&hash, &signature.try_into().unwrap())
         .unwrap();
 }
+
+#[test]
+fn w3c_proof_sets_and_chains_are_refused() {
+    let Some(path) = others("w3c-vc-di-eddsa/proof-set-chain") else {
+        return;
+    };
+    let contexts = Contexts::default()
+        .with(
+            "https://www.w3.org/ns/credentials/examples/v2",
+            r#"{"@context":{"@vocab":"https://www.w3.org/ns/credentials/examples#"}}"#,
+        )
+        .unwrap();
+    let verifier = Verifier {
+        suites: &[&EddsaJcs2022],
+        contexts: &contexts,
+        resolve: &|did| did.own_document().map(Arc::new),
+        at: AT,
+    };
+    for (file, code) in [
+        ("signedProofSet2.json", "proof_set_unsupported"),
+        ("signedProofChain1.json", "proof_chain_unsupported"),
+        ("signedProofChain2.json", "proof_chain_unsupported"),
+    ] {
+        let text = std::fs::read(path.join(file)).unwrap();
+        assert_eq!(
+            verifier.credential(&text).unwrap_err().code(),
+            code,
+            "{file}"
+        );
+    }
+}
