@@ -34,7 +34,10 @@ impl Stage<'_> {
         self.deposited("clinic-issuer", &text(&made, "id")?).await?;
         let records = self.records(&mut wallet, 1).await?;
         wallet.save(&file)?;
-        steps.tell("a person has a vaccination in her vault");
+        wallet.status_is_known(&records[0]).await?;
+        steps.tell(
+            "a person has a vaccination in her vault; the issuer's status list is on the ledger",
+        );
 
         let verifier = self.patient("clinic-verifier")?;
         let asked = verifier

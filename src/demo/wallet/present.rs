@@ -279,6 +279,19 @@ impl Wallet {
             .map_err(|e| wrong("presentation")(&e))
     }
 
+    /// Waits until the ledger says which status list of a record's issuer counts.
+    ///
+    /// # Errors
+    /// Where it does not come to say so.
+    pub async fn status_is_known(&self, record: &OpenedRecord) -> Result<()> {
+        match self.status_proof(record).await? {
+            Some(proof) if proof.value.is_none() => Err(WalletError(
+                "the issuer's status list is not on the ledger".into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     async fn status_proof(&self, record: &OpenedRecord) -> Result<Option<StateProof>> {
         let parsed = SdJwt::parse(&record.sd_jwt).map_err(|e| wrong("credential")(&e))?;
         let payload = parsed
