@@ -13,8 +13,8 @@ pub mod wallet;
 
 use cluster::{Cluster, ClusterError};
 use ed25519_dalek::SigningKey;
-use rand::rngs::StdRng;
 use patience::Patience;
+use rand::rngs::StdRng;
 use setup::{Demo, SetupError, VALIDATORS, operator_key};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -28,7 +28,12 @@ impl<'a> Recipient<'a> {
     }
 
     /// An access with this organisation's own key; gives the entry and the outcome.
-    pub(crate) async fn access(&self, grant: GrantId, scope: &Scope, salt: Salt) -> (Entry, Outcome) {
+    pub(crate) async fn access(
+        &self,
+        grant: GrantId,
+        scope: &Scope,
+        salt: Salt,
+    ) -> (Entry, Outcome) {
         let ledger = &self.world.running.ledger;
         let entry = self.entry(grant, scope, salt);
         let (_, receipt) = ledger

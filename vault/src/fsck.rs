@@ -11,8 +11,8 @@ use tegata_consent::ids::{DrawerId, Hash};
 use tegata_consent::invitation::{Invitation, invitation_digest};
 use tegata_consent::lock::Lock;
 use tegata_consent::order::Order;
-use tegata_consent::scope::Scope;
 use tegata_consent::proof::Receipt;
+use tegata_consent::scope::Scope;
 use tegata_consent::sealing::file_digest;
 
 /// What was checked, and what is wrong.

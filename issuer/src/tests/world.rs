@@ -36,9 +36,7 @@ use tegata_consent::organisation::{
     Issues, Name, Organisation, OrganisationState, Role, Service, Suspension,
 };
 use tegata_consent::sealing::{Manifest, open, unframe};
-use tegata_consent::status::{
-    StatusListState, status_list_id, token_digest as token_digest_of,
-};
+use tegata_consent::status::{StatusListState, status_list_id, token_digest as token_digest_of};
 use tegata_credential::keys::{Algorithm, PublicKey};
 use tegata_credential::sd_jwt::{SdJwt, VerifiedSdJwt};
 use tegata_credential::status_list::{Status, StatusListToken};
@@ -511,7 +509,8 @@ impl World {
     }
 
     pub(crate) async fn start(&self) -> Running {
-        self.start_on(TcpListener::bind("127.0.0.1:0").unwrap()).await
+        self.start_on(TcpListener::bind("127.0.0.1:0").unwrap())
+            .await
     }
 
     pub(crate) async fn start_on(&self, listener: TcpListener) -> Running {
