@@ -152,7 +152,8 @@ impl Trust {
     /// Knows a status list.
     #[must_use]
     pub fn with_status_list(mut self, token: &str) -> Self {
-        self.statuses.extend(SavedStatus::parse(token.as_bytes().to_vec()));
+        self.statuses
+            .extend(SavedStatus::parse(token.as_bytes().to_vec()));
         self
     }
 

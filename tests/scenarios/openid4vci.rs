@@ -63,13 +63,19 @@ async fn a_standard_wallet_takes_records_of_a_person_without_a_vault() {
         "vaccineCode": { "coding": [{ "system": "http://hl7.org/fhir/sid/cvx", "code": "04" }] },
         "patient": { "reference": "Patient/S-1" }, "occurrenceDateTime": "2025-04-01", "lotNumber": "LOT-1",
     });
-    let taken = clinic.post("/fhir/Immunization", &immunization).await.unwrap();
+    let taken = clinic
+        .post("/fhir/Immunization", &immunization)
+        .await
+        .unwrap();
     assert_eq!(taken.body["status"], "waiting", "{}", taken.body);
     let authority = std::fs::read_to_string(dir.join("authority/certificate.pem")).unwrap();
     let wallet = &world.running.demo.wallet;
     for (wanted, enc) in [
         (json!({ "subject": "S-1" }), Some("A128GCM")),
-        (json!({ "subject": "S-1", "by": "value", "grant": "authorization_code" }), None),
+        (
+            json!({ "subject": "S-1", "by": "value", "grant": "authorization_code" }),
+            None,
+        ),
     ] {
         let made = clinic.post("/v1/credential-offers", &wanted).await.unwrap();
         let made = made.success("offer").unwrap();

@@ -571,7 +571,12 @@ async fn finish(
         .filter(|_| retention_days > 0)
         .filter_map(|record| {
             let status = record.status()?;
-            Some((record.issuer(), status.uri.clone(), record.record(), status.index))
+            Some((
+                record.issuer(),
+                status.uri.clone(),
+                record.record(),
+                status.index,
+            ))
         })
         .collect();
     core.store(move |store| {

@@ -74,7 +74,11 @@ async fn each_goes_through_the_door_or_is_refused_by_element() {
     assert!(counts[&("Observation", 201)] >= 10, "{counts:?}");
     assert!(counts[&("Immunization", 422)] >= 2, "{counts:?}");
     let listed = issuer.get("/v1/records?status=waiting&limit=100").await;
-    let taken: usize = counts.iter().filter(|(k, _)| k.1 == 201).map(|(_, n)| n).sum();
+    let taken: usize = counts
+        .iter()
+        .filter(|(k, _)| k.1 == 201)
+        .map(|(_, n)| n)
+        .sum();
     assert_eq!(listed["counts"]["waiting"], taken, "{listed}");
     issuer.stop().await;
 }
