@@ -67,7 +67,7 @@ pub struct Options {
     #[arg(long)]
     pub exit: bool,
     /// First of 24 ports in a row, chosen at the first start.
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1024..=65_511))]
     pub port: Option<u16>,
     /// The built wallet (`wallet-web/dist`); without it no wallet is served.
     #[arg(long, value_name = "FOLDER")]
@@ -84,6 +84,23 @@ pub struct Running {
     pub ledger: Ledger,
     dir: PathBuf,
     _lock: std::fs::File,
+}
+
+/// A demo fills its directory with keys and stores: none begins among other files.
+fn own_or_empty(dir: &Path) -> Result<(), DemoError> {
+    let file = |error| DemoError::File {
+        path: dir.to_owned(),
+        error,
+    };
+    let is_ours = ["demo.json", "lock"]
+        .iter()
+        .any(|name| dir.join(name).exists());
+    if is_ours || std::fs::read_dir(dir).map_err(file)?.next().is_none() {
+        return Ok(());
+    }
+    Err(file(std::io::Error::other(
+        "holds other files; give a directory that is empty or not there yet",
+    )))
 }
 
 /// Keeps a second demo away from a directory for as long as the file stays open.
@@ -121,6 +138,7 @@ impl Running {
             path: dir.to_owned(),
             error,
         })?;
+        own_or_empty(dir)?;
         let lock = lock(dir)?;
         let mut rng: StdRng = rand::make_rng();
         let demo = Demo::load_or_create(dir, port, &mut rng)?;

@@ -4,6 +4,7 @@ use super::setup::VALIDATORS;
 use super::steps::{Broken, Steps, promise};
 use super::stories::{Stage, holds, immunization, text};
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -101,6 +102,9 @@ impl Stage<'_> {
         let why = reason(shown, "consent-proof");
         steps.tell(format!("the clinic accepts it with no node to ask, two claims and no more: {why}; a second time it is refused"));
 
+        let checked = self.offline_code(&subject).await?;
+        steps.tell(format!("a paper for the road: the clinic's QR code is checked with the clinic's certificate alone, {checked}"));
+
         drop(stopped);
         self.ledger_goes_on().await?;
         let (state, history) = wallet.history(&prepared.grant).await?;
@@ -114,6 +118,71 @@ impl Stage<'_> {
             .await?;
         steps.end();
         Ok(())
+    }
+
+    /// A health certificate made with `tegata issue` and checked with `tegata verify`, as anybody would by hand. Says what was
+    /// found.
+    async fn offline_code(&self, subject: &str) -> Result<String, Broken> {
+        let broken = |error: std::io::Error| Broken(format!("the offline code: {error}"));
+        let folder = self.dir.join("offline");
+        std::fs::create_dir_all(&folder).map_err(broken)?;
+        let (record, person) = (folder.join("record.json"), folder.join("person.json"));
+        let mut covid = immunization(subject, 0);
+        covid["vaccineCode"] =
+            json!({ "coding": [{ "system": "http://hl7.org/fhir/sid/cvx", "code": "208" }] });
+        covid["protocolApplied"] =
+            json!([{ "doseNumberPositiveInt": 1, "seriesDosesPositiveInt": 2 }]);
+        std::fs::write(&record, covid.to_string()).map_err(broken)?;
+        let made_up = json!({ "family_name": "若葉", "given_name": "はる", "family_name_latin": "Wakaba", "given_name_latin": "Haru", "birth_date": "2023-02-01" });
+        std::fs::write(&person, made_up.to_string()).map_err(broken)?;
+        let clinic = self.dir.join("clinic");
+        let (keys, certificates) = (clinic.join("keys.json"), clinic.join("certificates.pem"));
+        let picture = folder.join("code.svg");
+        let (status, code) = tegata(
+            &[
+                "issue".as_ref(),
+                record.as_os_str(),
+                "--format".as_ref(),
+                "hcert".as_ref(),
+                "--key".as_ref(),
+                keys.as_os_str(),
+                "--certificate".as_ref(),
+                certificates.as_os_str(),
+                "--issuer".as_ref(),
+                "Midori Clinic".as_ref(),
+                "--person".as_ref(),
+                person.as_os_str(),
+                "--qr".as_ref(),
+                picture.as_os_str(),
+            ],
+            "",
+        )
+        .await?;
+        promise(
+            status == 0 && code.starts_with("HC1:"),
+            format!("no code was made: {code}"),
+        )?;
+        let verify = ["verify", "-", "--json", "--trust"].map(OsStr::new);
+        let verify = [verify.as_slice(), &[certificates.as_os_str()]].concat();
+        let (status, found) = tegata(&verify, &code).await?;
+        promise(status == 0, format!("the code does not hold: {found}"))?;
+        let other = self.dir.join("test-centre/certificates.pem");
+        let stranger = [&verify[..4], &[other.as_os_str()]].concat();
+        let (status, found) = tegata(&stranger, &code).await?;
+        promise(
+            status == 1 && found.contains("hcert_key_unknown"),
+            format!("another organisation's certificate must not do: {found}"),
+        )?;
+        let place = code.len() / 2;
+        let letter = if &code[place..=place] == "A" {
+            "B"
+        } else {
+            "A"
+        };
+        let altered = [&code[..place], letter, &code[place + 1..]].concat();
+        let (status, found) = tegata(&verify, &altered).await?;
+        promise(status == 1, format!("an altered code holds: {found}"))?;
+        Ok("with another's it is not, and altered in one letter it is not".to_owned())
     }
 
     /// The same from npm `@openid4vc/openid4vp`, which knows no ledger.
@@ -224,6 +293,31 @@ fn reason(shown: &Value, check: &str) -> String {
     let found = checks.find(|found| found["check"] == check);
     let reason = found.and_then(|found| found["reason"].as_str());
     reason.unwrap_or_default().to_owned()
+}
+
+/// A `tegata` command: its exit code and what it printed.
+async fn tegata(arguments: &[&OsStr], input: &str) -> Result<(i32, String), Broken> {
+    let broken = |error: std::io::Error| Broken(format!("tegata: {error}"));
+    let mut child = tokio::process::Command::new(std::env::current_exe().map_err(broken)?)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(broken)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).await.map_err(broken)?;
+    }
+    let output = child.wait_with_output().await.map_err(broken)?;
+    let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if printed.trim().is_empty() {
+        printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    }
+    Ok((
+        output.status.code().unwrap_or(-1),
+        printed.trim().to_owned(),
+    ))
 }
 
 /// One question to `openid4vp.mjs`.
