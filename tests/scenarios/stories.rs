@@ -119,7 +119,7 @@ impl Drop for Ended {
 #[test]
 fn an_unknown_story_is_an_error_that_names_those_there_are() {
     let folder = tempfile::tempdir().unwrap();
-    let (kept, text) = demo(folder.path(), 1, &["--story", "nonsense"]);
+    let (kept, text) = demo(folder.path(), port(), &["--story", "nonsense"]);
     assert!(!kept);
     assert!(text.contains("vaccination, payout"), "{text}");
 }
