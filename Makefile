@@ -39,7 +39,7 @@ build: setup wallet ## builds everything
 	cargo build --workspace --bins
 
 demo: build ## brings up the whole system on loopback (Ctrl-C stops it)
-	cargo run -q --bin tegata -- demo --dir "$(DEMO_DIR)" --wallet wallet-web/dist $(DEMO)
+	$(CARGO_TARGET_DIR)/debug/tegata demo --dir "$(DEMO_DIR)" --wallet wallet-web/dist $(DEMO)
 
 lint: setup wallet ## rustfmt, clippy with warnings as errors, svelte-check
 	cargo fmt --all --check
@@ -55,7 +55,7 @@ test-mutations: build ## breaks each check by a source patch; every patch must m
 	tests/mutations/run
 
 bench: build ## our rates beside a limit or a peer, measured in the same run (BENCH="--only ledger")
-	cargo run -q -p tegata-bench -- --tegata "$(CARGO_TARGET_DIR)/debug/tegata" $(BENCH)
+	$(CARGO_TARGET_DIR)/debug/tegata-bench --tegata "$(CARGO_TARGET_DIR)/debug/tegata" $(BENCH)
 
 deny: ## licences, advisories and sources of all dependencies
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

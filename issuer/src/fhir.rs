@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tegata_consent::ids::RecordId;
+use tegata_credential::json::{self as strict, JsonFault};
 use tegata_records::fhir::{MAX_RESOURCE_BYTES, OperationOutcome, PatientReference, from_fhir};
 use tegata_service::clock::now_ms;
 
@@ -113,6 +114,20 @@ fn understand(
             Some("Resource"),
         )
     })?;
+    // Two readers of a resource with a member twice could read two patients.
+    if let Err(fault) = strict::parse(body) {
+        let why = match fault {
+            JsonFault::DuplicateName(_) => "a member is there twice in one object",
+            JsonFault::TooDeep => "nested too deep",
+            JsonFault::Malformed => "not JSON",
+        };
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "structure",
+            why.to_owned(),
+            Some("Resource"),
+        ));
+    }
     let found = resource["resourceType"].as_str();
     if let (Some(wanted), Some(found)) = (wanted, found)
         && wanted != found

@@ -290,6 +290,31 @@ async fn without_ledger_or_accreditation_nothing_is_signed() {
     issuer.stop().await;
 }
 
+/// Which of two patients would it be? A gateway could read the first, and we the second.
+#[tokio::test]
+async fn a_member_that_is_there_twice_is_refused() {
+    let world = World::new().await;
+    let issuer = world.start().await;
+    let mut body = immunization("0012", "imm-1", "A").to_string();
+    body.truncate(body.len() - 1);
+    body.push_str(r#","patient":{"identifier":{"value":"0013"}}}"#);
+    let response = issuer
+        .http
+        .post(format!("{}/fhir/Immunization", issuer.url))
+        .bearer_auth(TOKEN)
+        .header("content-type", "application/fhir+json")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 400);
+    let outcome: serde_json::Value = response.json().await.unwrap();
+    assert_eq!(outcome["resourceType"], "OperationOutcome", "{outcome}");
+    assert_eq!(outcome["issue"][0]["code"], "structure", "{outcome}");
+    let listed = issuer.get("/v1/records").await;
+    assert_eq!(listed["records"].as_array().map(Vec::len), Some(0));
+}
+
 #[tokio::test]
 async fn refusals_name_the_element() {
     let world = World::new().await;
