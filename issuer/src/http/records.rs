@@ -181,7 +181,7 @@ pub(crate) async fn recall(
     .await
 }
 
-/// Suspends a record for now.
+/// Suspends a record until the suspension is lifted.
 #[utoipa::path(post, path = "/v1/records/{id}/suspension", params(("id" = String, Path)), request_body = Reason,
     responses((status = 200, body = RecordAnswer), (status = 401), (status = 404), (status = 409, description = "`taken-back`, `not-issued`")))]
 pub(crate) async fn suspend(

@@ -101,7 +101,7 @@ impl BitstringError {
 pub enum StatusPurpose {
     /// Gone for good.
     Revocation,
-    /// Not to be used for now.
+    /// Not to be used until the suspension is lifted.
     Suspension,
 }
 

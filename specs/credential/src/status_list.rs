@@ -37,7 +37,7 @@ pub enum Status {
     Valid,
     /// 1: revoked, for good.
     Invalid,
-    /// 2: suspended, for now.
+    /// 2: suspended; may become valid again.
     Suspended,
     /// Any other value: what it means is the issuer's affair; it is not valid.
     Other(u8),

@@ -241,7 +241,7 @@ fn examine_deposit(
     report: &mut Report,
 ) -> Option<Opened> {
     let receipt = papers::receipt(context, sealed, deposit);
-    // Without a receipt that holds the record is refused anyway; the other checks are then made for now.
+    // Without a receipt that holds the record is refused anyway; the other checks are then made as of this moment, to say all that is wrong.
     let received_ms = receipt
         .as_ref()
         .map_or(context.now_ms, |receipt| receipt.received_ms);

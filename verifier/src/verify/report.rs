@@ -145,7 +145,7 @@ impl Report {
         self.checks.iter().any(|done| done.check == check)
     }
 
-    /// Whether something could not be checked for now, and nothing was found wrong.
+    /// Whether something could not be checked this time (a later try may), and nothing was found wrong.
     pub(crate) fn may_hold_later(&self) -> bool {
         let wrong = |check: &&Check| {
             !check.holds && check.not_reached.is_none() && check.check != CheckName::NotRevoked
