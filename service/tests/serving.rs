@@ -289,6 +289,59 @@ async fn connections_that_say_nothing_are_closed() {
     );
 }
 
+/// Preface and empty SETTINGS of HTTP/2 (RFC 9113 section 3.4).
+const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// PING, eight octets of nothing (section 6.7).
+const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0\0\0\0\0\0\0\0\0";
+/// HEADERS of stream 1, complete: `GET /v1/slow` (section 6.2, RFC 7541 appendix A).
+const ASKS: &[u8] = b"\0\0\x0f\x01\x05\0\0\0\x01\x82\x86\x04\x08/v1/slow\x01\x01x";
+/// HEADERS whose end never comes.
+const HALF: &[u8] = b"\0\0\x01\x01\0\0\0\0\x01\x82";
+
+#[tokio::test]
+async fn connections_of_http_2_without_a_request_are_closed_and_those_with_one_are_not() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let limits = HttpLimits {
+        head_timeout_ms: 150, // /v1/slow takes 300
+        ..HttpLimits::default()
+    };
+    let running = start_within(None, limits);
+    let port = running.url.rsplit(':').next().unwrap().to_owned();
+    let connect = async || {
+        let address = format!("127.0.0.1:{port}");
+        let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+        connection.write_all(HTTP_2).await.unwrap();
+        connection
+    };
+    for said in [&b""[..], HALF] {
+        let mut silent = connect().await;
+        silent.write_all(said).await.unwrap();
+        let began = std::time::Instant::now();
+        until_closed(&mut silent).await;
+        assert!(began.elapsed() < Duration::from_secs(5), "{said:?}");
+    }
+
+    let (mut reader, mut writer) = connect().await.into_split();
+    let pinging = tokio::spawn(async move {
+        while writer.write_all(PING).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    tokio::time::timeout(Duration::from_secs(5), async {
+        let mut bytes = [0; 1024];
+        while reader.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
+    })
+    .await
+    .expect("whoever only asks whether we are there is let go");
+    pinging.abort();
+
+    let mut asking = connect().await;
+    asking.write_all(ASKS).await.unwrap();
+    let answer = until_closed(&mut asking).await;
+    let done = answer.windows(4).any(|four| four == b"done");
+    assert!(done, "a request under way was cut off: {answer:?}");
+}
+
 #[tokio::test]
 async fn connections_are_counted() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

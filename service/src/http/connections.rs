@@ -1,21 +1,27 @@
 //! Connections: counted, bounded, and closed where they say nothing.
 //!
 //! The HTTP server bounds the time until a request's head is there, but only once it knows which HTTP is spoken, for which
-//! it waits forever. So a connection's beginning has a deadline of its own.
+//! it waits forever. So a connection's beginning has a deadline of its own. HTTP/2 (RFC 9113) then bounds nothing: a
+//! connection of it ends where no request is under way for as long as a head may take.
 
 use super::address::Address;
+use super::places::{Place, Places};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
 use axum_server::accept::Accept;
-use std::collections::HashMap;
+use http_body::{Frame, SizeHint};
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
+use tower::Service;
 
 /// With this HTTP/2 begins (RFC 9113 section 3.4). Until something else came, or all of it, nobody knows which HTTP it is.
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -25,7 +31,7 @@ const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct Bounded<A> {
     pub(super) inner: A,
     pub(super) places: Places,
-    /// Until a connection has said which HTTP it speaks.
+    /// Until a connection has said which HTTP it speaks; and how long one of HTTP/2 may be without a request.
     pub(super) begin: Duration,
 }
 
@@ -34,15 +40,17 @@ where
     A: Accept<TcpStream, S>,
     A::Future: Send + 'static,
 {
-    type Stream = Beginning<A::Stream>;
-    type Service = A::Service;
+    type Stream = Watched<A::Stream>;
+    type Service = Told<A::Service>;
     type Future =
         Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send + 'static>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let place = stream
-            .peer_addr()
-            .and_then(|from| self.places.take(from.ip()).ok_or_else(no_place));
+        let place = stream.peer_addr().and_then(|from| {
+            self.places
+                .take(Address::of(from.ip()))
+                .ok_or_else(no_place)
+        });
         let place = match place {
             Ok(place) => place,
             Err(error) => return Box::pin(async move { Err(error) }),
@@ -50,13 +58,12 @@ where
         let (accepting, begin) = (self.inner.accept(stream, service), self.begin);
         Box::pin(async move {
             let (stream, service) = accepting.await?;
-            let beginning = Beginning {
-                stream,
-                deadline: Some(Box::pin(sleep(begin))),
-                matched: 0,
-                _place: place,
+            let activity = Arc::new(Activity::new());
+            let told = Told {
+                service,
+                activity: Arc::clone(&activity),
             };
-            Ok((beginning, service))
+            Ok((Watched::new(stream, begin, activity, place), told))
         })
     }
 }
@@ -65,104 +72,185 @@ fn no_place() -> io::Error {
     io::Error::other("too many connections")
 }
 
-/// How many connections there are, in all and by address.
-#[derive(Clone)]
-pub(super) struct Places(Arc<Inner>);
+/// What goes on in a connection.
+pub(super) struct Activity(Mutex<Doing>);
 
-struct Inner {
-    all_max: usize,
-    per_address_max: usize,
-    taken: Mutex<Taken>,
+struct Doing {
+    /// Requests under way, their answers' bodies included.
+    requests: usize,
+    /// Since when there are none, where there are none.
+    idle_since: Instant,
 }
 
-#[derive(Default)]
-struct Taken {
-    all: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-impl Places {
-    pub(super) fn new(all_max: usize, per_address_max: usize) -> Self {
-        Self(Arc::new(Inner {
-            all_max,
-            per_address_max,
-            taken: Mutex::default(),
+impl Activity {
+    fn new() -> Self {
+        Self(Mutex::new(Doing {
+            requests: 0,
+            idle_since: Instant::now(),
         }))
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn doing(&self) -> MutexGuard<'_, Doing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection, given back when it is dropped.
-    pub(super) fn take(&self, from: IpAddr) -> Option<Place> {
-        let Address(address) = Address::of(from);
-        let mut taken = self.taken();
-        let of_address = address.and_then(|address| taken.by_address.get(&address).copied());
-        let refused = if taken.all >= self.0.all_max {
-            "all"
-        } else if of_address.is_some_and(|of_address| of_address >= self.0.per_address_max) {
-            "address"
-        } else {
-            taken.all += 1;
-            if let Some(address) = address {
-                *taken.by_address.entry(address).or_default() += 1;
-            }
-            metrics::gauge!("tegata_http_connections").increment(1.0);
-            drop(taken);
-            let places = self.clone();
-            return Some(Place { places, address });
-        };
-        metrics::counter!("tegata_http_connections_refused_total", "limit" => refused).increment(1);
-        None
+    /// Since when no request is under way; `None` while one is.
+    fn idle_since(&self) -> Option<Instant> {
+        let doing = self.doing();
+        (doing.requests == 0).then_some(doing.idle_since)
     }
 }
 
-/// One connection's place.
-pub(super) struct Place {
-    places: Places,
-    address: Option<IpAddr>,
+/// A request under way.
+struct UnderWay(Arc<Activity>);
+
+impl UnderWay {
+    fn begin(activity: &Arc<Activity>) -> Self {
+        activity.doing().requests += 1;
+        Self(Arc::clone(activity))
+    }
 }
 
-impl Drop for Place {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut taken = self.places.taken();
-        taken.all -= 1;
-        if let Some(address) = self.address
-            && let Some(count) = taken.by_address.get_mut(&address)
-        {
-            *count -= 1;
-            if *count == 0 {
-                taken.by_address.remove(&address);
-            }
-        }
-        metrics::gauge!("tegata_http_connections").decrement(1.0);
+        let mut doing = self.0.doing();
+        doing.requests -= 1;
+        doing.idle_since = Instant::now();
     }
 }
 
-/// A connection that must say which HTTP it speaks before its deadline.
-pub(super) struct Beginning<S> {
+/// A connection's service, whose requests carry the connection's [`Activity`].
+#[derive(Clone)]
+pub(super) struct Told<S> {
+    service: S,
+    activity: Arc<Activity>,
+}
+
+impl<S, B> Service<Request<B>> for Told<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        request.extensions_mut().insert(Arc::clone(&self.activity));
+        self.service.call(request)
+    }
+}
+
+/// Counts a request as under way until the last of its answer is sent.
+pub(super) async fn under_way(request: Request, next: Next) -> Response {
+    let activity = request.extensions().get::<Arc<Activity>>();
+    let under_way = activity.map(UnderWay::begin);
+    let response = next.run(request).await;
+    match under_way {
+        None => response,
+        Some(under_way) => response.map(|body| Body::new(Sending { body, under_way })),
+    }
+}
+
+/// The body of an answer that is being sent.
+struct Sending {
+    body: Body,
+    #[expect(dead_code, reason = "counts until it is dropped")]
+    under_way: UnderWay,
+}
+
+impl HttpBody for Sending {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A connection that is closed where it says nothing.
+pub(super) struct Watched<S> {
     stream: S,
-    /// `None` once it has.
+    spoken: Spoken,
+    /// When to look again; `None` where HTTP/1 looks itself.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// How much of [`HTTP_2`] has come.
-    matched: usize,
+    patience: Duration,
+    activity: Arc<Activity>,
     _place: Place,
 }
 
-impl<S> Beginning<S> {
-    fn hear(&mut self, bytes: &[u8]) {
-        let rest = &HTTP_2[self.matched..];
-        let length = bytes.len().min(rest.len());
-        if length > 0 && bytes[..length] == rest[..length] && length < rest.len() {
-            self.matched += length;
-        } else if length > 0 {
-            self.deadline = None;
+/// Which HTTP a connection speaks.
+enum Spoken {
+    /// Not known yet; so much of [`HTTP_2`] has come.
+    Unknown(usize),
+    Http1,
+    Http2,
+}
+
+impl<S> Watched<S> {
+    fn new(stream: S, patience: Duration, activity: Arc<Activity>, place: Place) -> Self {
+        Self {
+            stream,
+            spoken: Spoken::Unknown(0),
+            deadline: Some(Box::pin(sleep(patience))),
+            patience,
+            activity,
+            _place: place,
         }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        let Spoken::Unknown(matched) = self.spoken else {
+            return;
+        };
+        let rest = &HTTP_2[matched..];
+        let length = bytes.len().min(rest.len());
+        if bytes[..length] != rest[..length] {
+            self.spoken = Spoken::Http1;
+            self.deadline = None;
+        } else if length == rest.len() {
+            self.spoken = Spoken::Http2;
+        } else {
+            self.spoken = Spoken::Unknown(matched + length);
+        }
+    }
+
+    /// Whether this connection was silent for too long. Where it was not, its task is woken when to ask again.
+    fn is_silent(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(deadline) = &mut self.deadline else {
+            return false;
+        };
+        while deadline.as_mut().poll(context).is_ready() {
+            let next = match (&self.spoken, self.activity.idle_since()) {
+                // one byte after the other puts nothing off
+                (Spoken::Unknown(_), _) => return true,
+                (_, None) => Instant::now() + self.patience,
+                (_, Some(since)) => since + self.patience,
+            };
+            if next <= Instant::now() {
+                return true;
+            }
+            deadline.as_mut().reset(next);
+        }
+        false
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Beginning<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -171,11 +259,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Beginning<S> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
-        let Some(deadline) = &mut this.deadline else {
-            return polled;
-        };
-        // one byte after the other puts nothing off
-        if deadline.as_mut().poll(context).is_ready() {
+        if this.is_silent(context) {
             metrics::counter!("tegata_http_connections_silent_total").increment(1);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -186,7 +270,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Beginning<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Beginning<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -220,44 +304,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Beginning<S> {
 mod tests {
     use super::*;
 
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([192, 0, 2, last])
-    }
-
-    #[test]
-    fn places_are_bounded_by_address_and_in_all_and_given_back() {
-        let places = Places::new(4, 2);
-        let first = places.take(address(1)).unwrap();
-        let second = places.take(address(1)).unwrap();
-        assert!(
-            places.take(address(1)).is_none(),
-            "a third from one address"
-        );
-        drop(first);
-        let third = places.take(address(1)).unwrap();
-        let own: Vec<_> = (0..2)
-            .map(|_| places.take(IpAddr::from([127, 0, 0, 1])).unwrap())
-            .collect();
-        assert!(places.take(address(2)).is_none(), "a fifth in all");
-        drop((second, third, own));
-        assert_eq!(places.taken().all, 0);
-        assert!(places.taken().by_address.is_empty());
-    }
-
     #[tokio::test]
-    async fn a_beginning_has_a_deadline_and_what_follows_has_none() {
+    async fn a_beginning_has_a_deadline_and_so_has_http_2_without_a_request() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let places = Places::new(10, 10);
+        let places = Places::new("test", 10, 10);
         let begun = |sent: &'static [u8], more: &'static [u8]| {
-            let place = places.take(address(1)).unwrap();
+            let place = places.take(Address(None)).unwrap();
             async move {
                 let (mut far, near) = tokio::io::duplex(1000);
-                let mut near = Beginning {
-                    stream: near,
-                    deadline: Some(Box::pin(sleep(Duration::from_millis(200)))),
-                    matched: 0,
-                    _place: place,
-                };
+                let activity = Arc::new(Activity::new());
+                let mut near = Watched::new(near, Duration::from_millis(200), activity, place);
                 far.write_all(sent).await.unwrap();
                 let mut read = vec![0; sent.len()];
                 near.read_exact(&mut read).await.unwrap();
@@ -276,6 +332,6 @@ mod tests {
         assert_eq!(begun(b"PRI *", b"x").await, Err(io::ErrorKind::TimedOut));
         assert_eq!(begun(b"GET / HTTP/1.1\r\n", b"x").await, Ok(1));
         assert_eq!(begun(b"PUT", b"x").await, Ok(1));
-        assert_eq!(begun(HTTP_2, b"x").await, Ok(1));
+        assert_eq!(begun(HTTP_2, b"x").await, Err(io::ErrorKind::TimedOut));
     }
 }

@@ -4,10 +4,12 @@ mod address;
 mod body;
 mod bounds;
 mod connections;
+mod places;
 mod serve;
 
 pub use address::Address;
 pub use body::{Cbor, CborBody, Cose, Encoded, Json, Reject, as_it_is, read_body};
+pub use places::{Place, Places};
 pub use serve::{serve, serve_on, shutdown_signal};
 
 use crate::ledger::Ledger;

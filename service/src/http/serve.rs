@@ -1,7 +1,8 @@
 //! Listening: plain or TLS, bounded in number, size and time, logged without bodies, queries or identifiers.
 
 use super::bounds::{answer_in_time, problems};
-use super::connections::{Bounded, Places};
+use super::connections::{Bounded, under_way};
+use super::places::Places;
 use super::{no_such_method, no_such_path};
 use crate::config::{HttpConfig, HttpLimits};
 use axum::Router;
@@ -68,7 +69,11 @@ pub async fn serve_on(
     });
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let limits = &config.limits;
-    let places = Places::new(limits.connections_max, limits.connections_per_address_max);
+    let places = Places::new(
+        "tegata_http_connections",
+        limits.connections_max,
+        limits.connections_per_address_max,
+    );
     let begin = Duration::from_millis(limits.head_timeout_ms);
     let server = axum_server::from_tcp(listener)?.handle(handle);
     let served = match &config.tls {
@@ -152,10 +157,11 @@ fn wrap(router: Router, config: &HttpConfig) -> io::Result<Router> {
         ))
         .layer(middleware::from_fn(problems))
         .layer(middleware::from_fn(observe));
-    Ok(match cors(&config.cors_origins)? {
+    let router = match cors(&config.cors_origins)? {
         Some(cors) => router.layer(cors),
         None => router,
-    })
+    };
+    Ok(router.layer(middleware::from_fn(under_way)))
 }
 
 /// Logs and counts a request by its route (`/v1/grants/{id}`, not the id), and forbids browsers to guess types.
