@@ -277,6 +277,37 @@ async fn killed_and_wiped_nodes_come_back_and_nothing_final_is_lost() {
 }
 
 #[tokio::test]
+async fn those_who_listen_leave_room_for_those_who_ask() {
+    let _alone = ALONE.lock().await;
+    let cluster = Cluster::start().await;
+    let client = cluster.client(0);
+    let events = format!("{}/v1/events", client.url);
+    let mut held = Vec::new();
+    let refused = loop {
+        let answer = client.http.get(&events).send().await.unwrap();
+        if answer.status() != 200 {
+            break answer;
+        }
+        held.push(answer);
+        assert!(held.len() <= 256, "nobody is refused");
+    };
+    assert_eq!(refused.status(), 503);
+    let problem: serde_json::Value = refused.json().await.unwrap();
+    assert_eq!(problem["code"], "busy");
+    let newest = client.newest().await.unwrap().header().height;
+    let waiting = format!("/v1/headers/newest?after={}&wait_ms=1", newest + 1_000);
+    assert_eq!(client.get(&waiting).await.status, 503);
+    client
+        .submit(&cluster.people.host_registered(&cluster.chain))
+        .await;
+    drop(held);
+    let began = Instant::now();
+    while client.get(&waiting).await.status != 204 {
+        assert!(began.elapsed() < SOON, "the places are not given back");
+    }
+}
+
+#[tokio::test]
 async fn damage_on_disk_is_named() {
     let _alone = ALONE.lock().await;
     let mut cluster = Cluster::start().await;

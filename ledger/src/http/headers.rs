@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use std::time::Duration;
 use tegata_consent::cbor;
-use tegata_service::http::{Cbor, Encoded};
+use tegata_service::http::{Address, Cbor, Encoded};
 use tegata_service::problem::Problem;
 use utoipa::IntoParams;
 
@@ -75,14 +75,18 @@ pub(super) struct After {
     responses(
         (status = 200, description = "CertifiedHeader", content_type = "application/cbor", body = Vec<u8>),
         (status = 204, description = "None above that height in the time you gave"),
+        (status = 503, description = "`busy`: too many wait already"),
     ))]
 pub(super) async fn newest(
     State(api): State<Api>,
+    from: Address,
     Query(after): Query<After>,
 ) -> Result<Response, Problem> {
     let above = after.after.unwrap_or(0);
     let wait = Duration::from_millis(after.wait_ms.unwrap_or(WAIT_DEFAULT_MS).min(WAIT_MAX_MS));
     let mut heights = api.shared().feed.heights();
+    let now = *heights.borrow() > above;
+    let _listener = if now { None } else { Some(api.listener(from)?) };
     if tokio::time::timeout(wait, heights.wait_for(|height| *height > above))
         .await
         .is_err()

@@ -12,11 +12,19 @@ use crate::gossip::Gossip;
 use crate::shared::Shared;
 use crate::store::StoreError;
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::get;
 use std::str::FromStr;
 use std::sync::Arc;
+use tegata_service::http::{Address, Place, Places};
 use tegata_service::problem::Problem;
 use utoipa::OpenApi;
+
+/// How many may listen at once, to events or for the next header: half of the places that a service has by default, so
+/// that those who only listen leave room for those who ask and write.
+const LISTENERS_MAX: usize = 256;
+/// How many of them from one address: the services of an organisation, not a crowd's worth.
+const LISTENERS_PER_ADDRESS_MAX: usize = 16;
 
 /// What handlers need.
 #[derive(Debug, Clone)]
@@ -26,13 +34,34 @@ pub struct Api(Arc<Parts>);
 struct Parts {
     shared: Arc<Shared>,
     gossip: Gossip,
+    listeners: Places,
 }
 
 impl Api {
     /// Over a node's parts.
     #[must_use]
     pub fn new(shared: Arc<Shared>, gossip: Gossip) -> Self {
-        Self(Arc::new(Parts { shared, gossip }))
+        Self(Arc::new(Parts {
+            shared,
+            gossip,
+            listeners: Places::new(
+                "tegata_ledger_listeners",
+                LISTENERS_MAX,
+                LISTENERS_PER_ADDRESS_MAX,
+            ),
+        }))
+    }
+
+    /// A listener's place, given back when it is dropped.
+    fn listener(&self, from: Address) -> Result<Place, Problem> {
+        let place = self.0.listeners.take(from);
+        place.ok_or_else(|| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "Too many listen already",
+            )
+        })
     }
 
     fn shared(&self) -> &Shared {
