@@ -1,5 +1,5 @@
 //! Secret keys from files, as others' tools write them: PKCS#8 in PEM (RFC 5958, RFC 7468) as
-//! `openssl genpkey` writes it, or a private JWK (RFC 7517).
+//! `openssl genpkey` writes it, SEC1 in PEM (RFC 5915) as `openssl ecparam -genkey` does, or a private JWK (RFC 7517).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,13 +18,27 @@ const ED25519_HEAD: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
 
+const TOO_LONG: KeyError = KeyError::File("longer than 16 KiB: this is no key");
+const NOT_PEM: KeyError = KeyError::File(
+    "this is no secret key: it should be PEM (`openssl genpkey -algorithm ed25519`) or a private JWK",
+);
+const NOT_KEY: KeyError = KeyError::File(
+    "this PEM holds no Ed25519 or P-256 secret key: make one with `openssl genpkey -algorithm ed25519`",
+);
+const PUBLIC: KeyError =
+    KeyError::File("this is a public key or certificate: signing needs the secret key");
+const ENCRYPTED: KeyError = KeyError::File(
+    "this key is encrypted: decrypt it with `openssl pkey -in FILE -out NEW`, and keep that file to yourself",
+);
+const RSA: KeyError = KeyError::File("this is an RSA key: we sign with Ed25519 or P-256");
+
 /// Reads a P-256 or Ed25519 key. No error repeats any of the text: it is secret.
 ///
 /// # Errors
-/// [`KeyError::Jwk`] naming the member at fault, [`KeyError::InvalidSecret`].
+/// [`KeyError::Jwk`] naming the member at fault, [`KeyError::File`], [`KeyError::InvalidSecret`].
 pub fn parse(text: &str) -> Result<SigningKey, KeyError> {
     if text.len() > MAX_BYTES {
-        return Err(KeyError::InvalidSecret);
+        return Err(TOO_LONG);
     }
     match text.trim() {
         text if text.starts_with('{') => from_jwk(text),
@@ -38,10 +52,12 @@ fn from_jwk(text: &str) -> Result<SigningKey, KeyError> {
     let algorithm = match (member("kty"), member("crv")) {
         (Some("OKP"), Some("Ed25519")) => Algorithm::EdDsa,
         (Some("EC"), Some("P-256")) => Algorithm::Es256,
+        (Some("RSA"), _) => return Err(RSA),
         (Some("OKP" | "EC"), _) => return Err(KeyError::Jwk("crv")),
         _ => return Err(KeyError::Jwk("kty")),
     };
-    let secret = jws::decode(member("d").unwrap_or_default()).map_err(|_| KeyError::Jwk("d"))?;
+    let secret = member("d").ok_or(PUBLIC)?;
+    let secret = jws::decode(secret).map_err(|_| KeyError::Jwk("d"))?;
     let secret = Zeroizing::new(secret);
     let secret: &[u8; 32] = secret
         .as_slice()
@@ -62,24 +78,33 @@ fn from_jwk(text: &str) -> Result<SigningKey, KeyError> {
 }
 
 fn from_pem(text: &str) -> Result<SigningKey, KeyError> {
-    if let Ok(key) = p256::SecretKey::from_pkcs8_pem(text) {
+    let p256 = |key: p256::SecretKey| {
         let secret = Zeroizing::new(<[u8; 32]>::from(key.to_bytes()));
-        return SigningKey::from_bytes(Algorithm::Es256, &secret);
+        SigningKey::from_bytes(Algorithm::Es256, &secret)
+    };
+    let is = |label: &str| text.contains(&format!("-----BEGIN {label}-----"));
+    if let Some(at) = text.find("-----BEGIN EC PRIVATE KEY-----") {
+        // `openssl ecparam` writes the curve's name before it.
+        return p256(p256::SecretKey::from_sec1_pem(&text[at..]).map_err(|_| NOT_KEY)?);
     }
-    let body = text
+    let Some(body) = text
         .strip_prefix("-----BEGIN PRIVATE KEY-----")
         .and_then(|rest| rest.strip_suffix("-----END PRIVATE KEY-----"))
-        .ok_or(KeyError::InvalidSecret)?;
+    else {
+        return Err(match () {
+            () if is("PUBLIC KEY") || is("CERTIFICATE") => PUBLIC,
+            () if is("ENCRYPTED PRIVATE KEY") => ENCRYPTED,
+            () if is("RSA PRIVATE KEY") => RSA,
+            () => NOT_PEM,
+        });
+    };
+    if let Ok(key) = p256::SecretKey::from_pkcs8_pem(text) {
+        return p256(key);
+    }
     let body: Zeroizing<String> = Zeroizing::new(body.split_whitespace().collect());
-    let der = Zeroizing::new(
-        STANDARD
-            .decode(body.as_str())
-            .map_err(|_| KeyError::InvalidSecret)?,
-    );
-    let secret = der
-        .strip_prefix(&ED25519_HEAD)
-        .ok_or(KeyError::InvalidSecret)?;
-    let secret: &[u8; 32] = secret.try_into().map_err(|_| KeyError::InvalidSecret)?;
+    let der = Zeroizing::new(STANDARD.decode(body.as_str()).map_err(|_| NOT_KEY)?);
+    let secret = der.strip_prefix(&ED25519_HEAD).ok_or(NOT_KEY)?;
+    let secret: &[u8; 32] = secret.try_into().map_err(|_| NOT_KEY)?;
     SigningKey::from_bytes(Algorithm::EdDsa, secret)
 }
 
@@ -130,6 +155,57 @@ mod tests {
             lines.join("\n")
         );
         assert_eq!(parse(&pem).unwrap().key_id(), key.key_id());
+        // RFC 5915, with the curve's name before it as `openssl ecparam -name prime256v1 -genkey` writes it.
+        let der = [
+            hex::decode("30770201010420").unwrap(),
+            key.to_bytes().to_vec(),
+            hex::decode("a00a06082a8648ce3d030107a14403420004").unwrap(),
+            part("x"),
+            part("y"),
+        ]
+        .concat();
+        let body = STANDARD.encode(der);
+        let lines: Vec<&str> = (0..body.len())
+            .step_by(64)
+            .map(|at| &body[at..body.len().min(at + 64)])
+            .collect();
+        let pem = format!(
+            "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n-----BEGIN EC PRIVATE KEY-----\n{}\n-----END EC PRIVATE KEY-----\n",
+            lines.join("\n")
+        );
+        assert_eq!(parse(&pem).unwrap().key_id(), key.key_id());
+    }
+
+    #[test]
+    fn says_what_it_is_instead() {
+        for (text, words) in [
+            (
+                "-----BEGIN PUBLIC KEY-----\nAA\n-----END PUBLIC KEY-----",
+                "public key",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----",
+                "certificate",
+            ),
+            (
+                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA\n-----END ENCRYPTED PRIVATE KEY-----",
+                "encrypted",
+            ),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\nAA\n-----END RSA PRIVATE KEY-----",
+                "RSA",
+            ),
+            (r#"{"kty":"RSA","n":"AA","e":"AQAB"}"#, "RSA"),
+            (
+                r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+                "public key",
+            ),
+            ("hello", "no secret key"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.code(), "key_file_invalid", "{text}");
+            assert!(error.to_string().contains(words), "{text}: {error}");
+        }
     }
 
     #[test]
@@ -139,13 +215,12 @@ mod tests {
             "secret",
             "{}",
             r#"{"kty":"EC","crv":"P-256","d":"AA"}"#,
-            r#"{"kty":"RSA"}"#,
             "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----",
             r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}"#,
         ] {
             let error = parse(text).unwrap_err();
             assert!(
-                matches!(error, KeyError::Jwk(_) | KeyError::InvalidSecret),
+                matches!(error, KeyError::Jwk(_) | KeyError::File(_)),
                 "{text}"
             );
             assert!(!error.to_string().contains("nWGxne"));

@@ -48,6 +48,9 @@ pub enum KeyError {
     /// The secret is not a scalar of P-256 (zero, or not below the order).
     #[error("the secret is not a valid P-256 scalar")]
     InvalidSecret,
+    /// A file that is no secret key we can sign with: what it is, and what to do.
+    #[error("{0}")]
+    File(&'static str),
     /// The bytes are no point on the curve, or a point that verifies nothing safely.
     #[error("not a valid {} public key", .0.name())]
     InvalidPoint(Algorithm),
@@ -71,6 +74,7 @@ impl KeyError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::InvalidSecret => "key_secret_invalid",
+            Self::File(_) => "key_file_invalid",
             Self::InvalidPoint(_) => "key_point_invalid",
             Self::Jwk(_) => "jwk_invalid",
             Self::PrivateJwk => "jwk_private",
