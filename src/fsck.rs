@@ -65,20 +65,25 @@ type Found = Result<(Vec<String>, Value), Fault>;
 /// Checks. Exit code 0: all sound; 1: something is not; 2: nothing to check, or something could not be checked.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    let configs = match configs(&options.dir) {
+    let dir = options.dir.display();
+    let configs = configs(&options.dir).map_err(|error| format!("{dir}: {error}"));
+    let configs = match configs {
+        Ok(configs) if configs.is_empty() => Err(format!(
+            "no node.toml, vault.toml, issuer.toml or verifier.toml in {dir} or one folder below"
+        )),
+        configs => configs,
+    };
+    let configs = match configs {
         Ok(configs) => configs,
         Err(error) => {
-            eprintln!("tegata: {}: {error}", options.dir.display());
+            if options.json {
+                println!("{}", json!({ "error": error }));
+            } else {
+                eprintln!("tegata: {error}");
+            }
             return ExitCode::from(2);
         }
     };
-    if configs.is_empty() {
-        eprintln!(
-            "tegata: no node.toml, vault.toml, issuer.toml or verifier.toml in {} or one folder below",
-            options.dir.display()
-        );
-        return ExitCode::from(2);
-    }
     let findings: Vec<_> = configs
         .iter()
         .map(|path| check(path, options.json))

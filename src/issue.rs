@@ -109,6 +109,14 @@ pub enum IssueError {
     /// An option that this format needs.
     #[error("--{0} is needed for this")]
     Missing(&'static str),
+    /// An option that this format has no place for; without it the credential would not do what was asked.
+    #[error("--{option} does nothing in {format}: leave it out, or take another format")]
+    NotFor {
+        /// Which option.
+        option: &'static str,
+        /// The format.
+        format: &'static str,
+    },
     /// The claims are not those of the record type.
     #[error("not a record of type {record_type}: {detail}")]
     Record {
@@ -134,6 +142,7 @@ impl IssueError {
         match self {
             Self::File { .. } => "file_invalid",
             Self::Missing(_) => "option_missing",
+            Self::NotFor { .. } => "option_not_for_format",
             Self::Record { .. } => "record_invalid",
             Self::Refused { code, .. } => code,
         }
@@ -168,6 +177,7 @@ pub fn run(options: &Options) -> ExitCode {
 /// # Errors
 /// [`IssueError`].
 pub fn issue(options: &Options) -> Result<String, IssueError> {
+    check_options(options)?;
     let record = Record::read(options)?;
     let algorithm = match options.format {
         Format::SdJwtVc => None,
@@ -225,6 +235,35 @@ pub fn issue(options: &Options) -> Result<String, IssueError> {
     Ok(text)
 }
 
+/// Nothing that is said may be passed over: who gives a status believes that the credential can be revoked.
+fn check_options(options: &Options) -> Result<(), IssueError> {
+    let (holder, status) = (options.holder.is_some(), options.status.is_some());
+    let (person, revocation_id) = (options.person.is_some(), options.revocation_id.is_some());
+    let (format, idle): (_, &[_]) = match options.format {
+        Format::SdJwtVc => (
+            "sd-jwt-vc",
+            &[("person", person), ("revocation-id", revocation_id)],
+        ),
+        Format::W3cJcs | Format::W3cRdfc => (
+            "a W3C credential",
+            &[("person", person), ("revocation-id", revocation_id)],
+        ),
+        Format::Hcert => (
+            "hcert",
+            &[
+                ("holder", holder),
+                ("status", status),
+                ("revocation-id", revocation_id),
+            ],
+        ),
+        Format::Shc => ("shc", &[("holder", holder), ("status", status)]),
+    };
+    match idle.iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(IssueError::NotFor { option, format }),
+        None => Ok(()),
+    }
+}
+
 /// A record as it came: its type, its claims, and the FHIR resource if it was one.
 struct Record {
     record_type: &'static RecordType,
@@ -240,6 +279,13 @@ impl Record {
                 path: options.file.clone(),
                 detail: outcome.to_string(),
             })?;
+            let found = mapped.record_type.id();
+            if let Some(said) = options.record_type.as_deref().filter(|said| *said != found) {
+                return Err(IssueError::Record {
+                    record_type: said.to_owned(),
+                    detail: format!("the resource is of type {found}"),
+                });
+            }
             return Ok(Self {
                 record_type: mapped.record_type,
                 claims: mapped.claims,
@@ -319,6 +365,7 @@ fn hcert_of(
     let certificate = certificates
         .first()
         .ok_or(IssueError::Missing("certificate"))?;
+    refused!(certificate.check_valid_at(issued_at))?;
     let id = options.id.clone().unwrap_or_else(|| {
         let mut rng: StdRng = rand::make_rng();
         let random: [u8; 8] = rng.random();

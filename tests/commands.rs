@@ -104,6 +104,13 @@ fn fsck_says_what_is_not_there() {
     let (code, text) = run(binary().arg("fsck").arg(folder.path()));
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("no node.toml, vault.toml"), "{text}");
+    let (code, text) = run(binary().args(["fsck", "--json"]).arg(folder.path()));
+    assert_eq!(code, Some(2), "{text}");
+    let said: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(
+        said["error"].as_str().unwrap().contains("no node.toml"),
+        "{said}"
+    );
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     let (code, text) = run(binary().arg("fsck").arg(&file));
@@ -233,4 +240,16 @@ async fn the_wallets_server_follows_no_link_out_of_its_folder() {
         assert_eq!(*status, 404, "{path}");
         assert!(!text.contains("secret"), "{path}: {text}");
     }
+}
+
+#[test]
+fn a_demo_without_its_wallet_says_what_to_build() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, text) = run(binary()
+        .args(["demo", "--exit", "--wallet"])
+        .arg(folder.path().join("dist"))
+        .arg("--dir")
+        .arg(folder.path().join("demo")));
+    assert_ne!(code, Some(0));
+    assert!(text.contains("make wallet"), "{text}");
 }

@@ -646,7 +646,32 @@ fn what_cannot_be_issued_is_said() {
         "x",
     ];
     let vaccination = ["vaccination.json", "--type", "vaccination"];
+    let late = ["--at", "2030-01-01T00:00:00Z"];
+    let status = format!("{STATUS}#1");
+    let status = ["--status", status.as_str()];
+    let holder = ["--holder", "holder.json"];
+    let person = ["--person", "person.json"];
     for (arguments, words) in [
+        (
+            [&vaccination[..], &hcert, &late].concat(),
+            "x509_outside_validity",
+        ),
+        (
+            [&["test.json", "--type", "vaccination"][..], &hcert].concat(),
+            "the resource is of type",
+        ),
+        (
+            [&vaccination[..], &hcert, &status].concat(),
+            "--status does nothing in hcert",
+        ),
+        (
+            [&vaccination[..], &shc, &holder].concat(),
+            "--holder does nothing in shc",
+        ),
+        (
+            [&vaccination[..], &sd_jwt, &person].concat(),
+            "--person does nothing in sd-jwt-vc",
+        ),
         (
             [&["vaccination.json"][..], &sd_jwt].concat(),
             "--type is needed",

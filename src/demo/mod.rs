@@ -138,6 +138,14 @@ impl Running {
             path: dir.to_owned(),
             error,
         })?;
+        if let Some(wallet) = wallet.filter(|wallet| !wallet.join("index.html").is_file()) {
+            return Err(DemoError::File {
+                path: wallet.to_owned(),
+                error: std::io::Error::other(
+                    "holds no built wallet; `make wallet` builds it into wallet-web/dist",
+                ),
+            });
+        }
         own_or_empty(dir)?;
         let lock = lock(dir)?;
         let mut rng: StdRng = rand::make_rng();
