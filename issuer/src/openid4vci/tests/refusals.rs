@@ -225,6 +225,8 @@ async fn a_request_for_copies_must_be_right_in_every_part() {
     let jwt = |proof: &str| vaccination(json!({ "jwt": [proof] }));
     let invalid = || refused(400, "invalid_credential_request");
     let bad_proof = || refused(400, "invalid_proof");
+    let mut encryption_key = key.public_key().to_jwk();
+    encryption_key["alg"] = json!("ECDH-ES");
     for (what, body, error) in [
         ("nothing", json!({}), invalid()),
         (
@@ -341,7 +343,7 @@ async fn a_request_for_copies_must_be_right_in_every_part() {
             "an encrypted answer to a request that is not",
             json!({
                 "credential_configuration_id": "vaccination", "proofs": { "jwt": [good] },
-                "credential_response_encryption": { "jwk": key.public_key().to_jwk(), "enc": "A128GCM" },
+                "credential_response_encryption": { "jwk": encryption_key, "enc": "A128GCM" },
             }),
             refused(400, "invalid_encryption_parameters"),
         ),

@@ -538,7 +538,9 @@ async fn an_offer_is_for_one_person_and_for_what_it_offers() {
     let request_uri = wallet.push(&with(&request, "scope", "")).await;
     // Somebody else's pairing code is a wrong one.
     let other = wallet.pairing_code("0013").await;
-    assert_eq!(wallet.decide(&request_uri, &other, "allow").await.0, 422);
+    let (status, page) = wallet.decide(&request_uri, &other, "allow").await;
+    assert_eq!(status, 422);
+    assert!(page.contains("番号が正しくありません"), "another's number: {page}");
     let (status, location) = wallet.decide(&request_uri, pairing, "allow").await;
     assert_eq!(status, 303, "{location}");
     let (status, token) = wallet
