@@ -9,7 +9,7 @@ import pathlib
 
 HERE = pathlib.Path(__file__).parent
 SPECS = HERE.parent.parent / "specs"
-TEXT = ["jose", "sd_jwt", "status_list", "x509", "qr", "trust_list", "data_integrity", "openid", "fhir"]
+TEXT = ["jose", "sd_jwt", "status_list", "x509", "qr", "trust_list", "data_integrity", "rdfc", "openid", "fhir"]
 BYTES = ["cose", "x509", "trust_list", "openid"]
 
 
