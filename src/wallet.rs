@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tegata_service::config::{HttpConfig, HttpLimits};
+use tegata_service::config::HttpConfig;
 use tegata_service::problem::Problem;
 use tower_http::services::ServeDir;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -88,13 +88,7 @@ pub async fn run(options: Options) -> io::Result<()> {
             "camera=(self), microphone=(), geolocation=()",
         ))
         .layer(fixed("cache-control", "no-cache"));
-    let http = HttpConfig {
-        listen: options.listen,
-        public_url: format!("http://{}", options.listen),
-        tls: None,
-        cors_origins: Vec::new(),
-        limits: HttpLimits::default(),
-    };
+    let http = HttpConfig::plain(options.listen, format!("http://{}", options.listen));
     tegata_service::http::serve(router, &http, tegata_service::http::shutdown_signal()).await
 }
 

@@ -1,5 +1,6 @@
 //! Configuration files: TOML, unknown keys refused, relative paths relative to the file that names them.
 
+use crate::http::Network;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -80,9 +81,27 @@ pub struct HttpConfig {
     /// Origins whose pages may call this service.
     #[serde(default)]
     pub cors_origins: Vec<String>,
+    /// Proxies whose word is taken for where a request comes from: networks in CIDR notation, or addresses.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
+    /// The header in which they say so. The other one is not read: it may come from anybody.
+    #[serde(default)]
+    pub forwarded_header: ForwardedHeader,
     /// What callers may take.
     #[serde(default)]
     pub limits: HttpLimits,
+}
+
+/// In which header a proxy says where a request comes from; it must add itself what it saw, or replace what was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    #[serde(rename = "x-forwarded-for")]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    #[serde(rename = "forwarded")]
+    Forwarded,
 }
 
 /// What callers of a service may take: connections and time.
@@ -91,7 +110,8 @@ pub struct HttpConfig {
 pub struct HttpLimits {
     /// Most connections at once. Below what the system lets a process open (`ulimit -n`), which the store needs as well.
     pub connections_max: usize,
-    /// Of them, from one address (IPv6: one network of 64 bits); what comes over loopback, a proxy's, is not counted so.
+    /// Of them, from one address (IPv6: one network of 64 bits); what comes over loopback or from a trusted proxy is not
+    /// counted so.
     pub connections_per_address_max: usize,
     /// Until a connection says something, and until a request's head is there, in milliseconds.
     pub head_timeout_ms: u64,
@@ -127,6 +147,20 @@ pub struct TlsConfig {
 }
 
 impl HttpConfig {
+    /// Plain HTTP, nothing else said.
+    #[must_use]
+    pub fn plain(listen: SocketAddr, public_url: String) -> Self {
+        Self {
+            listen,
+            public_url,
+            tls: None,
+            cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
+            limits: HttpLimits::default(),
+        }
+    }
+
     /// Makes paths relative to the configuration file `base`.
     pub fn resolve(&mut self, base: impl AsRef<Path>) {
         if let Some(tls) = &mut self.tls {
@@ -175,6 +209,26 @@ impl Default for TelemetryConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trusted_proxies_are_networks() {
+        let text = "listen = \"127.0.0.1:1\"\npublic_url = \"http://localhost:1\"\n";
+        let read = |more: &str| toml::from_str::<HttpConfig>(&format!("{text}{more}"));
+        let none = read("").unwrap();
+        assert!(none.trusted_proxies.is_empty(), "nobody is trusted unasked");
+        assert_eq!(none.forwarded_header, ForwardedHeader::XForwardedFor);
+        let some =
+            "trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]\nforwarded_header = \"forwarded\"";
+        let some = read(some).unwrap();
+        assert_eq!(some.trusted_proxies.len(), 2);
+        assert_eq!(some.forwarded_header, ForwardedHeader::Forwarded);
+        for wrong in [
+            "trusted_proxies = [\"10.0.0.1/8\"]",
+            "trusted_proxies = [\"proxy\"]",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tegata_service::config::{HttpConfig, HttpLimits, TelemetryConfig, TlsConfig};
-use tegata_service::http::{Readiness, serve, serve_on, standard_routes};
+use tegata_service::http::{Address, Readiness, serve, serve_on, standard_routes};
 use tegata_service::problem::Problem;
 use tegata_service::telemetry;
 
@@ -25,11 +25,8 @@ struct Running {
 
 fn config(listen: std::net::SocketAddr) -> HttpConfig {
     HttpConfig {
-        listen,
-        public_url: format!("http://{listen}"),
-        tls: None,
         cors_origins: vec!["https://wallet.example".into()],
-        limits: HttpLimits::default(),
+        ..HttpConfig::plain(listen, format!("http://{listen}"))
     }
 }
 
@@ -509,6 +506,36 @@ async fn errors_at_the_start_name_the_culprit() {
             .to_string()
             .contains("cors_origins")
     );
+}
+
+#[tokio::test]
+async fn where_a_request_comes_from_is_what_trusted_proxies_say() {
+    let told = async |trusted: &[&str], header: &str| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = listener.local_addr().unwrap();
+        let router = Router::new().route(
+            "/v1/from",
+            get(|Address(from): Address| async move { format!("{from:?}") }),
+        );
+        let config = HttpConfig {
+            trusted_proxies: trusted.iter().map(|text| text.parse().unwrap()).collect(),
+            ..config(listen)
+        };
+        let server = tokio::spawn(async move {
+            serve_on(listener, router, &config, std::future::pending()).await
+        });
+        let request = reqwest::Client::new().get(format!("http://{listen}/v1/from"));
+        let request = request.header("x-forwarded-for", header);
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        server.abort();
+        answer
+    };
+    let header = "198.51.100.1, 192.0.2.7";
+    assert_eq!(told(&["127.0.0.1"], header).await, "Some(192.0.2.7)");
+    let both = ["127.0.0.1", "192.0.2.0/24"];
+    assert_eq!(told(&both, header).await, "Some(198.51.100.1)");
+    assert_eq!(told(&["10.0.0.0/8"], header).await, "None", "not trusted");
+    assert_eq!(told(&[], header).await, "None");
 }
 
 #[tokio::test]

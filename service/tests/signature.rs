@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tegata_consent::cose::public_key;
 use tegata_consent::ids::{Nonce, OrganisationId, VaultId};
 use tegata_service::clock;
-use tegata_service::config::{HttpConfig, HttpLimits};
+use tegata_service::config::HttpConfig;
 use tegata_service::signature::{
     KeyId, SignatureError, SignedRequest, Signer, Verifier, send_signed, sign,
 };
@@ -354,13 +354,7 @@ async fn over_the_wire_also_under_a_nested_path() {
         }),
     );
     let router = axum::Router::new().nest("/v1", inner).with_state(verifier);
-    let config = HttpConfig {
-        listen,
-        public_url: public_url.clone(),
-        tls: None,
-        cors_origins: vec![],
-        limits: HttpLimits::default(),
-    };
+    let config = HttpConfig::plain(listen, public_url.clone());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(async move {
         tegata_service::http::serve_on(listener, router, &config, async { drop(stopped.await) })

@@ -3,15 +3,14 @@
 use super::{OwnSystem, Shared};
 use crate::intake::check_subject;
 use crate::pairing::{self, AnswerError};
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 use tegata_service::clock::now_ms;
-use tegata_service::http::Json;
+use tegata_service::http::{Address, Json};
 use tegata_service::problem::Problem;
 use tegata_service::qr;
 use utoipa::ToSchema;
@@ -93,11 +92,11 @@ pub(crate) struct Paired {
 ))]
 pub(crate) async fn answer(
     State(issuer): Shared,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    address: Address,
     Json(answer): Json<Answer>,
 ) -> Result<Response, Problem> {
     let now = now_ms();
-    if let Err(wait_s) = issuer.attempts.check(address.ip(), now) {
+    if let Err(wait_s) = issuer.attempts.check(address, now) {
         let problem = Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too-many-attempts",
@@ -123,7 +122,7 @@ pub(crate) async fn answer(
         }
         Err(error) => {
             if matches!(error, AnswerError::UnknownCode) {
-                issuer.attempts.wrong(address.ip(), now);
+                issuer.attempts.wrong(address, now);
             }
             Err(problem(error))
         }

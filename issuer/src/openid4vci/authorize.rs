@@ -12,10 +12,9 @@ use crate::issuer::{Issuer, blocking};
 use crate::model::Record;
 use crate::pairing::plain_code;
 use crate::store::{Kind, Slot, StoreError};
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tegata_consent::ids::{Hash, hash};
 use tegata_consent::invitation::pairing_hash;
@@ -23,6 +22,7 @@ use tegata_consent::organisation::OrganisationState;
 use tegata_credential::jws::encode;
 use tegata_records::{Lang, catalogue};
 use tegata_service::clock::now_ms;
+use tegata_service::http::Address;
 
 /// Wrong pairing codes after which a request is over.
 const WRONG_MAX: u32 = 5;
@@ -64,11 +64,7 @@ pub(crate) async fn show(State(issuer): Shared, query: Asked) -> Response {
     (status = 400, description = "text/html"), (status = 422, description = "text/html: once more"),
     (status = 429, description = "text/html"), (status = 503)
 ))]
-pub(crate) async fn decide(
-    State(issuer): Shared,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
-    form: Posted,
-) -> Response {
+pub(crate) async fn decide(State(issuer): Shared, address: Address, form: Posted) -> Response {
     let Ok(parameters) = Parameters::of_form(form) else {
         return page::stop(StatusCode::BAD_REQUEST, UNKNOWN);
     };
@@ -82,7 +78,7 @@ pub(crate) async fn decide(
         return page::stop(StatusCode::BAD_REQUEST, UNKNOWN);
     };
     let answer = if parameters.get("action") == Some("allow") {
-        if issuer.attempts.check(address.ip(), now).is_err() {
+        if issuer.attempts.check(address, now).is_err() {
             return page::stop(StatusCode::TOO_MANY_REQUESTS, TOO_MANY);
         }
         Answer::Code(plain_code(parameters.get("code").unwrap_or_default()))
@@ -100,7 +96,7 @@ pub(crate) async fn decide(
         Ok(Decision::Denied) => send_back(&issuer, &request, &[("error", "access_denied")]),
         Ok(Decision::Gone) => page::stop(StatusCode::BAD_REQUEST, UNKNOWN),
         Ok(Decision::Wrong) => {
-            issuer.attempts.wrong(address.ip(), now);
+            issuer.attempts.wrong(address, now);
             ask(&issuer, &own, &request, &parameters, Some(WRONG))
         }
         Ok(Decision::Over) => ask(&issuer, &own, &request, &parameters, Some(OVER)),

@@ -32,24 +32,23 @@ const WAITING_MAX: usize = 20_000;
 ))]
 pub(crate) async fn push(
     State(issuer): Shared,
-    Address(address): Address,
+    address: Address,
     headers: HeaderMap,
     form: Posted,
 ) -> Result<Response, OAuthError> {
     let parameters = Parameters::of_form(form)?;
     let now = now_ms();
     let openid4vci = issuer.openid4vci();
-    if let Some(address) = address {
-        if openid4vci.pushes.check(address, now).is_err() {
-            let why = "too many requests from this address";
-            let error = OAuthError::new("temporarily_unavailable", why);
-            return Err(error.status(StatusCode::TOO_MANY_REQUESTS));
-        }
-        openid4vci.pushes.wrong(address, now);
+    if openid4vci.pushes.check(address, now).is_err() {
+        let why = "too many requests from this address";
+        let error = OAuthError::new("temporarily_unavailable", why);
+        return Err(error.status(StatusCode::TOO_MANY_REQUESTS));
     }
+    openid4vci.pushes.wrong(address, now);
     let own = own(&issuer).await?;
     let mut pushed = read(&issuer, &own, &parameters, now)?;
-    pushed.jkt = bound_key(&issuer, &headers, &parameters, now)?;
+    let proof = proof(&issuer, &headers, now)?;
+    pushed.jkt = bound_key(proof.as_ref(), &parameters)?;
     let offer = parameters.get("issuer_state").map(offer_slot);
     let id = encode(&rand::random::<[u8; 16]>());
     let slot = Slot::new(Kind::Pushed, &id);

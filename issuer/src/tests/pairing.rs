@@ -226,16 +226,27 @@ async fn codes_expire_and_cannot_be_tried_out() {
         refusal(issuer.answer(&code, &invitation).await),
         (410, "pairing-expired".into())
     );
+    let tried = async |from: &str, code: &str| {
+        let body = json!({ "code": code, "invitation": invitation });
+        let request = issuer
+            .http
+            .post(format!("{}/v1/pairings/answers", issuer.url));
+        let request = request.header("x-forwarded-for", from).json(&body);
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        refusal((status, response.json().await.unwrap()))
+    };
+    let unknown = (410, "pairing-unknown".to_owned());
+    let (here, there) = ("192.0.2.1", "192.0.2.2");
     for wrong in ["", "x", "0000-0000-0000-0000"].iter().cycle().take(10) {
-        assert_eq!(
-            refusal(issuer.answer(wrong, &invitation).await),
-            (410, "pairing-unknown".into())
-        );
+        assert_eq!(tried(here, wrong).await, unknown);
     }
-    assert_eq!(
-        refusal(issuer.answer(&code, &invitation).await),
-        (429, "too-many-attempts".into())
-    );
+    let too_many = (429, "too-many-attempts".to_owned());
+    assert_eq!(tried(here, &code).await, too_many);
+    let spoofed = format!("{there}, {here}");
+    assert_eq!(tried(&spoofed, &code).await, too_many, "said by the caller");
+    let expired = (410, "pairing-expired".to_owned());
+    assert_eq!(tried(there, &code).await, expired, "somebody else's count");
     for subject in ["", " 1", "1\n"] {
         assert_eq!(
             refusal(

@@ -541,11 +541,9 @@ pub(crate) fn config(folder: &std::path::Path, address: SocketAddr) -> IssuerCon
         pairing_ttl_s: 600,
         patient_system: None,
         http: HttpConfig {
-            listen: address,
-            public_url: format!("http://{address}"),
-            tls: None,
-            cors_origins: Vec::new(),
-            limits: HttpLimits::default(),
+            // Tests are proxies: who calls is whom they say.
+            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            ..HttpConfig::plain(address, format!("http://{address}"))
         },
         ledger: LedgerConfig {
             urls: Vec::new(),

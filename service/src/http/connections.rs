@@ -4,7 +4,7 @@
 //! it waits forever. So a connection's beginning has a deadline of its own. HTTP/2 (RFC 9113) then bounds nothing: a
 //! connection of it ends where no request is under way for as long as a head may take.
 
-use super::address::Address;
+use super::address::Proxies;
 use super::places::{Place, Places};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
@@ -31,6 +31,8 @@ const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct Bounded<A> {
     pub(super) inner: A,
     pub(super) places: Places,
+    /// Whose connections stand for many callers.
+    pub(super) proxies: Proxies,
     /// Until a connection has said which HTTP it speaks; and how long one of HTTP/2 may be without a request.
     pub(super) begin: Duration,
 }
@@ -303,6 +305,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Address;
 
     #[tokio::test]
     async fn a_beginning_has_a_deadline_and_so_has_http_2_without_a_request() {

@@ -1,15 +1,16 @@
 //! Listening: plain or TLS, bounded in number, size and time, logged without bodies, queries or identifiers.
 
+use super::address::Proxies;
 use super::bounds::{answer_in_time, problems};
 use super::connections::{Bounded, under_way};
 use super::places::Places;
 use super::{no_such_method, no_such_path};
 use crate::config::{HttpConfig, HttpLimits};
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::{Extension, Router};
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
@@ -74,6 +75,7 @@ pub async fn serve_on(
         limits.connections_max,
         limits.connections_per_address_max,
     );
+    let proxies = Proxies::new(config);
     let begin = Duration::from_millis(limits.head_timeout_ms);
     let server = axum_server::from_tcp(listener)?.handle(handle);
     let served = match &config.tls {
@@ -81,6 +83,7 @@ pub async fn serve_on(
             let mut server = server.acceptor(Bounded {
                 inner: NoDelayAcceptor::new(),
                 places,
+                proxies,
                 begin,
             });
             bound(server.http_builder(), limits);
@@ -101,6 +104,7 @@ pub async fn serve_on(
             let mut server = server.acceptor(Bounded {
                 inner,
                 places,
+                proxies,
                 begin,
             });
             bound(server.http_builder(), limits);
@@ -155,6 +159,7 @@ fn wrap(router: Router, config: &HttpConfig) -> io::Result<Router> {
             config.limits,
             answer_in_time,
         ))
+        .layer(Extension(Proxies::new(config)))
         .layer(middleware::from_fn(problems))
         .layer(middleware::from_fn(observe));
     let router = match cors(&config.cors_origins)? {

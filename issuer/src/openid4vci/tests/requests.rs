@@ -80,7 +80,8 @@ impl Wallet<'_> {
             ("action", action),
         ];
         let url = format!("{}/openid4vci/authorize", self.issuer.url);
-        let response = posted(browser().post(url), &form).send().await.unwrap();
+        let request = browser().post(url).header("x-forwarded-for", "192.0.2.1");
+        let response = posted(request, &form).send().await.unwrap();
         let status = response.status().as_u16();
         match response.headers().get("location") {
             Some(location) => (status, location.to_str().unwrap().to_owned()),
