@@ -37,7 +37,7 @@ use crate::IssuerError;
 use crate::config::CredentialAlgorithm;
 use crate::issuer::{Issuer, blocking, rng};
 use crate::pairing::Attempts;
-use crate::store::Store;
+use crate::store::{SWEEP_MAX, Store, StoreError};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
@@ -52,7 +52,7 @@ use tegata_service::problem::Problem;
 use tokio::sync::watch;
 
 /// Between two looks at what expired.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_secs(10);
 /// Longest body of a request with parameters, in bytes.
 const FORM_MAX_BYTES: usize = 32 << 10;
 /// Longest credential request in bytes, encrypted or not.
@@ -166,10 +166,15 @@ pub(crate) async fn run(issuer: Arc<Issuer>, mut stop: watch::Receiver<bool>) {
             _ = stop.changed() => return,
         }
         let swept = blocking(&issuer, |issuer| {
-            let mut change = issuer.store.change();
-            match change.sweep_openid4vci(now_ms())? {
-                0 => Ok(()),
-                _ => change.commit(),
+            loop {
+                let mut change = issuer.store.change();
+                let swept = change.sweep_openid4vci(now_ms())?;
+                if swept > 0 {
+                    change.commit()?;
+                }
+                if swept < SWEEP_MAX {
+                    return Ok::<_, StoreError>(());
+                }
             }
         });
         if let Err(error) = swept.await {

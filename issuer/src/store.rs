@@ -5,7 +5,7 @@
 
 mod openid4vci;
 
-pub(crate) use openid4vci::{Kind, Slot};
+pub(crate) use openid4vci::{Kind, SWEEP_MAX, Slot};
 
 use crate::model::{Import, Invited, KnownReceipt, Pairing, Record, Status, StatusPlace};
 use minicbor::Decode;
@@ -150,6 +150,8 @@ pub(crate) struct Store {
     path: PathBuf,
     writer: Mutex<OpenList>,
     counts: [AtomicI64; Status::ALL.len()],
+    /// Pushed authorisation requests that are kept.
+    pushed: AtomicI64,
     status_changes: AtomicU64,
 }
 
@@ -181,6 +183,7 @@ impl Store {
             db,
             writer: Mutex::new(OpenList::new(1)),
             counts: Default::default(),
+            pushed: AtomicI64::new(0),
             status_changes: AtomicU64::new(0),
             path: path.clone(),
         };
@@ -199,6 +202,7 @@ impl Store {
             }
         }
         store.load_counts()?;
+        store.load_pushed()?;
         store.load_open_list()?;
         Ok(store)
     }
@@ -220,6 +224,7 @@ impl Store {
             db,
             writer: Mutex::new(OpenList::new(1)),
             counts: Default::default(),
+            pushed: AtomicI64::new(0),
             status_changes: AtomicU64::new(0),
             path,
         })
@@ -848,6 +853,7 @@ impl Change<'_> {
     /// # Errors
     /// [`StoreError`]; then nothing was written, or the disk cannot say.
     pub(crate) fn commit(self) -> Result<(), StoreError> {
+        let pushed = self.pushed_delta()?;
         let mut batch = WriteBatch::default();
         for ((table, key), value) in &self.changes {
             match value {
@@ -864,6 +870,7 @@ impl Change<'_> {
         for (count, delta) in self.store.counts.iter().zip(self.deltas) {
             count.fetch_add(delta, Ordering::Relaxed);
         }
+        self.store.pushed.fetch_add(pushed, Ordering::Relaxed);
         if self.changes_status {
             self.store.status_changes.fetch_add(1, Ordering::Release);
         }

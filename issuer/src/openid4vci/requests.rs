@@ -1,10 +1,11 @@
 //! Pushed authorisation requests (RFC 9126) with PKCE (RFC 7636): the wallet says what it wants before the person comes.
 
-use super::dpop;
+use super::dpop::{self, DpopProof};
 use super::error::OAuthError;
 use super::form::{Parameters, Posted};
 use super::own;
 use super::rows::{Offer, Pushed, offer_slot};
+use super::token::use_proof;
 use crate::http::Shared;
 use crate::issuer::{Issuer, blocking};
 use crate::store::{Kind, Slot, StoreError};
@@ -23,7 +24,7 @@ const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
 /// Longest `state` in bytes.
 const STATE_MAX_BYTES: usize = 1024;
 /// Most requests that wait at a time.
-const WAITING_MAX: usize = 20_000;
+pub(super) const WAITING_MAX: usize = 20_000;
 
 /// Takes an authorisation request of a wallet.
 #[utoipa::path(post, path = "/openid4vci/par", responses(
@@ -53,7 +54,7 @@ pub(crate) async fn push(
     let id = encode(&rand::random::<[u8; 16]>());
     let slot = Slot::new(Kind::Pushed, &id);
     blocking(&issuer, move |issuer| {
-        store(issuer, pushed, &slot, offer, now)
+        store(issuer, pushed, &slot, offer, proof, now)
     })
     .await?;
     let answer = json!({
@@ -115,7 +116,7 @@ fn read(
     if state.is_some_and(|state| state.len() > STATE_MAX_BYTES) {
         return Err(invalid("state is too long"));
     }
-    let (record_types, detailed) = wanted(own, parameters, now_ms)?;
+    let (record_types, detailed) = wanted(own, issuer.identifier(), parameters, now_ms)?;
     Ok(Pushed {
         client: client.id.clone(),
         redirect_uri: redirect_uri.to_owned(),
@@ -145,6 +146,7 @@ pub(super) fn check_resource(issuer: &Issuer, parameters: &Parameters) -> Result
 /// Record types by `scope` or `authorization_details`, and whether it was the latter. None: what the offer has.
 fn wanted(
     own: &OrganisationState,
+    identifier: &str,
     parameters: &Parameters,
     now_ms: u64,
 ) -> Result<(Vec<String>, bool), OAuthError> {
@@ -164,7 +166,8 @@ fn wanted(
         types.push(scope.to_owned());
     }
     let details = parameters.get("authorization_details");
-    for id in details.map(detailed_types).transpose()?.unwrap_or_default() {
+    let of = |details| detailed_types(details, identifier);
+    for id in details.map(of).transpose()?.unwrap_or_default() {
         if !own.may_issue(&id, now_ms) {
             let why = "authorization_details name what is not issued here";
             return Err(OAuthError::new("invalid_authorization_details", why));
@@ -176,8 +179,10 @@ fn wanted(
     Ok((types, details.is_some()))
 }
 
-/// Credential configurations in `authorization_details` (RFC 9396, OpenID4VCI 1.0 §5.1.1).
-pub(super) fn detailed_types(details: &str) -> Result<Vec<String>, OAuthError> {
+/// Credential configurations in `authorization_details` (OpenID4VCI 1.0 §5.1.1). What is of another type, has unknown
+/// members or wrong values is refused (RFC 9396 §5). Which claims a wallet would like does not narrow what it gets: it shows
+/// of a copy what it wants.
+pub(super) fn detailed_types(details: &str, identifier: &str) -> Result<Vec<String>, OAuthError> {
     let invalid = |why: &str| OAuthError::new("invalid_authorization_details", why);
     let details = strict::parse(details.as_bytes())
         .map_err(|_| invalid("authorization_details is not JSON with each member once"))?;
@@ -187,6 +192,22 @@ pub(super) fn detailed_types(details: &str) -> Result<Vec<String>, OAuthError> {
             return Err(invalid(
                 "a type of authorization_details is not openid_credential",
             ));
+        }
+        let members = detail.as_object().into_iter().flatten();
+        for (name, value) in members {
+            let fits = match name.as_str() {
+                "type" | "credential_configuration_id" => value.is_string(),
+                "locations" => list(value, |at| {
+                    at.as_str().map(|at| at.trim_end_matches('/')) == Some(identifier)
+                }),
+                "claims" => list(value, |claim| claim["path"].is_array()),
+                _ => return Err(invalid("authorization_details has an unknown member")),
+            };
+            if !fits {
+                return Err(invalid(
+                    "a member of authorization_details has a wrong value",
+                ));
+            }
         }
         let id = detail["credential_configuration_id"].as_str();
         id.map(str::to_owned)
@@ -199,21 +220,31 @@ pub(super) fn detailed_types(details: &str) -> Result<Vec<String>, OAuthError> {
         .collect()
 }
 
-/// The key to which the code is bound (RFC 9449 §10).
-fn bound_key(
+fn proof(
     issuer: &Issuer,
     headers: &HeaderMap,
-    parameters: &Parameters,
     now_ms: u64,
-) -> Result<Option<String>, OAuthError> {
+) -> Result<Option<DpopProof>, OAuthError> {
     let request = dpop::Request {
         url: &format!("{}/openid4vci/par", issuer.identifier()),
         token: None,
         now_s: i64::try_from(now_ms / 1000).unwrap_or(i64::MAX),
     };
-    let proven = dpop::check(headers, &request)
-        .map_err(|error| OAuthError::new(error.code(), &error))?
-        .map(|proof| proof.jkt);
+    dpop::check(headers, &request).map_err(|error| OAuthError::new(error.code(), &error))
+}
+
+/// Whether a value is a list, not empty, whose elements all fit.
+fn list(value: &Value, fits: impl Fn(&Value) -> bool) -> bool {
+    let all = value.as_array();
+    all.is_some_and(|all| !all.is_empty() && all.iter().all(fits))
+}
+
+/// The key to which the code is bound (RFC 9449 §10).
+fn bound_key(
+    proof: Option<&DpopProof>,
+    parameters: &Parameters,
+) -> Result<Option<String>, OAuthError> {
+    let proven = proof.map(|proof| proof.jkt.clone());
     match (proven, parameters.get("dpop_jkt")) {
         (Some(proven), Some(said)) if proven != said => {
             let why = "dpop_jkt is not the key of the DPoP proof";
@@ -223,19 +254,21 @@ fn bound_key(
     }
 }
 
-fn store(
+pub(super) fn store(
     issuer: &Issuer,
     mut pushed: Pushed,
     slot: &Slot,
     offer: Option<Slot>,
+    proof: Option<DpopProof>,
     now_ms: u64,
 ) -> Result<(), OAuthError> {
-    if issuer.store.openid4vci_count(Kind::Pushed, WAITING_MAX)? == WAITING_MAX {
+    let mut change = issuer.store.change();
+    change.sweep_openid4vci(now_ms)?;
+    if change.pushed()? >= WAITING_MAX {
+        change.commit()?; // what expired makes room, if not for this one
         let error = OAuthError::new("temporarily_unavailable", "too many requests wait");
         return Err(error.status(StatusCode::SERVICE_UNAVAILABLE));
     }
-    let mut change = issuer.store.change();
-    change.sweep_openid4vci(now_ms)?;
     if let Some(offer_slot) = offer {
         let offer: Option<Offer> = change.openid4vci(&offer_slot)?;
         let offer = offer
@@ -261,6 +294,9 @@ fn store(
     if pushed.record_types.is_empty() {
         let why = "neither scope nor authorization_details nor issuer_state says what is wanted";
         return Err(OAuthError::new("invalid_scope", why));
+    }
+    if let Some(proof) = proof {
+        use_proof(&mut change, &proof, now_ms)?;
     }
     change.put_openid4vci(slot, &pushed, pushed.expires_ms);
     change.commit().map_err(|error: StoreError| error.into())

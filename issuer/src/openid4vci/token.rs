@@ -107,7 +107,7 @@ pub(crate) async fn grant(
     let redemption = read(&issuer, &parameters)?;
     let asked = parameters
         .get("authorization_details")
-        .map(detailed_types)
+        .map(|details| detailed_types(details, issuer.identifier()))
         .transpose()?;
     let request = dpop::Request {
         url: &format!("{}/openid4vci/token", issuer.identifier()),

@@ -6,6 +6,7 @@
 use super::{Change, Store, StoreError, Table, place_key, place_of};
 use crate::model::StatusPlace;
 use minicbor::{Decode, Encode};
+use std::sync::atomic::Ordering;
 use tegata_consent::cbor;
 use tegata_consent::ids::{Hash, RecordId, hash};
 
@@ -33,7 +34,7 @@ const OWN: u8 = 0xfe;
 /// Prefix of the list of rows by the time they expire.
 const EXPIRES: u8 = 0xff;
 /// Most rows that are erased at once.
-const SWEEP_MAX: usize = 1000;
+pub(crate) const SWEEP_MAX: usize = 1000;
 
 /// Where a row lies: its kind, and a hash of what whoever asks for it must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,22 +87,15 @@ impl Store {
         self.value(Table::OpenId4Vci, &slot.row())
     }
 
-    /// How many rows of a kind there are, counted up to `limit`.
+    /// Counts the pushed requests once, at the start; [`Change::commit`] keeps the number from then on.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) fn openid4vci_count(&self, kind: Kind, limit: usize) -> Result<usize, StoreError> {
-        let prefix = [kind as u8];
-        let mut count = 0;
-        let from = rocksdb::IteratorMode::From(&prefix, rocksdb::Direction::Forward);
-        for item in self.db.iterator_cf(self.family(Table::OpenId4Vci), from) {
-            let (key, _) = item.map_err(|error| self.error(error))?;
-            if !key.starts_with(&prefix) || count == limit {
-                break;
-            }
-            count += 1;
-        }
-        Ok(count)
+    pub(super) fn load_pushed(&self) -> Result<(), StoreError> {
+        let rows = self.keys(Table::OpenId4Vci, &[Kind::Pushed as u8])?.len();
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        self.pushed.store(rows, Ordering::Relaxed);
+        Ok(())
     }
 
     /// A secret of the issuer's own, made at first use.
@@ -169,7 +163,28 @@ impl Change<'_> {
         self.delete(Table::OpenId4Vci, slot.row());
     }
 
-    /// Erases rows that expired, some at a time; gives how many.
+    /// How many pushed requests there are, as this change leaves it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn pushed(&self) -> Result<usize, StoreError> {
+        let count = self.store.pushed.load(Ordering::Relaxed) + self.pushed_delta()?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
+    /// By how many pushed requests there are more after this change.
+    pub(super) fn pushed_delta(&self) -> Result<i64, StoreError> {
+        let first = (Table::OpenId4Vci, vec![Kind::Pushed as u8]);
+        let end = (Table::OpenId4Vci, vec![Kind::Pushed as u8 + 1]);
+        let mut delta = 0;
+        for ((table, key), value) in self.changes.range(first..end) {
+            let was = self.store.get(*table, key)?.is_some();
+            delta += i64::from(value.is_some()) - i64::from(was);
+        }
+        Ok(delta)
+    }
+
+    /// Erases rows that expired, at most [`SWEEP_MAX`]; gives how many.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -214,6 +229,51 @@ impl Change<'_> {
 mod tests {
     use super::*;
 
+    fn rows(store: &Store, kind: Kind) -> usize {
+        store.keys(Table::OpenId4Vci, &[kind as u8]).unwrap().len()
+    }
+
+    #[test]
+    fn pushed_requests_are_counted_as_they_come_and_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let slot = |name| Slot::new(Kind::Pushed, name);
+        let change = |store: &Store, work: &dyn Fn(&mut Change<'_>), inside, after| {
+            let mut change = store.change();
+            work(&mut change);
+            assert_eq!(change.pushed().unwrap(), inside);
+            change.commit().unwrap();
+            assert_eq!(store.change().pushed().unwrap(), after);
+            assert_eq!(rows(store, Kind::Pushed), after);
+        };
+        let two = |change: &mut Change<'_>| {
+            change.put_openid4vci(&slot("a"), &1u32, 1_000);
+            change.put_openid4vci(&slot("b"), &1u32, 2_000);
+            change.put_openid4vci(&Slot::new(Kind::Token, "c"), &1u32, 1_000);
+        };
+        change(&store, &two, 2, 2);
+        // Written again, and a row that is not there: neither counts.
+        let again = |change: &mut Change<'_>| {
+            change.put_openid4vci(&slot("a"), &2u32, 1_000);
+            change.delete_openid4vci(&slot("d"));
+        };
+        change(&store, &again, 2, 2);
+        let dropped = {
+            let mut change = store.change();
+            change.put_openid4vci(&slot("e"), &1u32, 1_000);
+            change.pushed().unwrap()
+        };
+        assert_eq!((dropped, store.change().pushed().unwrap()), (3, 2));
+        drop(store);
+        store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.change().pushed().unwrap(), 2, "after a start");
+        let swept = |change: &mut Change<'_>| {
+            change.put_openid4vci(&slot("f"), &1u32, 3_000);
+            assert_eq!(change.sweep_openid4vci(1_500).unwrap(), 2);
+        };
+        change(&store, &swept, 2, 2);
+    }
+
     #[test]
     fn rows_are_found_by_their_secret_and_erased_after_they_expire() {
         let folder = tempfile::tempdir().unwrap();
@@ -224,14 +284,13 @@ mod tests {
         change.put_openid4vci(&slot, &7u32, 1_000);
         change.put_openid4vci(&Slot::new(Kind::Code, "later"), &8u32, 2_000);
         change.commit().unwrap();
-        assert_eq!(store.openid4vci_count(Kind::Code, 10).unwrap(), 2);
-        assert_eq!(store.openid4vci_count(Kind::Code, 1).unwrap(), 1);
-        assert_eq!(store.openid4vci_count(Kind::Token, 10).unwrap(), 0);
+        assert_eq!(rows(&store, Kind::Code), 2);
+        assert_eq!(rows(&store, Kind::Token), 0);
         for (now_ms, left) in [(1_000, 2), (1_001, 1), (3_000, 0)] {
             let mut change = store.change();
             change.sweep_openid4vci(now_ms).unwrap();
             change.commit().unwrap();
-            assert_eq!(store.openid4vci_count(Kind::Code, 10).unwrap(), left);
+            assert_eq!(rows(&store, Kind::Code), left);
         }
         assert_eq!(store.openid4vci::<u32>(&slot).unwrap(), None);
     }
@@ -251,7 +310,7 @@ mod tests {
             let mut change = store.change();
             change.sweep_openid4vci(now_ms).unwrap();
             change.commit().unwrap();
-            assert_eq!(store.openid4vci_count(Kind::Content, 10).unwrap(), left);
+            assert_eq!(rows(&store, Kind::Content), left);
         }
     }
 

@@ -467,6 +467,51 @@ async fn sixty_requests_a_minute_from_one_address() {
 }
 
 #[tokio::test]
+async fn a_full_house_has_room_again_as_soon_as_requests_expire() {
+    use super::super::requests::{WAITING_MAX, store};
+    use super::super::rows::{Pushed, Used};
+    use crate::issuer::Issuer;
+    use crate::store::{Kind, SWEEP_MAX, Slot};
+    let world = world(config()).await;
+    let registry = std::sync::Arc::clone(&world.registry) as _;
+    let issuer = Issuer::open(world.config("127.0.0.1:1".parse().unwrap()), registry).unwrap();
+    let pushed = |expires_ms| Pushed {
+        client: CLIENT.to_owned(),
+        redirect_uri: BACK.to_owned(),
+        challenge: String::new(),
+        state: None,
+        record_types: vec!["vaccination".to_owned()],
+        detailed: false,
+        offer: None,
+        jkt: None,
+        wrong: 0,
+        used: false,
+        expires_ms,
+    };
+    let push = |name: &str, now_ms| {
+        let slot = Slot::new(Kind::Pushed, name);
+        let stored = store(&issuer, pushed(now_ms + 600_000), &slot, None, None, now_ms);
+        stored.map_err(|error| format!("{error:?}"))
+    };
+    let mut change = issuer.store.change();
+    for number in 0..SWEEP_MAX + 10 {
+        let slot = Slot::new(Kind::Proof, &number.to_string());
+        change.put_openid4vci(&slot, &Used { at_ms: 1 }, 1_000);
+    }
+    for number in 1..WAITING_MAX {
+        let slot = Slot::new(Kind::Pushed, &number.to_string());
+        change.put_openid4vci(&slot, &pushed(2_000), 2_000);
+    }
+    change.commit().unwrap();
+    push("last", 500).unwrap();
+    let full = push("more", 500).unwrap_err();
+    assert!(full.contains("too many requests wait"), "{full}");
+    assert!(push("more", 1_500).is_err(), "nothing that waited expired");
+    push("more", 2_001).unwrap();
+    push("still more", 2_001).unwrap();
+}
+
+#[tokio::test]
 async fn a_person_can_say_no_and_wrong_codes_say_it_too() {
     let world = world(config()).await;
     let issuer = world.start().await;
@@ -604,6 +649,82 @@ async fn an_offer_is_for_one_person_and_for_what_it_offers() {
     assert!(page.contains("入れられる記録がありません"), "{page}");
     wallet.vaccination("0099", "imm-3").await;
     assert_eq!(wallet.decide(&request_uri, &empty, "allow").await.0, 303);
+    issuer.stop().await;
+}
+
+#[test]
+fn authorization_details_say_what_the_standards_know_and_no_more() {
+    use super::super::requests::detailed_types;
+    use axum::response::IntoResponse;
+    let detail = |members: &str| {
+        let known = r#""type":"openid_credential","credential_configuration_id":"vaccination""#;
+        format!("[{{{known}{members}}}]")
+    };
+    let here = r#","locations":["https://issuer.example/"]"#;
+    for members in ["", here, r#","claims":[{"path":["date"]}]"#] {
+        let found = detailed_types(&detail(members), "https://issuer.example");
+        assert_eq!(found.unwrap(), ["vaccination"], "{members}");
+    }
+    let other = r#"[{"type":"payment_initiation","credential_configuration_id":"vaccination"}]"#;
+    let refused = [
+        other.to_owned(),
+        r#"[{"type":"openid_credential"}]"#.to_owned(),
+        r#"{"type":"openid_credential","credential_configuration_id":"vaccination"}"#.to_owned(),
+        r#"["openid_credential"]"#.to_owned(),
+        detail(r#","format":"dc+sd-jwt""#),
+        detail(r#","credential_identifiers":["1"]"#),
+        detail(r#","locations":["https://other.example"]"#),
+        detail(r#","locations":["https://issuer.example","https://other.example"]"#),
+        detail(r#","locations":[]"#),
+        detail(r#","locations":"https://issuer.example""#),
+        detail(r#","claims":[]"#),
+        detail(r#","claims":[["date"]]"#),
+    ];
+    for details in refused {
+        let error = detailed_types(&details, "https://issuer.example").unwrap_err();
+        let told = format!("{error:?}");
+        assert!(
+            told.contains("\"invalid_authorization_details\""),
+            "{details}: {told}"
+        );
+        assert_eq!(error.into_response().status(), 400);
+    }
+}
+
+#[tokio::test]
+async fn a_proof_that_came_with_a_pushed_request_counts_once() {
+    let world = world(config()).await;
+    let issuer = world.start().await;
+    let wallet = Wallet { issuer: &issuer };
+    let key = keys(1).remove(0);
+    let proof = |path: &str| {
+        let header = json!({ "typ": "dpop+jwt", "jwk": key.public_key().to_jwk() });
+        let claims = json!({
+            "htm": "POST", "htu": format!("{}{path}", issuer.url), "iat": now_s(), "jti": "the same",
+        });
+        sign_with_header(object(&header), &object(&claims), &key)
+    };
+    let (_, challenge) = pkce();
+    let push = async |proof: &str| {
+        let request = wallet.request("/openid4vci/par").header("dpop", proof);
+        answer(posted(request, &good(&challenge))).await
+    };
+    let here = proof("/openid4vci/par");
+    assert_eq!(push(&here).await.0, 201);
+    let again = refused(400, "invalid_dpop_proof");
+    assert_eq!(error_of(push(&here).await), again, "sent again");
+    // Elsewhere it is no proof, and neither is another with its `jti`.
+    let redeem = async |proof: &str| {
+        let form = exchange("stranger", &challenge);
+        let request = wallet.request("/openid4vci/token").header("dpop", proof);
+        error_of(answer(posted(request, &form)).await)
+    };
+    assert_eq!(redeem(&here).await, again);
+    assert_eq!(
+        redeem(&proof("/openid4vci/token")).await,
+        refused(400, "invalid_grant"),
+        "what was not checked before the code is no use of the proof"
+    );
     issuer.stop().await;
 }
 
