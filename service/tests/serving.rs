@@ -435,7 +435,15 @@ async fn only_named_origins_may_call() {
         allowed.headers()["access-control-allow-headers"]
             .to_str()
             .unwrap()
-            .contains("signature-input")
+            .contains("dpop,signature,signature-input")
+    );
+    let shown = reqwest::Client::new()
+        .get(format!("{}/v1/people/hana", running.url))
+        .header("origin", "https://wallet.example");
+    let shown = shown.send().await.unwrap();
+    assert_eq!(
+        shown.headers()["access-control-expose-headers"],
+        "etag,location,retry-after,www-authenticate"
     );
     assert!(
         ask("https://evil.example")

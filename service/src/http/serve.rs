@@ -226,7 +226,8 @@ fn cors(origins: &[String]) -> io::Result<Option<CorsLayer>> {
     } else {
         AllowOrigin::list(origins.iter().map(origin).collect::<Result<Vec<_>, _>>()?)
     };
-    let signing = ["content-digest", "signature", "signature-input"].map(HeaderName::from_static);
+    let signing =
+        ["content-digest", "dpop", "signature", "signature-input"].map(HeaderName::from_static);
     let common = [
         header::ACCEPT,
         header::AUTHORIZATION,
@@ -239,7 +240,12 @@ fn cors(origins: &[String]) -> io::Result<Option<CorsLayer>> {
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::POST, Method::PUT])
             .allow_headers(common.into_iter().chain(signing).collect::<Vec<_>>())
-            .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER])
+            .expose_headers([
+                header::ETAG,
+                header::LOCATION,
+                header::RETRY_AFTER,
+                header::WWW_AUTHENTICATE,
+            ])
             .max_age(Duration::from_secs(3600)),
     ))
 }
