@@ -13,6 +13,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::process::ExitCode;
 use tegata_credential::hcert::{self, HcertIssuance};
 use tegata_credential::keys::{Algorithm, PublicKey, SigningKey};
+use tegata_credential::rfc3339::write_time;
 use tegata_credential::sd_jwt::{Issuance, Path, StatusReference};
 use tegata_credential::smart_health_card::{self as shc, ShcIssuance};
 use tegata_credential::trust_list::certificate_key_id;
@@ -117,6 +118,11 @@ pub enum IssueError {
         /// The format.
         format: &'static str,
     },
+    /// An issuer that the format cannot name.
+    #[error(
+        "--issuer is neither a URL nor a DID (https://… or did:…), by which an SD-JWT VC names its issuer"
+    )]
+    Issuer,
     /// The claims are not those of the record type.
     #[error("not a record of type {record_type}: {detail}")]
     Record {
@@ -143,6 +149,7 @@ impl IssueError {
             Self::File { .. } => "file_invalid",
             Self::Missing(_) => "option_missing",
             Self::NotFor { .. } => "option_not_for_format",
+            Self::Issuer => "issuer_invalid",
             Self::Record { .. } => "record_invalid",
             Self::Refused { code, .. } => code,
         }
@@ -329,6 +336,10 @@ fn sd_jwt_vc(
     issued_at: i64,
     expires_at: Option<i64>,
 ) -> Result<String, IssueError> {
+    let named = ["https://", "http://", "did:"];
+    if !named.iter().any(|begin| options.issuer.starts_with(begin)) {
+        return Err(IssueError::Issuer);
+    }
     let holder = read_holder(options)?;
     let disclosable = record.record_type.disclosable(&record.claims);
     let disclosable: Vec<Path> = disclosable.into_iter().map(Path::new).collect();
@@ -375,10 +386,13 @@ fn hcert_of(
             hex::encode_upper(random)
         )
     });
+    // A day more, for time zones.
+    let last_day = write_time(issued_at.saturating_add(DAY_S));
     let certifier = Certifier {
         country: &options.country,
         name: &options.issuer,
         id: &id,
+        last_day: last_day.get(..10).unwrap_or_default(),
     };
     let claims = record.claims.as_object().cloned().unwrap_or_default();
     let payload = refused!(to_dcc(

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tegata_consent::ids::RecordId;
 use tegata_credential::json::{self as strict, JsonFault};
-use tegata_records::fhir::{MAX_RESOURCE_BYTES, OperationOutcome, PatientReference, from_fhir};
+use tegata_records::fhir::{
+    MAX_RESOURCE_BYTES, OperationOutcome, PatientReference, check_plausible, from_fhir,
+};
 use tegata_service::clock::now_ms;
 
 /// The media type of FHIR in JSON.
@@ -21,7 +23,7 @@ pub(crate) const MEDIA_TYPE: &str = "application/fhir+json";
 /// Largest resource in bytes.
 pub(crate) const RESOURCE_MAX_BYTES: usize = MAX_RESOURCE_BYTES;
 
-/// How far ahead of the clock a record's date may lie: one day, for time zones and dates without a time.
+/// How far ahead of the clock the day may lie on which something happened: one day, for time zones.
 const DATE_AHEAD_MAX_MS: u64 = 24 * 3_600_000;
 
 /// A refusal: a status with an `OperationOutcome`.
@@ -50,9 +52,14 @@ impl Refusal {
         }
     }
 
-    fn diagnostics(&self) -> &str {
-        let text = &self.outcome["issue"][0]["diagnostics"];
-        text.as_str().unwrap_or_default()
+    /// The first thing wrong, with its element.
+    fn diagnostics(&self) -> String {
+        let issue = &self.outcome["issue"][0];
+        let text = issue["diagnostics"].as_str().unwrap_or_default();
+        match issue["expression"][0].as_str() {
+            Some(element) => format!("{element}: {text}"),
+            None => text.to_owned(),
+        }
     }
 
     fn internal(error: &dyn std::fmt::Display) -> Self {
@@ -141,6 +148,8 @@ fn understand(
         ));
     }
     let mapped = from_fhir(&resource)?;
+    let last_day = dates::day_of(now_ms().saturating_add(DATE_AHEAD_MAX_MS));
+    check_plausible(&resource, &last_day)?;
     let (resource_type, element) = match found {
         Some("Immunization") => ("Immunization", "Immunization.patient"),
         _ => ("Observation", "Observation.subject"),
@@ -158,12 +167,6 @@ fn understand(
         dates::parse(&mapped.date).map_err(|error| refused(resource_type, error.to_string()))?;
     let record_type = mapped.record_type.id();
     let (date_ms, source_id) = (dates::date_ms(date), mapped.source_id);
-    if date_ms > now_ms() + DATE_AHEAD_MAX_MS {
-        return Err(refused(
-            resource_type,
-            "the record's date is in the future".to_owned(),
-        ));
-    }
     let incoming = Incoming::new(
         &subject,
         mapped.record_type,
@@ -256,7 +259,7 @@ pub(crate) fn read(issuer: &Issuer, resource: &Value, system: &str) -> Result<In
     let understood = understand(issuer, resource.to_string().as_bytes(), None, system);
     understood
         .map(|understood| understood.incoming)
-        .map_err(|refusal| refusal.diagnostics().to_owned())
+        .map_err(|refusal| refusal.diagnostics())
 }
 
 /// Takes a resource in. Gives the record, and whether it is new.

@@ -8,6 +8,7 @@ use crate::store::{Change, Slot, StoreError};
 use serde_json::Value;
 use tegata_consent::ids::{Hash, RecordId};
 use tegata_records::RecordType;
+use tegata_records::text::is_line;
 
 /// Longest number that an organisation has for a person, in characters.
 pub(crate) const SUBJECT_MAX: usize = 100;
@@ -30,7 +31,7 @@ pub(crate) struct Incoming {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IntakeError {
     #[error(
-        "the number of the person is empty, longer than {SUBJECT_MAX} characters, or has control characters"
+        "the number of the person is empty, longer than {SUBJECT_MAX} characters, or has hidden characters"
     )]
     Subject,
     #[error("the id of the source record is longer than {SOURCE_ID_MAX} characters")]
@@ -119,8 +120,7 @@ impl Incoming {
 
 /// Checks an organisation's number for a person.
 pub(crate) fn check_subject(subject: &str) -> Result<(), IntakeError> {
-    let fits = (1..=SUBJECT_MAX).contains(&subject.chars().count())
-        && !subject.chars().any(char::is_control);
+    let fits = (1..=SUBJECT_MAX).contains(&subject.chars().count()) && is_line(subject);
     if fits && subject.trim() == subject {
         Ok(())
     } else {
@@ -387,7 +387,7 @@ mod tests {
         };
         assert_eq!(make("1").source_id, make("1").source_id);
         assert_ne!(make("1").source_id, make("2").source_id);
-        for subject in ["", " 1", "1\n", &"1".repeat(101)] {
+        for subject in ["", " 1", "1\n", "1\u{202e}2", &"1".repeat(101)] {
             let made = Incoming::new(subject, vaccination, "emr", None, 0, json!({}));
             assert!(matches!(made, Err(IntakeError::Subject)), "{subject:?}");
         }

@@ -119,6 +119,13 @@ pub fn date_ms(date: Date) -> u64 {
     u64::try_from(seconds).unwrap_or(0) * 1000
 }
 
+/// The day (UTC) of a time in milliseconds since 1970, as [`iso`] gives it.
+pub(crate) fn day_of(at_ms: u64) -> String {
+    let seconds = i64::try_from(at_ms / 1000).unwrap_or(i64::MAX);
+    let at = time::OffsetDateTime::from_unix_timestamp(seconds);
+    iso(at.map_or(Date::MAX, time::OffsetDateTime::date))
+}
+
 fn in_era(era: &Era, year: i32, month: u8, day: u8) -> Result<Date, DateError> {
     if year == 0 {
         return Err(DateError::NoSuchDay);

@@ -89,6 +89,8 @@ pub(crate) enum Column {
     Subject,
     SourceId,
     Kind,
+    /// Compared with the record's date, and not kept.
+    Birth,
     Ignored,
     /// A claim of one or several record types: index of the profile, path, and what cells hold.
     Claims(Vec<(usize, Vec<String>, ValueKind)>),
@@ -137,16 +139,16 @@ const SUBJECT: [&str; 9] = [
 ];
 const SOURCE_ID: [&str; 4] = ["レコード番号", "管理番号", "整理番号", "source_id"];
 const KIND: [&str; 5] = ["健診種別", "健診区分", "健診名", "種別", "kind"];
+const BIRTH: [&str; 3] = ["生年月日", "児生年月日", "出生年月日"];
 /// Columns that such files often hold and that do not belong into a record. The last four are those that a file of failed
 /// rows adds, so that it can be sent again once its rows are right.
-const IGNORE: [&str; 21] = [
+const IGNORE: [&str; 20] = [
     "氏名",
     "児氏名",
     "お子さまの氏名",
     "氏名カナ",
     "カナ氏名",
     "フリガナ",
-    "生年月日",
     "性別",
     "住所",
     "郵便番号",
@@ -396,7 +398,10 @@ impl Profiles {
         if !claims.is_empty() {
             return Some(Column::Claims(claims));
         }
-        self.ignore.contains(&header).then_some(Column::Ignored)
+        if self.ignore.contains(&header) {
+            return Some(Column::Ignored);
+        }
+        BIRTH.contains(&header.as_str()).then_some(Column::Birth)
     }
 
     /// The first default header for the person's number, for people who miss it.

@@ -95,15 +95,18 @@ impl<R: Read> Sheet<R> {
             self.reader
                 .get_mut()
                 .allow(ROW_MAX_BYTES + 2 * BUFFER_BYTES);
-            let began = self.reader.position().line();
+            let began = self.reader.position().byte();
             match self.reader.read_record(&mut cells) {
                 Ok(false) => return Ok(None),
                 Ok(true) if cells.iter().all(|cell| cell.trim().is_empty()) => {}
                 Ok(true) => {
-                    let line = cells.position().map_or(0, csv::Position::line);
+                    let line = self.reader.get_mut().line_at(began);
                     return Ok(Some(RawRow { line, cells }));
                 }
-                Err(error) => return Err(read_error(error, began)),
+                Err(error) => {
+                    let line = self.reader.get_mut().line_at(began);
+                    return Err(read_error(error, line));
+                }
             }
         }
     }
@@ -226,6 +229,15 @@ impl<R: Read> Sheet<R> {
                 "future-date",
                 self.header_for(kind, "date"),
                 "未来の日付です",
+            );
+        }
+        let birth = self.cell_of(raw, &Column::Birth);
+        let birth = birth.and_then(|(_, cell)| dates::parse(cell).ok());
+        if birth.zip(date).is_some_and(|(birth, date)| birth > date) {
+            faults.add(
+                "birth-after-event",
+                self.header_of(&Column::Birth),
+                "生年月日が記録の日付より後です",
             );
         }
         for claim in profiles.all[kind]

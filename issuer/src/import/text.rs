@@ -1,6 +1,7 @@
 //! Text as city halls write it: encodings, full-width letters and digits, half-width kana.
 
 use encoding_rs::{CoderResult, Decoder, SHIFT_JIS, UTF_8};
+use std::collections::VecDeque;
 use std::io::{self, Read};
 
 /// How a file is encoded.
@@ -61,6 +62,12 @@ pub struct Decoded<R> {
     finished: bool,
     raw_read_bytes: u64,
     budget_bytes: usize,
+    /// How much text was given.
+    given_bytes: u64,
+    /// Where in it `\r` and `\n` stand, behind what was asked for with [`Self::line_at`]. No more than fits the budget of
+    /// a row and the reader's buffer.
+    breaks: VecDeque<(u64, u8)>,
+    line: u64,
 }
 
 impl<R: Read> Decoded<R> {
@@ -80,7 +87,27 @@ impl<R: Read> Decoded<R> {
             finished: false,
             raw_read_bytes: 0,
             budget_bytes: usize::MAX,
+            given_bytes: 0,
+            breaks: VecDeque::new(),
+            line: 1,
         }
+    }
+
+    /// The line, as an editor counts them, of what stands at a byte of the text, or of the next line that is not empty. To be
+    /// asked in rising order. `\r\n`, `\n` and `\r` end a line.
+    pub fn line_at(&mut self, byte: u64) -> u64 {
+        let mut at = byte;
+        while let Some(&(place, end)) = self.breaks.front()
+            && place <= at
+        {
+            self.breaks.pop_front();
+            if place == at {
+                at += 1;
+            }
+            let pair = end == b'\r' && self.breaks.front() == Some(&(place + 1, b'\n'));
+            self.line += u64::from(!pair);
+        }
+        self.line
     }
 
     /// How many bytes of the file were read.
@@ -123,6 +150,10 @@ impl<R: Read> Read for Decoded<R> {
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, RowTooLong))?;
         out[..length].copy_from_slice(&self.text[self.text_start..self.text_start + length]);
         self.text_start += length;
+        let ends = (self.given_bytes..).zip(out[..length].iter().copied());
+        self.breaks
+            .extend(ends.filter(|(_, letter)| matches!(letter, b'\r' | b'\n')));
+        self.given_bytes += length as u64;
         Ok(length)
     }
 }
@@ -189,6 +220,20 @@ fn voiced(base: char, mark: char) -> impl Iterator<Item = char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_counted_as_an_editor_counts_them() {
+        let lines = |text: &str, bytes: &[u64]| -> Vec<u64> {
+            let mut decoded = Decoded::new(text.as_bytes(), Encoding::Utf8);
+            io::copy(&mut decoded, &mut io::sink()).unwrap();
+            bytes.iter().map(|byte| decoded.line_at(*byte)).collect()
+        };
+        assert_eq!(lines("a\nb\n\nc", &[0, 2, 4]), [1, 2, 4]);
+        assert_eq!(lines("a\r\nb\r\n\r\nc", &[0, 2, 5]), [1, 2, 4]);
+        assert_eq!(lines("a\rb\r\rc", &[0, 1, 3]), [1, 2, 4]);
+        assert_eq!(lines("\n\na", &[0]), [3]);
+        assert_eq!(lines("\"a\r\nb\"\r\nc", &[0, 8]), [1, 3]);
+    }
 
     fn read(bytes: &[u8], encoding: Encoding) -> String {
         let mut text = String::new();

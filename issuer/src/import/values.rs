@@ -4,6 +4,7 @@ use super::dates::{self, DateError};
 use super::text::{half_width, plain};
 use serde_json::{Number, Value};
 use std::collections::HashMap;
+use tegata_records::text::{LINES, is_line, is_lines};
 use tegata_records::{Lang, RecordType};
 
 /// What a claim's cells hold.
@@ -20,7 +21,11 @@ pub(crate) enum ValueKind {
     /// One of a list of codes: spelling (as [`plain`] gives it) to code.
     Code(HashMap<String, String>),
     /// Free text with its longest length in characters.
-    Text(usize),
+    Text {
+        longest: usize,
+        /// Whether it may have several lines.
+        lines: bool,
+    },
     /// Which dose of a vaccination: a number, or words (追加).
     Dose,
 }
@@ -46,6 +51,8 @@ pub(crate) enum ValueError {
     TooLong(usize),
     #[error("文字化けしています")]
     Undecodable,
+    #[error("改行などの制御文字か、文字の向きを変える記号が含まれています")]
+    HiddenCharacter,
 }
 
 impl ValueError {
@@ -60,6 +67,7 @@ impl ValueError {
             Self::UnknownCode => "unknown-value",
             Self::TooLong(_) => "too-long",
             Self::Undecodable => "undecodable",
+            Self::HiddenCharacter => "hidden-character",
         }
     }
 }
@@ -83,6 +91,13 @@ pub(crate) fn read(kind: &ValueKind, path: &[String], cell: &str) -> Result<Clai
     if cell.contains('\u{fffd}') {
         return Err(ValueError::Undecodable);
     }
+    let is_shown = match kind {
+        ValueKind::Text { lines: true, .. } => is_lines(cell),
+        _ => is_line(cell),
+    };
+    if !is_shown {
+        return Err(ValueError::HiddenCharacter);
+    }
     let own = |value: Value| vec![(path.to_vec(), value)];
     match kind {
         ValueKind::Date => Ok(own(dates::iso(dates::parse(cell)?).into())),
@@ -92,7 +107,7 @@ pub(crate) fn read(kind: &ValueKind, path: &[String], cell: &str) -> Result<Clai
             units,
         } => number(cell, *integer, *scale, units).map(own),
         ValueKind::Code(codes) => code(codes, path, cell),
-        ValueKind::Text(longest) => {
+        ValueKind::Text { longest, .. } => {
             let text = cell.trim().trim_matches('\u{3000}');
             if text.chars().count() > *longest {
                 Err(ValueError::TooLong(*longest))
@@ -271,7 +286,10 @@ pub(crate) fn kind_of(
             let longest = property["maxLength"]
                 .as_u64()
                 .and_then(|longest| usize::try_from(longest).ok());
-            Some(ValueKind::Text(longest.unwrap_or(200)))
+            Some(ValueKind::Text {
+                longest: longest.unwrap_or(200),
+                lines: property["pattern"] == LINES,
+            })
         }
         _ => None,
     }

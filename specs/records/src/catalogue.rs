@@ -551,6 +551,50 @@ mod tests {
         );
     }
 
+    fn texts<'a>(schema: &'a Value, out: &mut Vec<&'a Value>) {
+        match schema {
+            Value::Object(map) => {
+                if map.contains_key("maxLength") {
+                    out.push(schema);
+                }
+                map.values().for_each(|inner| texts(inner, out));
+            }
+            Value::Array(items) => items.iter().for_each(|inner| texts(inner, out)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_string_of_a_schema_is_a_code_a_date_or_a_text_without_hidden_characters() {
+        use crate::text::{LINE, LINES};
+        for record_type in catalogue().types() {
+            let schema: Value = serde_json::from_str(record_type.schema_json()).unwrap();
+            let mut all = Vec::new();
+            texts(&schema, &mut all);
+            assert!(!all.is_empty());
+            for text in all {
+                let pattern = text["pattern"].as_str().unwrap();
+                assert!([LINE, LINES].contains(&pattern), "{text}");
+                assert_eq!(pattern == LINES, text["maxLength"] == 5000, "{text}");
+            }
+            fn strings(schema: &Value) {
+                if schema["type"] == "string" {
+                    let bound = ["enum", "pattern", "format"];
+                    assert!(
+                        bound.iter().any(|name| schema.get(name).is_some()),
+                        "{schema}"
+                    );
+                }
+                match schema {
+                    Value::Object(map) => map.values().for_each(strings),
+                    Value::Array(items) => items.iter().for_each(strings),
+                    _ => {}
+                }
+            }
+            strings(&schema);
+        }
+    }
+
     #[test]
     fn every_code_of_a_schema_is_labelled_somewhere() {
         for record_type in catalogue().types() {

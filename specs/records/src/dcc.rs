@@ -5,6 +5,9 @@
 //! are the record's own where it has them, else those that follow from `vaccine_code` or CVX alone.
 //! Nothing is guessed: what a certificate must say and the record does not is an error.
 
+use crate::fhir::{is_date, is_later};
+use crate::is_country;
+use crate::text::is_line;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -59,6 +62,9 @@ const PRODUCTS: [(&str, [&str; 3]); 5] = [
     ("212", ["J07BX03", "EU/1/20/1525", "ORG-100001417"]),
 ];
 
+/// The value set "vaccine or prophylaxis" for COVID-19: mRNA, antigen, any.
+const COVID_19_PROPHYLAXIS: [&str; 3] = ["1119349007", "1119305005", "J07BX03"];
+
 /// LOINC codes of tests for SARS-CoV-2 with their value set "type of test".
 const NUCLEIC_ACID: &str = "LP6464-4";
 const RAPID_ANTIGEN: &str = "LP217198-3";
@@ -102,6 +108,8 @@ pub struct Certifier<'a> {
     pub name: &'a str,
     /// The certificate's unique identifier (UVCI).
     pub id: &'a str,
+    /// The last day on which what is certified can have happened, `YYYY-MM-DD`.
+    pub last_day: &'a str,
 }
 
 /// Why a record does not become a certificate.
@@ -113,9 +121,17 @@ pub enum DccError {
     /// A claim that the certificate needs is not there, or does not say it exactly enough.
     #[error("the certificate needs claim `{0}`, which is missing or not exact enough")]
     Claim(&'static str),
-    /// A name cannot be written in A to Z.
+    /// A name is missing, or cannot be written in A to Z.
     #[error("`{0}` must be given in Latin letters")]
     Name(&'static str),
+    /// Something that cannot be.
+    #[error("`{member}` {why}")]
+    Implausible {
+        /// What says so: a claim, or a member of person or certifier.
+        member: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
 }
 
 impl DccError {
@@ -126,6 +142,7 @@ impl DccError {
             Self::Type(_) => "dcc_type_unsupported",
             Self::Claim(_) => "dcc_claim_missing",
             Self::Name(_) => "dcc_name_invalid",
+            Self::Implausible { .. } => "dcc_implausible",
         }
     }
 }
@@ -140,15 +157,41 @@ pub fn to_dcc(
     person: &Person,
     certifier: &Certifier<'_>,
 ) -> Result<Value, DccError> {
-    let (group, mut entry) = match record_type {
-        "vaccination" => ("v", vaccination(claims)?),
-        "laboratory_result" => ("t", test(claims)?),
+    let (group, mut entry, [claim, member]) = match record_type {
+        "vaccination" => ("v", vaccination(claims)?, ["date", "dt"]),
+        "laboratory_result" => ("t", test(claims)?, ["effective_at", "sc"]),
         other => return Err(DccError::Type(other.to_owned())),
     };
+    let day = entry[member].as_str().unwrap_or_default();
+    check_plausible(claim, day, person, certifier)?;
     entry["co"] = certifier.country.into();
     entry["is"] = certifier.name.into();
     entry["ci"] = certifier.id.into();
     Ok(json!({ "ver": "1.3.0", "nam": name(person)?, "dob": person.birth_date, group: [entry] }))
+}
+
+/// Checks what the formats allow and cannot be. `day` is when the shot was given or the sample taken, in claim `claim`.
+fn check_plausible(
+    claim: &'static str,
+    day: &str,
+    person: &Person,
+    certifier: &Certifier<'_>,
+) -> Result<(), DccError> {
+    let birth = person.birth_date.as_str();
+    let (member, why) = if !is_country(certifier.country) {
+        ("country", "is no country of ISO 3166-1")
+    } else if certifier.name.trim().is_empty() || !is_line(certifier.name) {
+        ("issuer", "is empty, or has hidden characters")
+    } else if is_later(day, certifier.last_day) {
+        (claim, "is in the future")
+    } else if !birth.is_empty() && !is_date(birth) {
+        ("birth_date", "is no date: YYYY, YYYY-MM or YYYY-MM-DD")
+    } else if is_later(birth, day) {
+        ("birth_date", "is after the event")
+    } else {
+        return Ok(());
+    };
+    Err(DccError::Implausible { member, why })
 }
 
 fn vaccination(claims: &Map<String, Value>) -> Result<Value, DccError> {
@@ -162,10 +205,13 @@ fn vaccination(claims: &Map<String, Value>) -> Result<Value, DccError> {
         Some(_) => None,
         None => row.and_then(|row| row.1),
     };
+    // A code that the value set does not have, such as a country's own for a product, says nothing there.
+    let may = |code: &&str| disease != Some(COVID_19) || COVID_19_PROPHYLAXIS.contains(code);
     let vaccine = code_of(codings, SNOMED)
+        .filter(may)
         .or_else(|| product.map(|row| row.1[0]))
-        .or_else(|| code_of(codings, ATC))
-        .or_else(|| row.map(|row| row.2));
+        .or_else(|| code_of(codings, ATC).filter(may))
+        .or_else(|| row.map(|row| row.2).filter(may));
     let manufacturer = claims.get("manufacturer");
     let manufacturer_text = |name: &str| manufacturer?.get(name)?.as_str();
     let registered = manufacturer_text("identifier_value")
@@ -254,6 +300,9 @@ fn name(person: &Person) -> Result<Value, DccError> {
         if own.is_empty() && latin.is_none() {
             continue;
         }
+        if own.trim() != own || !is_line(own) {
+            return Err(DccError::Name(field.trim_end_matches("_latin")));
+        }
         let latin = icao(latin.as_ref().unwrap_or(own)).ok_or(DccError::Name(field))?;
         if !own.is_empty() {
             name.insert(member.into(), own.as_str().into());
@@ -319,6 +368,7 @@ mod tests {
         country: "JP",
         name: "Wakaba City",
         id: "URN:UVCI:01:JP:1",
+        last_day: "2025-12-01",
     };
 
     fn person() -> Person {
@@ -358,6 +408,77 @@ mod tests {
             [&entry["tg"], &entry["vp"], &entry["mp"], &entry["ma"]],
             ["14189004", "J07BD53", "MR", "Sakura Biologics"]
         );
+    }
+
+    #[test]
+    fn what_cannot_be_is_not_certified() {
+        let claims = json!({ "vaccine_code": "measles", "date": "2025-10-01", "dose_number": 1, "series_doses": 2,
+            "vaccine_name": "M", "manufacturer": { "name": "S" } });
+        let sample = json!({ "result": "negative", "effective_at": "2025-10-01T08:00:00Z", "test_name": "PCR",
+            "test_codings": [{ "system": LOINC, "code": "94500-6" }] });
+        let make = |birth: &str, country, name, last_day| {
+            let person = Person {
+                birth_date: birth.into(),
+                ..person()
+            };
+            let certifier = Certifier {
+                country,
+                name,
+                last_day,
+                ..CERTIFIER
+            };
+            let make = |kind, claims: &Value| {
+                let claims = claims.as_object().unwrap();
+                match to_dcc(kind, claims, &person, &certifier) {
+                    Ok(_) => "",
+                    Err(DccError::Implausible { member, .. }) => member,
+                    Err(other) => panic!("{other}"),
+                }
+            };
+            [
+                make("vaccination", &claims),
+                make("laboratory_result", &sample),
+            ]
+        };
+        let ok = ["", ""];
+        for birth in ["2025-10-01", "2025-10", "2025", "1931-02", ""] {
+            assert_eq!(make(birth, "JP", "A", "2025-10-01"), ok, "{birth}");
+        }
+        for birth in [
+            "2025-10-02",
+            "2025-11",
+            "2026",
+            "1990-02-30",
+            "1.4.1990",
+            "x",
+        ] {
+            let found = make(birth, "JP", "A", "2025-10-01");
+            assert_eq!(found, ["birth_date"; 2], "{birth}");
+        }
+        for country in ["", "XX", "jp", "JPN"] {
+            assert_eq!(make("", country, "A", "2025-10-01"), ["country"; 2]);
+        }
+        for name in ["", "  ", "A\u{202e}B"] {
+            assert_eq!(make("", "JP", name, "2025-10-01"), ["issuer"; 2]);
+        }
+        assert_eq!(make("", "JP", "A", "2025-09-30"), ["date", "effective_at"]);
+    }
+
+    #[test]
+    fn a_prophylaxis_is_one_of_the_value_set() {
+        let vaccine = |system: &str, code: &str| {
+            let claims = json!({ "vaccine_code": "covid_19", "date": "2025-10-01", "dose_number": 2, "series_doses": 2,
+                "vaccine_codings": [{ "system": system, "code": code }, { "system": CVX, "code": "208" }] });
+            dcc("vaccination", &claims).unwrap()["v"][0]["vp"].clone()
+        };
+        assert_eq!(vaccine(SNOMED, "1119305005"), "1119305005");
+        assert_eq!(vaccine(SNOMED, "28531000087107"), "1119349007", "Canada's");
+        for (code, [vp, mp, ma]) in PRODUCTS {
+            assert!(COVID_19_PROPHYLAXIS.contains(&vp), "{code}");
+            assert!(mp.starts_with("EU/1/2") && ma.starts_with("ORG-1000"));
+        }
+        let general = VACCINES.iter().find(|row| row.0 == "covid_19").unwrap();
+        assert_eq!((general.1, general.2), (Some(COVID_19), "J07BX03"));
     }
 
     #[test]
@@ -434,6 +555,30 @@ mod tests {
             assert_eq!(icao(name).as_deref(), Some(latin));
         }
         assert_eq!(icao("若葉"), None);
+    }
+
+    #[test]
+    fn a_person_has_a_name() {
+        let named = |family: &str, given: &str| {
+            let person = Person {
+                family_name: family.into(),
+                given_name: given.into(),
+                ..Person::default()
+            };
+            name(&person)
+        };
+        assert!(named("Wakaba", "").is_ok());
+        for (family, given, member) in [
+            ("", "", "family_name_latin"),
+            ("  ", "Hana", "family_name"),
+            ("Wakaba", " ", "given_name"),
+            ("Waka\u{202e}ba", "Hana", "family_name"),
+            ("若葉", "Hana", "family_name_latin"),
+            ("-", "...", "given_name_latin"),
+        ] {
+            let refused = named(family, given);
+            assert_eq!(refused, Err(DccError::Name(member)), "{family:?} {given:?}");
+        }
     }
 
     #[test]

@@ -12,12 +12,15 @@ mod engine;
 mod immunization;
 mod observation;
 mod outcome;
+mod plausible;
 mod tables;
 mod vaccines;
 
 use serde_json::{Map, Value, json};
 
 pub use outcome::{Issue, OperationOutcome};
+pub use plausible::check_plausible;
+pub(crate) use plausible::is_later;
 
 use crate::{RecordType, catalogue};
 
@@ -278,7 +281,7 @@ fn first_day(date: &str) -> String {
 }
 
 /// Whether `date` is a day, month or year that exists: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
-fn is_date(date: &str) -> bool {
+pub(crate) fn is_date(date: &str) -> bool {
     let number = |text: Option<&str>, digits: usize| {
         text.filter(|t| t.len() == digits && t.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|t| t.parse::<u32>().ok())

@@ -13,8 +13,10 @@
 //! | what does the issuer sign besides? | [`RecordType::vct`], [`RecordType::integrity`], [`RecordType::disclosable`] |
 //! | what is it called on screen? | [`RecordType::name`], [`RecordType::claim_label`], [`RecordType::value_label`], [`Category::label`], [`Purpose::label`] |
 //! | a clinic sends FHIR | [`fhir::from_fhir`] → [`fhir::MappedRecord`], or a [`fhir::OperationOutcome`] to answer with |
+//! | could that have been? | [`fhir::check_plausible`] |
 //! | somebody wants FHIR | [`fhir::to_fhir`] |
 //! | somebody wants a QR code of the EU's kind | [`dcc::to_dcc`] |
+//! | may this stand in a record's text? | [`text::is_line`], [`text::is_lines`] |
 //!
 //! ```
 //! use tegata_records::{Category, Lang, catalogue};
@@ -30,8 +32,11 @@
 
 mod catalogue;
 mod codes;
+mod countries;
 pub mod dcc;
 pub mod fhir;
+pub mod text;
 
 pub use catalogue::{Catalogue, RecordType, SchemaError, catalogue};
 pub use codes::{Category, Lang, LegalBasis, Purpose};
+pub use countries::is_country;

@@ -37,7 +37,7 @@ fn full(schema: &Value, root: &Value, name: &str, n: &mut usize) -> Value {
         "number" => schema.get("minimum").cloned().unwrap_or_else(|| json!(1.5)),
         "string" => match name {
             "effective_at" | "occurred_at" => json!("2025-04-01T10:15:00+09:00"),
-            _ if schema.get("pattern").is_some() || schema.get("format").is_some() => {
+            _ if schema.get("maxLength").is_none() => {
                 json!("2025-04-01")
             }
             _ => json!(format!("{name} {n}")),

@@ -294,3 +294,47 @@ fn names_of_columns_are_bounded() {
         ("column-name-too-long", Some(name), 1)
     );
 }
+
+#[test]
+fn rows_have_the_line_numbers_of_an_editor() {
+    let head = "宛名番号,受診日,受診場所";
+    let rows = ["1,x,A", "", "2,x,\"B\nb\"", "  ", "3,x,C"];
+    for end in ["\n", "\r\n", "\r"] {
+        let text = [&[head], &rows[..]].concat().join(end);
+        for text in [text.clone(), text + end] {
+            let parsed = read("hip_dislocation_screening", &text).unwrap();
+            let lines: Vec<u64> = parsed.iter().map(|row| faults(row)[0].0).collect();
+            assert_eq!(lines, [2, 4, 7], "{end:?}");
+        }
+    }
+    let unclosed = format!(
+        "{head}\r\n1,R5.4.1,A\r\n2,R5.4.1,\"{}\r\n",
+        "x".repeat(600_000)
+    );
+    let refused = refusal(read("hip_dislocation_screening", &unclosed));
+    assert_eq!(refused, ("row-too-long".into(), None, 3));
+}
+
+#[test]
+fn what_cannot_be_or_cannot_be_seen_is_named() {
+    let head = "宛名番号,生年月日,受診日,受診場所\n";
+    let read = |row: &str| {
+        let mut rows = read("hip_dislocation_screening", &format!("{head}{row}\n")).unwrap();
+        rows.remove(0)
+    };
+    for row in ["1,R5.4.1,R5.4.1,A", "1,,R5.4.1,A", "1,不明,R5.4.1,A"] {
+        assert!(read(row).is_ok(), "{row}");
+    }
+    for (row, column, code) in [
+        ("1,R5.4.2,R5.4.1,A", "生年月日", "birth-after-event"),
+        ("1,,R7.12.3,A", "受診日", "future-date"),
+        ("1,,R5.4.1,A\u{202e}B", "受診場所", "hidden-character"),
+        ("1,,R5.4.1,A\u{0}", "受診場所", "hidden-character"),
+        ("1,,R5.4.1,A\u{9b}31m", "受診場所", "hidden-character"),
+        ("1,,R5.4.1,\"A\nB\"", "受診場所", "hidden-character"),
+        ("1,,R5.4.\u{2066}1,A", "受診日", "hidden-character"),
+        ("1\u{feff}2,,R5.4.1,A", "宛名番号", "subject"),
+    ] {
+        assert_eq!(faults(&read(row)), [(2, Some(column), code)], "{row:?}");
+    }
+}

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::outcome::Issue;
 use super::tables::{Field, Kind, Table};
+use crate::text::is_lines;
 
 /// Elements that any object may have and that are not carried.
 const DROPPED_EVERYWHERE: [&str; 6] = [
@@ -93,6 +94,13 @@ fn read_field(field: &Field, value: &Value, path: &str, issues: &mut Vec<Issue>)
 }
 
 fn read_value(kind: Kind, value: &Value, path: &str, issues: &mut Vec<Issue>) -> Option<Value> {
+    if let (Kind::Text, Some(text)) = (kind, value.as_str())
+        && !is_lines(text)
+    {
+        let why = "control characters and marks of writing direction are not taken in texts";
+        issues.push(Issue::new("value", why, path));
+        return None;
+    }
     let is_right = match kind {
         Kind::Text => value.as_str().is_some_and(|text| !text.trim().is_empty()),
         Kind::Time => value.as_str().is_some_and(is_time),
