@@ -1,8 +1,10 @@
 //! `tegata issuer import FILE`: sends a CSV file to a running issuer.
 
+use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tegata_issuer::import::client::{ImportFile, import_file};
+use tegata_issuer::model::Failure;
 
 /// What to import, and where.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,7 +24,7 @@ pub struct Options {
     /// Only checks the rows, stores nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Prints one JSON document and draws no progress bar.
+    /// Prints one JSON document, also where nothing is imported (`{"error": {"code", "detail"}}`), and draws no progress bar.
     #[arg(long)]
     pub json: bool,
 }
@@ -32,8 +34,8 @@ pub async fn run(options: Options) -> ExitCode {
     let token = match std::fs::read_to_string(&options.token_file) {
         Ok(token) => token,
         Err(error) => {
-            eprintln!("tegata: {}: {error}", options.token_file.display());
-            return ExitCode::from(2);
+            let detail = format!("{}: {error}", options.token_file.display());
+            return not_imported(options.json, "file-unreadable", &detail);
         }
     };
     let wanted = ImportFile {
@@ -46,10 +48,7 @@ pub async fn run(options: Options) -> ExitCode {
     };
     let answer = match import_file(&wanted).await {
         Ok(answer) => answer,
-        Err(error) => {
-            eprintln!("tegata: {error}");
-            return ExitCode::from(2);
-        }
+        Err(error) => return not_imported(options.json, error.code(), &error.to_string()),
     };
     if options.json {
         println!("{}", serde_json::to_string(&answer).unwrap_or_default());
@@ -59,7 +58,7 @@ pub async fn run(options: Options) -> ExitCode {
             answer.rows, answer.accepted, answer.same, answer.failed
         );
         for failure in &answer.failures {
-            println!("  {failure:?}");
+            println!("  {}", sentence(failure));
         }
         if answer.failed > 0 {
             println!(
@@ -72,5 +71,47 @@ pub async fn run(options: Options) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+fn not_imported(as_json: bool, code: &str, detail: &str) -> ExitCode {
+    if as_json {
+        println!("{}", json!({ "error": { "code": code, "detail": detail } }));
+    } else {
+        eprintln!("tegata: {detail}");
+    }
+    ExitCode::from(2)
+}
+
+/// What is wrong with a row, for the person who repairs it: the line is the file's, as an editor shows it.
+fn sentence(failure: &Failure) -> String {
+    let column = match &failure.column {
+        Some(column) => format!(", column \u{201c}{column}\u{201d}"),
+        None => String::new(),
+    };
+    let (line, reason, code) = (failure.row, &failure.reason, &failure.code);
+    format!("line {line}{column}: {reason} ({code})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_sentences() {
+        let failure = |column: Option<&str>| Failure {
+            row: 7,
+            column: column.map(str::to_owned),
+            code: "not-a-date".to_owned(),
+            reason: "日付として読めません".to_owned(),
+        };
+        assert_eq!(
+            sentence(&failure(Some("接種日"))),
+            "line 7, column “接種日”: 日付として読めません (not-a-date)"
+        );
+        assert_eq!(
+            sentence(&failure(None)),
+            "line 7: 日付として読めません (not-a-date)"
+        );
     }
 }

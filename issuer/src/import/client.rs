@@ -27,6 +27,18 @@ pub enum ImportFileError {
     Refused(String),
 }
 
+impl ImportFileError {
+    /// The stable reason code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "file-unreadable",
+            Self::Http(_) => "issuer-unreachable",
+            Self::Refused(_) => "issuer-refused",
+        }
+    }
+}
+
 /// What to import, and where.
 #[derive(Debug, Clone)]
 pub struct ImportFile<'a> {
