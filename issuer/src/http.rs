@@ -12,8 +12,9 @@ pub use vc_api::{VcApiConfig, VcCryptosuite};
 use crate::fhir::{self, Refusal};
 use crate::issuer::Issuer;
 use crate::openid4vci;
-use crate::status::PublishError;
+use crate::status::{self, Form, PublishError};
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -66,6 +67,7 @@ pub(crate) type Shared = State<Arc<Issuer>>;
         openid4vci::credential::issue,
         vc_api::did_document,
         vc_api::issue,
+        vc_api::revocation_list,
     )
 )]
 struct Api;
@@ -75,7 +77,11 @@ pub(crate) fn router(issuer: Arc<Issuer>, readiness: Readiness) -> Router {
     let vc_api = match issuer.config.vc_api {
         Some(_) => Router::new()
             .route("/credentials/issue", post(vc_api::issue))
-            .layer(DefaultBodyLimit::max(DOCUMENT_MAX_BYTES)),
+            .layer(DefaultBodyLimit::max(DOCUMENT_MAX_BYTES))
+            .route(
+                "/v1/status-lists/{number}/revocation",
+                get(vc_api::revocation_list),
+            ),
         None => Router::new(),
     };
     Router::new()
@@ -189,17 +195,29 @@ async fn status_list_token(
     Path(number): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let number: u32 = number.parse().map_err(|_| Problem::not_found())?;
-    let as_cwt = wants_cwt(&headers);
-    let token = match as_cwt {
-        true => crate::status::current_cwt(&issuer, number, now_s()).await,
-        false => crate::status::current(&issuer, number, now_s()).await,
+    let number = list_number(&number)?;
+    let (token, media_type) = match wants_cwt(&headers) {
+        true => (
+            status::current_cwt(&issuer, number, now_s()).await,
+            status_list::CWT_MEDIA_TYPE,
+        ),
+        false => (
+            status::current(&issuer, number, Form::Token, now_s()).await,
+            status_list::MEDIA_TYPE,
+        ),
     };
-    let media_type = match as_cwt {
-        true => status_list::CWT_MEDIA_TYPE,
-        false => status_list::MEDIA_TYPE,
-    };
-    let token = token.map_err(|error| match error {
+    let vary = [(header::VARY, header::ACCEPT.to_string())];
+    Ok((vary, served_list(&issuer, token, media_type)?).into_response())
+}
+
+/// A signed status list as an answer, with how long it may be kept.
+#[allow(clippy::result_large_err, reason = "a problem ends the request")]
+fn served_list(
+    issuer: &Issuer,
+    list: Result<Bytes, PublishError>,
+    media_type: &str,
+) -> Result<impl IntoResponse + use<>, Problem> {
+    let list = list.map_err(|error| match error {
         PublishError::NoSuchList(_) => Problem::not_found(),
         PublishError::Ledger(error) => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -210,15 +228,19 @@ async fn status_list_token(
         other => Problem::internal(&other),
     })?;
     let age = format!("max-age={}", issuer.config.status_list.ttl_s);
-    Ok((
-        [
-            (header::CONTENT_TYPE, media_type.to_owned()),
-            (header::CACHE_CONTROL, age),
-            (header::VARY, header::ACCEPT.to_string()),
-        ],
-        token,
-    )
-        .into_response())
+    let headers = [
+        (header::CONTENT_TYPE, media_type.to_owned()),
+        (header::CACHE_CONTROL, age),
+    ];
+    Ok((headers, list))
+}
+
+/// The number of a status list, written in one way only, so that each list has one address.
+#[allow(clippy::result_large_err, reason = "a problem ends the request")]
+fn list_number(text: &str) -> Result<u32, Problem> {
+    let number = text.parse().ok();
+    let number = number.filter(|number: &u32| number.to_string() == text);
+    number.ok_or_else(Problem::not_found)
 }
 
 /// Whether a status list is asked for as a CWT: by its name, and not by that of the JWT before it.

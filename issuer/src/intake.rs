@@ -3,7 +3,7 @@
 //! A source record is known by source system and source id. The same content again is the same record; other content under
 //! the same id is refused, because what was signed can be corrected ([`correct`]) but not quietly changed.
 
-use crate::model::{Record, Revocation, Status, content_digest};
+use crate::model::{Record, Revocation, Status, StatusPlace, content_digest};
 use crate::store::{Change, Slot, StoreError};
 use serde_json::Value;
 use tegata_consent::ids::{Hash, RecordId};
@@ -14,6 +14,8 @@ use tegata_records::text::is_line;
 pub(crate) const SUBJECT_MAX: usize = 100;
 /// Longest id of a source record, in characters.
 const SOURCE_ID_MAX: usize = 1000;
+/// The record type of W3C credentials that are none of the catalogue.
+const W3C: &str = "w3c";
 
 /// A record that was checked against the catalogue.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub(crate) enum IntakeError {
     TakenBack,
     #[error("the record was not issued yet")]
     NotIssued,
+    #[error("a W3C credential can be revoked, not suspended")]
+    NotSuspendable,
     #[error("the source record of the correction is another record already")]
     SourceTaken,
     #[error(transparent)]
@@ -153,6 +157,50 @@ pub(crate) fn accept(
     Ok(Accepted::New(record))
 }
 
+/// Keeps a W3C credential that is about to be handed over, so that it can be revoked: which it is and its place, not what it
+/// says. `kind` is its record type, if it is of the catalogue.
+pub(crate) fn issued(
+    change: &mut Change<'_>,
+    credential: &Value,
+    kind: Option<&'static RecordType>,
+    system: &str,
+    (id, place): (RecordId, StatusPlace),
+    now_ms: u64,
+) -> Result<Record, StoreError> {
+    let about = credential["credentialSubject"]["id"].as_str();
+    let own = id.to_string();
+    let subject = about.filter(|about| check_subject(about).is_ok());
+    let subject = subject.unwrap_or(&own).to_owned();
+    let record_type = kind.map_or(W3C, RecordType::id).to_owned();
+    let record = Record {
+        digest: content_digest(&subject, &record_type, credential),
+        id,
+        subject,
+        record_type,
+        system: system.to_owned(),
+        source_id: format!("{W3C}:{own}"),
+        date_ms: now_ms,
+        claims: None,
+        status: Status::Issued,
+        reason: None,
+        accepted_ms: now_ms,
+        attempts: 0,
+        due_ms: now_ms,
+        sealing: None,
+        place: Some(place),
+        receipt: None,
+        deposited_ms: None,
+        replaces: None,
+        replaced_by: None,
+        revocation: None,
+        suspension: None,
+    };
+    change.put_place(place, &id);
+    change.put_record(&record)?;
+    change.put_source(&record);
+    Ok(record)
+}
+
 /// The record that a source record with this content became, and its claims, which the issuer may have erased meanwhile.
 pub(crate) fn recognise(
     change: &Change<'_>,
@@ -214,6 +262,10 @@ pub(crate) fn suspend(
     }
     if reason.is_some() == record.suspension.is_some() {
         return Ok(record);
+    }
+    if record.status == Status::Issued {
+        // It names a list of what is revoked, and no other.
+        return Err(IntakeError::NotSuspendable);
     }
     record.suspension = reason.map(|reason| Revocation {
         at_ms: now_ms,

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tegata_consent::ids::{ChainId, OrganisationId, RecordId};
-use tegata_consent::organisation::OrganisationState;
-use tegata_credential::keys::{Algorithm, SigningKey};
+use tegata_consent::organisation::{KeyUse, OrganisationState};
+use tegata_credential::keys::{Algorithm, KeyError, SigningKey};
 use tegata_service::keys::{OrganisationKeys, load_organisation_keys};
 use tegata_service::ledger::LedgerError;
 use tokio::sync::Notify;
@@ -102,6 +102,7 @@ impl Issuer {
             "waiting",
             "queued",
             "deposited",
+            "issued",
             "revoked",
             "corrected",
             "recalled",
@@ -120,6 +121,26 @@ impl Issuer {
             "{}/v1/status-lists/{list}",
             self.config.http.public_url.trim_end_matches('/')
         )
+    }
+
+    /// Where the W3C form of a status list is published: what is revoked.
+    pub(crate) fn revocation_list_uri(&self, list: u32) -> String {
+        format!("{}/revocation", self.status_list_uri(list))
+    }
+
+    /// The key that W3C credentials are signed with, and its DID URL, as long as the registry has it.
+    pub(crate) fn w3c_key(
+        &self,
+        own: &OrganisationState,
+        at_ms: u64,
+    ) -> Result<Option<(SigningKey, String)>, KeyError> {
+        let key = SigningKey::from_bytes(Algorithm::EdDsa, self.keys.credential_eddsa.expose())?;
+        let public = key.public_key();
+        let registered = own
+            .keys_at(KeyUse::CredentialEdDsa, at_ms)
+            .any(|known| known.public == public.to_bytes());
+        let method = format!("{}#{}", own.organisation.did, public.key_id());
+        Ok(registered.then_some((key, method)))
     }
 
     /// Where uploaded files and files of failed rows lie.

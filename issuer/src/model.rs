@@ -36,11 +36,14 @@ pub enum Status {
     /// Taken back because it was bound to the wrong person: those who hold it drop their copies.
     #[n(8)]
     Recalled,
+    /// A W3C credential, signed for one of the organisation's own systems, which hands it over.
+    #[n(9)]
+    Issued,
 }
 
 impl Status {
     /// All, in the order of [`Status::index`].
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Waiting,
         Self::Queued,
         Self::Sealed,
@@ -49,6 +52,7 @@ impl Status {
         Self::Corrected,
         Self::Refused,
         Self::Recalled,
+        Self::Issued,
     ];
 
     /// Its place in [`Status::ALL`].
@@ -68,6 +72,7 @@ impl Status {
             Self::Corrected => "corrected",
             Self::Refused => "refused",
             Self::Recalled => "recalled",
+            Self::Issued => "issued",
         }
     }
 

@@ -1,14 +1,21 @@
 //! Status lists: what is revoked, suspended or recalled, signed anew whenever it changed or a copy grows old (Token Status
-//! List), and put on the ledger before it is served (`specs/consent/status.md`).
+//! List; where W3C credentials are issued, Bitstring Status List with the same places), and put on the ledger before it is
+//! served (`specs/consent/status.md`).
 
 use crate::issuer::{Issuer, blocking};
 use crate::store::{STATUS_LIST_SIZE, StoreError};
 use bytes::Bytes;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tegata_consent::entry::{Body, Entry, StatusListPublished};
 use tegata_consent::status::{STATUS_LIST_AHEAD_MAX_MS, status_list_id, token_digest};
+use tegata_credential::bitstring::{
+    Bitstring, BitstringError, BitstringIssuance, StatusPurpose, list_credential,
+};
+use tegata_credential::data_integrity::{DataIntegrityError, ProofOptions, sign_credential};
+use tegata_credential::keys::{KeyError, SigningKey};
 use tegata_credential::status_list::{
     RECALLED, Status, StatusList, StatusListError, StatusListIssuance, sign, sign_cwt,
 };
@@ -23,11 +30,40 @@ const NOT_AFTER_MS: u64 = 120_000;
 /// Bits for each record: valid, revoked, suspended, recalled.
 const BITS: u8 = 2;
 
+/// In which form a list is published, each under its own URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Form {
+    /// Token Status List, as JWT and as CWT.
+    Token,
+    /// Bitstring Status List: what is revoked, recalled or corrected.
+    Revocation,
+}
+
+impl Form {
+    /// The forms that an issuer publishes.
+    fn of(issuer: &Issuer) -> &'static [Self] {
+        match issuer.config.vc_api {
+            Some(_) => &[Self::Token, Self::Revocation],
+            None => &[Self::Token],
+        }
+    }
+
+    fn uri(self, issuer: &Issuer, number: u32) -> String {
+        match self {
+            Self::Token => issuer.status_list_uri(number),
+            Self::Revocation => issuer.revocation_list_uri(number),
+        }
+    }
+}
+
 /// Why a list is not published.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
     #[error("there is no status list {0}")]
     NoSuchList(u32),
+    /// W3C lists name it, and are signed with it.
+    #[error("the registry does not have this organisation, or not its credential key")]
+    NotRegistered,
     /// Neither this list nor one before it that still counts.
     #[error("the ledger: {0}")]
     Ledger(#[from] LedgerError),
@@ -38,16 +74,24 @@ pub(crate) enum PublishError {
     Store(#[from] StoreError),
     #[error(transparent)]
     List(#[from] StatusListError),
+    #[error(transparent)]
+    Bitstring(#[from] BitstringError),
+    #[error(transparent)]
+    DataIntegrity(#[from] DataIntegrityError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 /// A list as it is served.
 #[derive(Clone)]
 struct Signed {
     token: Bytes,
-    /// The same list with the same times, as a CWT.
+    /// The same list with the same times, as a CWT; empty of [`Form::Revocation`].
     cwt: Bytes,
     /// The store's count of changes when it was made.
     version: u64,
+    /// The places that the list says something of, with their values.
+    says: Arc<[(u32, u8)]>,
     issued_s: i64,
     /// To be signed again from this time on, in seconds since 1970.
     renew_s: i64,
@@ -67,12 +111,12 @@ struct Slot {
 
 /// Lists that are signed already. Whoever signs a list holds its slot, so that there is one newest.
 #[derive(Default)]
-pub(crate) struct StatusLists(Mutex<HashMap<u32, Arc<tokio::sync::Mutex<Slot>>>>);
+pub(crate) struct StatusLists(Mutex<HashMap<(u32, Form), Arc<tokio::sync::Mutex<Slot>>>>);
 
 impl StatusLists {
-    fn slot(&self, number: u32) -> Arc<tokio::sync::Mutex<Slot>> {
+    fn slot(&self, number: u32, form: Form) -> Arc<tokio::sync::Mutex<Slot>> {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(slots.entry(number).or_default())
+        Arc::clone(slots.entry((number, form)).or_default())
     }
 }
 
@@ -85,9 +129,10 @@ impl StatusLists {
 pub(crate) async fn current(
     issuer: &Arc<Issuer>,
     number: u32,
+    form: Form,
     now_s: i64,
 ) -> Result<Bytes, PublishError> {
-    let (signed, published) = look(issuer, number, now_s).await?;
+    let (signed, published) = look(issuer, number, form, now_s).await?;
     match (signed, published) {
         (Some(signed), _) => Ok(signed.token),
         (None, Err(error)) => Err(error),
@@ -95,7 +140,7 @@ pub(crate) async fn current(
     }
 }
 
-/// As [`current`], the same list in its CWT form. On the ledger are its time and the digest of the JWT form.
+/// As [`current`] of [`Form::Token`], the same list as a CWT. On the ledger are its time and the digest of the JWT form.
 ///
 /// # Errors
 /// [`PublishError`].
@@ -104,7 +149,7 @@ pub(crate) async fn current_cwt(
     number: u32,
     now_s: i64,
 ) -> Result<Bytes, PublishError> {
-    let (signed, published) = look(issuer, number, now_s).await?;
+    let (signed, published) = look(issuer, number, Form::Token, now_s).await?;
     match (signed, published) {
         (Some(signed), _) => Ok(signed.cwt),
         (None, Err(error)) => Err(error),
@@ -112,31 +157,35 @@ pub(crate) async fn current_cwt(
     }
 }
 
-/// Publishes what has changed in a list.
+/// Publishes what has changed in a list, in all its forms.
 ///
 /// # Errors
 /// [`PublishError`]: the ledger does not have it yet. It is tried again.
 pub(crate) async fn publish(issuer: &Arc<Issuer>, number: u32) -> Result<(), PublishError> {
-    look(issuer, number, now_s()).await?.1
+    for form in Form::of(issuer) {
+        look(issuer, number, *form, now_s()).await?.1?;
+    }
+    Ok(())
 }
 
 /// Publishes where it must, and gives what may be served.
 async fn look(
     issuer: &Arc<Issuer>,
     number: u32,
+    form: Form,
     now_s: i64,
 ) -> Result<(Option<Signed>, Result<(), PublishError>), PublishError> {
     if number == 0 || number > issuer.store.open_list() {
         return Err(PublishError::NoSuchList(number));
     }
-    let slot = issuer.statuses.slot(number);
+    let slot = issuer.statuses.slot(number, form);
     let mut slot = slot.lock().await;
     let version = issuer.store.status_changes();
     let fresh = |signed: &&Signed| signed.version == version && now_s < signed.renew_s;
     if let Some(signed) = slot.served.as_ref().filter(fresh) {
         return Ok((Some(signed.clone()), Ok(())));
     }
-    let published = sign_and_publish(issuer, number, now_s, &mut slot).await;
+    let published = sign_and_publish(issuer, number, form, now_s, &mut slot).await;
     let counts = |signed: &&Signed| now_s < signed.expires_s;
     Ok((slot.served.as_ref().filter(counts).cloned(), published))
 }
@@ -144,10 +193,21 @@ async fn look(
 async fn sign_and_publish(
     issuer: &Arc<Issuer>,
     number: u32,
+    form: Form,
     now_s: i64,
     slot: &mut Slot,
 ) -> Result<(), PublishError> {
-    let uri = issuer.status_list_uri(number);
+    let uri = form.uri(issuer, number);
+    let says = blocking(issuer, move |issuer| says(issuer, number, form));
+    let (says, version) = says.await?;
+    if slot.sent.is_none()
+        && let Some(served) = &mut slot.served
+        && served.says == says
+        && now_s < served.renew_s
+    {
+        served.version = version; // another list changed
+        return Ok(());
+    }
     let mut after_s = slot
         .served
         .as_ref()
@@ -173,7 +233,50 @@ async fn sign_and_publish(
     if issued_s.saturating_sub(now_s) > (STATUS_LIST_AHEAD_MAX_MS / 1000) as i64 {
         return Err(PublishError::Ahead);
     }
-    let signed = blocking(issuer, move |issuer| make(issuer, number, issued_s)).await?;
+    let signer = match form {
+        Form::Token => None,
+        Form::Revocation => {
+            let own = issuer.own().await?.ok_or(PublishError::NotRegistered)?;
+            let key = issuer.w3c_key(&own, now_ms())?;
+            Some((
+                own.organisation.did,
+                key.ok_or(PublishError::NotRegistered)?,
+            ))
+        }
+    };
+    let list_uri = uri.clone();
+    let signed = blocking(issuer, move |issuer| {
+        let lifetime_s = i64::try_from(issuer.config.status_list.lifetime_s)
+            .unwrap_or(i64::MAX / 2)
+            .max(2);
+        let expires_s = issued_s + lifetime_s;
+        let made = match &signer {
+            None => sign_token(issuer, &list_uri, &says, issued_s, expires_s),
+            Some((did, (key, method))) => {
+                let issuance = BitstringIssuance {
+                    uri: &list_uri,
+                    issuer: did,
+                    purpose: StatusPurpose::Revocation,
+                    valid_from: issued_s,
+                    valid_until: Some(expires_s),
+                };
+                sign_revocations(issuer, &issuance, &says, key, method)
+            }
+        };
+        let (token, cwt) = made?;
+        let recalled = says.iter().filter(|(_, value)| *value == RECALLED.value());
+        Ok::<_, PublishError>(Signed {
+            token,
+            cwt,
+            version,
+            recalled: u32::try_from(recalled.count()).unwrap_or(u32::MAX),
+            says,
+            issued_s,
+            renew_s: issued_s + lifetime_s / 2,
+            expires_s,
+        })
+    });
+    let signed = signed.await?;
     let body = Body::StatusListPublished(StatusListPublished {
         issuer: issuer.id,
         list: status_list_id(&uri),
@@ -190,36 +293,59 @@ async fn sign_and_publish(
     Ok(())
 }
 
-fn make(issuer: &Issuer, number: u32, issued_s: i64) -> Result<Signed, PublishError> {
-    let (statuses, version) = issuer.store.statuses(number)?;
-    let recalled = statuses
+/// What a list says, by place, in rising order, and the store's count of changes.
+fn says(issuer: &Issuer, number: u32, form: Form) -> Result<(Arc<[(u32, u8)]>, u64), StoreError> {
+    let (mut statuses, version) = issuer.store.statuses(number)?;
+    if form == Form::Revocation {
+        // A bit says that a credential is gone for good, not why.
+        statuses.retain(|(_, value)| *value != Status::Suspended.value());
+        statuses
+            .iter_mut()
+            .for_each(|(_, value)| *value = Status::Invalid.value());
+    }
+    Ok((statuses.into(), version))
+}
+
+/// The Token Status List of what is said, as JWT and CWT.
+fn sign_token(
+    issuer: &Issuer,
+    uri: &str,
+    says: &[(u32, u8)],
+    issued_s: i64,
+    expires_s: i64,
+) -> Result<(Bytes, Bytes), PublishError> {
+    let entries = says
         .iter()
-        .filter(|(_, value)| *value == RECALLED.value());
-    let recalled = u32::try_from(recalled.count()).unwrap_or(u32::MAX);
-    let entries = statuses
-        .into_iter()
-        .map(|(index, value)| (u64::from(index), Status::from(value)));
+        .map(|(index, value)| (u64::from(*index), Status::from(*value)));
     let list = StatusList::from_entries(BITS, u64::from(STATUS_LIST_SIZE), entries)?;
-    let lifetime_s = i64::try_from(issuer.config.status_list.lifetime_s)
-        .unwrap_or(i64::MAX / 2)
-        .max(2);
-    let uri = issuer.status_list_uri(number);
     let issuance = StatusListIssuance {
-        uri: &uri,
+        uri,
         issuer: None,
         issued_at: issued_s,
-        expires_at: Some(issued_s + lifetime_s),
+        expires_at: Some(expires_s),
         ttl_s: Some(issuer.config.status_list.ttl_s.max(1)),
     };
-    Ok(Signed {
-        token: Bytes::from(sign(&list, &issuance, &issuer.credential_key)),
-        cwt: Bytes::from(sign_cwt(&list, &issuance, &issuer.credential_key)),
-        version,
-        issued_s,
-        renew_s: issued_s + lifetime_s / 2,
-        expires_s: issued_s + lifetime_s,
-        recalled,
-    })
+    let key = &issuer.credential_key;
+    let (token, cwt) = (sign(&list, &issuance, key), sign_cwt(&list, &issuance, key));
+    Ok((Bytes::from(token), Bytes::from(cwt)))
+}
+
+/// The Bitstring Status List of what is revoked.
+fn sign_revocations(
+    issuer: &Issuer,
+    issuance: &BitstringIssuance<'_>,
+    says: &[(u32, u8)],
+    key: &SigningKey,
+    method: &str,
+) -> Result<(Bytes, Bytes), PublishError> {
+    let set = says.iter().map(|(index, _)| u64::from(*index));
+    let list = Bitstring::from_indexes(u64::from(STATUS_LIST_SIZE), set)?;
+    let config = issuer.config.vc_api.clone().unwrap_or_default();
+    let (suite, contexts) = (config.cryptosuite.suite(), tegata_w3c::contexts());
+    let options = ProofOptions::new(method, issuance.valid_from);
+    let unsigned = list_credential(&list, issuance);
+    let signed = sign_credential(unsigned, suite, contexts, &options, key)?;
+    Ok((Bytes::from(Value::Object(signed).to_string()), Bytes::new()))
 }
 
 /// Publishes every list when it changed or grows old, until `stop` says so. A list that the ledger did not take is tried
@@ -229,7 +355,9 @@ pub(crate) async fn run(issuer: Arc<Issuer>, mut stop: watch::Receiver<bool>) {
         for number in 1..=issuer.store.open_list() {
             if let Err(error) = publish(&issuer, number).await {
                 tracing::warn!(number, %error, "a status list waits for the ledger");
-                break;
+                if matches!(error, PublishError::Ledger(_)) {
+                    break;
+                }
             }
         }
         tokio::select! {
@@ -254,7 +382,7 @@ mod tests {
         let config = config(world.folder.path(), "127.0.0.1:1".parse().unwrap());
         let issuer = Issuer::open(config, registry).unwrap();
         let uri = issuer.status_list_uri(1);
-        let token = async |now_s| current(&issuer, 1, now_s).await.unwrap();
+        let token = async |now_s| current(&issuer, 1, Form::Token, now_s).await.unwrap();
         let status_at = |token: &Bytes, index, now_s| {
             let token = StatusListToken::parse(std::str::from_utf8(token).unwrap()).unwrap();
             let list = token.verify(&credential_key(&world), &uri, now_s).unwrap();
@@ -281,7 +409,7 @@ mod tests {
         world.registry.set_stale(true);
         assert_eq!(token(1_001_801).await, renewed);
         assert!(matches!(
-            current(&issuer, 1, 1_005_400).await,
+            current(&issuer, 1, Form::Token, 1_005_400).await,
             Err(PublishError::Ledger(LedgerError::Stale { .. }))
         ));
         world.registry.set_stale(false);
@@ -312,7 +440,7 @@ mod tests {
         assert_eq!(status_at(&next, 8, 1_001_803), Status::Suspended);
         for number in [0, 2, u32::MAX] {
             assert!(matches!(
-                current(&issuer, number, 1).await,
+                current(&issuer, number, Form::Token, 1).await,
                 Err(PublishError::NoSuchList(_))
             ));
         }

@@ -19,7 +19,9 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tegata_consent::ids::OrganisationId;
 use tegata_consent::organisation::{KeyUse, OrganisationState};
+use tegata_consent::status::check_status_list;
 use tegata_credential::bitstring::{BitstringEntry, StatusPurpose, VerifiedBitstring};
 use tegata_credential::data_integrity::{
     DOCUMENT_MAX_BYTES, DataIntegrityError, HolderRule, PresentationPolicy, VerifiedCredential,
@@ -35,6 +37,11 @@ use utoipa::OpenApi;
 const REQUEST_MAX_BYTES: usize = DOCUMENT_MAX_BYTES + 4_096;
 /// Most DIDs that one request makes us look up.
 const DIDS_MAX: usize = 33;
+/// Before a list that is not the ledger's newest is asked for once more.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Codes of [`check_status_list`].
+const NOT_ON_LEDGER: &str = "status_list_not_on_ledger";
+const SUPERSEDED: &str = "status_list_superseded";
 /// Until a web server answers.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -171,6 +178,8 @@ struct Known {
     documents: BTreeMap<Did, Arc<DidDocument>>,
     /// Those of them that the registry or the configuration vouches for: their status lists are fetched.
     vouched: BTreeSet<Did>,
+    /// Those of them that the registry has: of their status lists only the ledger's newest counts.
+    registered: BTreeMap<Did, OrganisationId>,
 }
 
 async fn resolve_all<'a>(
@@ -180,6 +189,7 @@ async fn resolve_all<'a>(
     let mut known = Known {
         documents: BTreeMap::new(),
         vouched: BTreeSet::new(),
+        registered: BTreeMap::new(),
     };
     let dids: BTreeSet<Did> = signed
         .into_iter()
@@ -189,7 +199,10 @@ async fn resolve_all<'a>(
     for did in dids {
         let document = if did.method() == DidMethod::Web {
             let document = match registered_issuer(core, did.as_str()).await {
-                Ok(Some(state)) => Some(of_registry(&did, &state)),
+                Ok(Some(state)) => {
+                    known.registered.insert(did.clone(), state.id);
+                    Some(of_registry(&did, &state))
+                }
                 _ => fetched(core, &did).await,
             };
             known
@@ -274,6 +287,34 @@ async fn verify<T: Send + 'static>(
     done.await.map_err(|error| Problem::internal(&error))
 }
 
+/// A list of the issuer's, signed by it, and of a registered one the newest on the ledger.
+async fn newest_list(
+    core: &Core,
+    known: &Known,
+    issuer: &Did,
+    uri: &str,
+) -> Result<VerifiedBitstring, (&'static str, String)> {
+    let unknown = |detail: &str| ("status_unknown", format!("{uri}: {detail}"));
+    let text = get(core, uri, DOCUMENT_MAX_BYTES).await;
+    let text: Arc<[u8]> = text.ok_or_else(|| unknown("no list is to be had"))?.into();
+    let signed_by = parse(&text).ok().as_ref().and_then(signer);
+    if signed_by.as_ref() != Some(issuer) {
+        return Err(unknown("the list is not signed by the issuer"));
+    }
+    let signed = Arc::clone(&text);
+    let list = verify(known, move |verifier| verifier.credential(&signed)).await;
+    let list = list.map_err(|problem| unknown(&problem.to_string()))?;
+    let list = list.map_err(|error| unknown(&format!("{} ({error})", error.code())))?;
+    if let Some(organisation) = known.registered.get(issuer) {
+        let newest = core.ledger.status_list(organisation, uri).await;
+        let newest = newest.map_err(|error| unknown(&error.to_string()))?.value;
+        let issued_s = u64::try_from(list.valid_from().unwrap_or(0)).unwrap_or(0);
+        check_status_list(newest.as_ref(), &text, issued_s.saturating_mul(1000))
+            .map_err(|refused| (refused.code(), format!("{uri}: {refused}")))?;
+    }
+    VerifiedBitstring::new(&list).map_err(|error| (error.code(), error.to_string()))
+}
+
 /// That a credential is neither revoked nor suspended; which checks were made. What cannot be found out does not hold.
 async fn status(
     core: &Core,
@@ -293,18 +334,14 @@ async fn status(
         return Err(("status_unknown", detail.into()));
     }
     for entry in entries {
-        let unknown = |detail: &str| ("status_unknown", format!("{}: {detail}", entry.list));
-        let text = get(core, &entry.list, DOCUMENT_MAX_BYTES).await;
-        let text = text.ok_or_else(|| unknown("no list is to be had"))?;
-        let signed_by = parse(&text).ok().as_ref().and_then(signer);
-        if signed_by.as_ref() != Some(&issuer) {
-            return Err(unknown("the list is not signed by the issuer"));
-        }
-        let list = verify(known, move |verifier| verifier.credential(&text)).await;
-        let list = list.map_err(|problem| unknown(&problem.to_string()))?;
-        let list = list.map_err(|error| unknown(&format!("{} ({error})", error.code())))?;
-        let list =
-            VerifiedBitstring::new(&list).map_err(|error| (error.code(), error.to_string()))?;
+        let list = match newest_list(core, known, &issuer, &entry.list).await {
+            // The issuer puts a list on the ledger first and serves it a moment later.
+            Err((NOT_ON_LEDGER | SUPERSEDED, _)) => {
+                tokio::time::sleep(AGAIN).await;
+                newest_list(core, known, &issuer, &entry.list).await?
+            }
+            other => other?,
+        };
         let is_set = list
             .is_set(&entry, credential)
             .map_err(|error| (error.code(), error.to_string()))?;

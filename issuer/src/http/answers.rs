@@ -15,11 +15,11 @@ use utoipa::ToSchema;
 pub struct RecordAnswer {
     /// Its id.
     pub id: String,
-    /// The organisation's own number for the person.
+    /// The organisation's own number for the person; of a W3C credential, whom it is about in its own words.
     pub subject: String,
-    /// Record type in the catalogue.
+    /// Record type in the catalogue; `w3c` for a credential of another type.
     pub record_type: String,
-    /// `waiting`, `queued`, `deposited`, `revoked`, `corrected`, `recalled` or `refused`.
+    /// `waiting`, `queued`, `deposited`, `issued` (a W3C credential), `revoked`, `corrected`, `recalled` or `refused`.
     pub status: String,
     /// Why it waits or was refused, or what went wrong last: a short word.
     pub reason: Option<String>,

@@ -60,7 +60,7 @@ pub(crate) async fn list(
     };
     if statuses.is_empty() {
         return Err(Problem::malformed(
-            "status is waiting, queued, deposited, revoked, corrected, recalled or refused",
+            "status is waiting, queued, deposited, issued, revoked, corrected, recalled or refused",
         ));
     }
     let after = wanted.after.as_deref().map(id_in).transpose()?;
@@ -183,7 +183,7 @@ pub(crate) async fn recall(
 
 /// Suspends a record until the suspension is lifted.
 #[utoipa::path(post, path = "/v1/records/{id}/suspension", params(("id" = String, Path)), request_body = Reason,
-    responses((status = 200, body = RecordAnswer), (status = 401), (status = 404), (status = 409, description = "`taken-back`, `not-issued`")))]
+    responses((status = 200, body = RecordAnswer), (status = 401), (status = 404), (status = 409, description = "`taken-back`, `not-issued`, `not-suspendable`")))]
 pub(crate) async fn suspend(
     State(issuer): Shared,
     _: OwnSystem,
@@ -236,6 +236,7 @@ async fn change_status(
         IntakeError::NoSuchRecord => Problem::not_found(),
         IntakeError::TakenBack => conflict("taken-back", error),
         IntakeError::NotIssued => conflict("not-issued", error),
+        IntakeError::NotSuspendable => conflict("not-suspendable", error),
         other => Problem::internal(&other),
     })?;
     if let Some(place) = record.place

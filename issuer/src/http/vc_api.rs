@@ -4,22 +4,27 @@
 //! Architecture invariant: what is signed here is closed (`specs/credential/data-integrity.md`), by us and for us; and where
 //! it claims to be a record of the catalogue, it is one, and we are accredited for it.
 
-use super::{OwnSystem, Shared};
-use crate::issuer::{Issuer, blocking};
+use super::{OwnSystem, Shared, list_number, served_list};
+use crate::intake;
+use crate::issuer::{Issuer, blocking, random_id};
+use crate::status::{self, Form};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::map::Entry;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use tegata_consent::organisation::{KeyUse, OrganisationState};
+use tegata_credential::bitstring::{BitstringEntry, StatusPurpose};
 use tegata_credential::data_integrity::{
     Cryptosuite, DataIntegrityError, EddsaJcs2022, ProofOptions, parse, sign_credential,
 };
 use tegata_credential::did::{Did, DidDocument, DidKey};
 use tegata_credential::keys::{Algorithm, PublicKey, SigningKey};
+use tegata_records::RecordType;
 use tegata_service::clock::{now_ms, now_s};
 use tegata_service::problem::Problem;
 use tegata_w3c::record;
@@ -45,7 +50,7 @@ pub enum VcCryptosuite {
 }
 
 impl VcCryptosuite {
-    fn suite(self) -> &'static dyn Cryptosuite {
+    pub(crate) fn suite(self) -> &'static dyn Cryptosuite {
         match self {
             Self::Jcs => &EddsaJcs2022,
             Self::Rdfc => tegata_w3c::eddsa_rdfc_2022(),
@@ -68,13 +73,15 @@ pub(crate) async fn did_document(State(issuer): Shared) -> Result<Response, Prob
         .into_response())
 }
 
-/// Signs a credential. `options.cryptosuite` may name another suite than the configured one; other options are not heeded.
+/// Signs a credential. Where it names no status of its own, it gets a place in a list of ours (Bitstring Status List); `Location`
+/// names the record by which it is revoked. `options.cryptosuite` may name another suite than the configured one; other options
+/// are not heeded.
 #[utoipa::path(post, path = "/credentials/issue", request_body(content = Value, description = "`{credential, options?}`"), responses(
-    (status = 201, description = "`{verifiableCredential}`"), (status = 400, description = "the credential cannot be signed; `code` says why"),
+    (status = 201, description = "`{verifiableCredential}`; `Location` names the record"), (status = 400, description = "the credential cannot be signed; `code` says why"),
     (status = 401), (status = 403, description = "not accredited for this record type"), (status = 503)
 ))]
 pub(crate) async fn issue(
-    _: OwnSystem,
+    OwnSystem(system): OwnSystem,
     State(issuer): Shared,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -101,29 +108,66 @@ pub(crate) async fn issue(
     credential
         .entry("issuer")
         .or_insert_with(|| own.organisation.did.as_str().into());
-    accredited(&credential, &own)?;
+    let kind = accredited(&credential, &own)?;
     let (key, method) = signing_key(&issuer, &own)?;
-    let signed = blocking(&issuer, move |_| {
+    let signed = blocking(&issuer, move |issuer| {
+        let place = match credential.entry("credentialStatus") {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(status) => {
+                let place = issuer.store.reserve_place(rand::random);
+                let entry = BitstringEntry {
+                    list: issuer.revocation_list_uri(place.list),
+                    index: place.index.into(),
+                    purpose: StatusPurpose::Revocation,
+                };
+                status.insert(entry.to_json());
+                Some((random_id(), place))
+            }
+        };
         let options = ProofOptions::new(&method, now_s());
-        sign_credential(
-            credential,
-            suite.suite(),
-            tegata_w3c::contexts(),
-            &options,
-            &key,
-        )
+        let suite = suite.suite();
+        let signed = sign_credential(credential, suite, tegata_w3c::contexts(), &options, &key);
+        let signed = Value::Object(signed.map_err(|error| refused(&error))?);
+        if let Some(place) = place {
+            let mut change = issuer.store.change();
+            intake::issued(&mut change, &signed, kind, &system, place, now_ms())
+                .and_then(|_| change.commit())
+                .map_err(|error| Problem::internal(&error))?;
+            issuer.show_counts();
+        }
+        Ok::<_, Problem>((signed, place.map(|(id, _)| id)))
     });
-    let signed = signed.await.map_err(|error| refused(&error))?;
-    Ok((
-        StatusCode::CREATED,
-        Json(json!({ "verifiableCredential": signed })),
-    )
-        .into_response())
+    let (signed, record) = signed.await?;
+    let body = Json(json!({ "verifiableCredential": signed }));
+    Ok(match record {
+        Some(id) => {
+            let location = [(header::LOCATION, format!("/v1/records/{id}"))];
+            (StatusCode::CREATED, location, body).into_response()
+        }
+        None => (StatusCode::CREATED, body).into_response(),
+    })
 }
 
-/// That a credential of the catalogue fits its type, and that we may issue it.
+/// A list of revoked W3C credentials, signed (Bitstring Status List), with the places of the status list of that number.
+#[utoipa::path(get, path = "/v1/status-lists/{number}/revocation", params(("number" = u32, Path)), responses(
+    (status = 200, description = "`application/vc`, the newest on the ledger"), (status = 404, description = "no such list"),
+    (status = 503, description = "`status-list-unpublished`: the ledger does not have it yet")
+))]
+pub(crate) async fn revocation_list(
+    State(issuer): Shared,
+    Path(number): Path<String>,
+) -> Result<Response, Problem> {
+    let number = list_number(&number)?;
+    let list = status::current(&issuer, number, Form::Revocation, now_s()).await;
+    Ok(served_list(&issuer, list, "application/vc")?.into_response())
+}
+
+/// That a credential of the catalogue fits its type, and that we may issue it. Gives the type.
 #[allow(clippy::result_large_err, reason = "a problem ends the request")]
-fn accredited(credential: &Map<String, Value>, own: &OrganisationState) -> Result<(), Problem> {
+fn accredited(
+    credential: &Map<String, Value>,
+    own: &OrganisationState,
+) -> Result<Option<&'static RecordType>, Problem> {
     let record = record::of_document(credential).map_err(|error| {
         Problem::new(
             StatusCode::BAD_REQUEST,
@@ -138,28 +182,22 @@ fn accredited(credential: &Map<String, Value>, own: &OrganisationState) -> Resul
             "not-accredited",
             "This organisation is not accredited to issue this record type",
         )),
-        _ => Ok(()),
+        record => Ok(record.map(|record| record.record_type)),
     }
 }
 
 /// The registered Ed25519 key for credentials, and its DID URL.
 #[allow(clippy::result_large_err, reason = "a problem ends the request")]
 fn signing_key(issuer: &Issuer, own: &OrganisationState) -> Result<(SigningKey, String), Problem> {
-    let key = SigningKey::from_bytes(Algorithm::EdDsa, issuer.keys.credential_eddsa.expose());
-    let key = key.map_err(|error| Problem::internal(&error))?;
-    let public = key.public_key();
-    if !own
-        .keys_at(KeyUse::CredentialEdDsa, now_ms())
-        .any(|known| known.public == public.to_bytes())
-    {
-        return Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "key-not-registered",
-            "The registry does not have our credential key",
-        ));
-    }
-    let method = format!("{}#{}", own.organisation.did, public.key_id());
-    Ok((key, method))
+    let key = issuer.w3c_key(own, now_ms());
+    key.map_err(|error| Problem::internal(&error))?
+        .ok_or_else(|| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "key-not-registered",
+                "The registry does not have our credential key",
+            )
+        })
 }
 
 fn document_of(did: &Did, own: &OrganisationState) -> DidDocument {

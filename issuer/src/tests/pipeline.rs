@@ -468,16 +468,11 @@ async fn the_interface_describes_itself() {
         metrics.contains("tegata_issuer_records{status=\"waiting\"}"),
         "{metrics}"
     );
-    assert_eq!(
-        issuer
-            .http
-            .get(format!("{}/v1/status-lists/2", issuer.url))
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        404
-    );
+    for number in ["2", "0", "01", "+1", "1.0", "4294967297", "x"] {
+        let list = format!("{}/v1/status-lists/{number}", issuer.url);
+        let status = issuer.http.get(list).send().await.unwrap().status();
+        assert_eq!(status, 404, "{number}");
+    }
     issuer.stop().await;
 }
 

@@ -1,11 +1,18 @@
 //! W3C credentials over HTTP.
 
-use super::world::{TOKEN, World};
+use super::world::{Running, TOKEN, World};
 use crate::http::VcApiConfig;
 use serde_json::{Value, json};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use tegata_consent::status::token_digest;
+use tegata_credential::bitstring::{BitstringEntry, StatusPurpose, VerifiedBitstring};
 use tegata_credential::data_integrity::{DataIntegrityError, VerifiedCredential, Verifier};
-use tegata_credential::did::{DidDocument, resolve};
+use tegata_credential::did::{DidDocument, resolve, to_multikey};
+use tegata_credential::keys::{Algorithm, SigningKey};
+use tegata_credential::rfc3339::write_time;
+use tegata_records::catalogue;
 use tegata_service::clock::now_s;
 use tegata_w3c::record;
 
@@ -31,11 +38,7 @@ fn verify(credential: &Value, document: &Value) -> Result<VerifiedCredential, Da
 
 #[tokio::test]
 async fn credentials_are_issued_and_verify() {
-    let mut world = World::new().await;
-    world.vc_api = Some(VcApiConfig::default());
-    world.registry.change(&world.id(), |own| {
-        own.organisation.did = "did:web:issuer.example".into();
-    });
+    let world = world_with_a_did().await;
     let issuer = world.start().await;
     let published = issuer.get("/.well-known/did.json").await;
     for cryptosuite in ["eddsa-jcs-2022", "eddsa-rdfc-2022"] {
@@ -142,6 +145,179 @@ async fn credentials_are_issued_and_verify() {
     issuer.stop().await;
 }
 
+/// A status list as it is served, and as it verifies.
+async fn list(
+    world: &World,
+    issuer: &Running,
+    entry: &BitstringEntry,
+) -> (String, VerifiedCredential) {
+    let response = issuer.http.get(&entry.list).send().await.unwrap();
+    assert_eq!(response.status(), 200, "{}", entry.list);
+    assert_eq!(response.headers()["content-type"], "application/vc");
+    assert_eq!(response.headers()["cache-control"], "max-age=60");
+    let text = response.text().await.unwrap();
+    let newest = world.registry.list(&entry.list).unwrap();
+    assert_eq!(newest.token, token_digest(text.as_bytes()), "on the ledger");
+    let published = issuer.get("/.well-known/did.json").await;
+    let verified = verify(&serde_json::from_str(&text).unwrap(), &published).unwrap();
+    (text, verified)
+}
+
+/// Has a credential signed; gives it, and the id of its record.
+async fn issued(issuer: &Running, suite: &str) -> (Value, String) {
+    let body = json!({ "credential": vaccination(), "options": { "cryptosuite": suite } });
+    let request = issuer
+        .http
+        .post(format!("{}/credentials/issue", issuer.url));
+    let response = request.bearer_auth(TOKEN).json(&body).send().await.unwrap();
+    assert_eq!(response.status(), 201);
+    let location = response.headers()["location"].to_str().unwrap().to_owned();
+    let answer: Value = response.json().await.unwrap();
+    let id = location.strip_prefix("/v1/records/").unwrap().to_owned();
+    (answer["verifiableCredential"].clone(), id)
+}
+
+async fn world_with_a_did() -> World {
+    let mut world = World::new().await;
+    world.vc_api = Some(VcApiConfig::default());
+    world.registry.change(&world.id(), |own| {
+        own.organisation.did = "did:web:issuer.example".into();
+    });
+    world
+}
+
+#[tokio::test]
+async fn a_credential_is_revoked_by_its_record_and_the_list_says_so() {
+    let world = world_with_a_did().await;
+    let issuer = world.start().await;
+    let (first, id) = issued(&issuer, "eddsa-jcs-2022").await;
+    let (other, _) = issued(&issuer, "eddsa-rdfc-2022").await;
+    let published = issuer.get("/.well-known/did.json").await;
+    let [first, other] = [first, other].map(|credential| {
+        let verified = verify(&credential, &published).unwrap();
+        let [entry] = &BitstringEntry::of(&verified).unwrap()[..] else {
+            panic!("{credential}")
+        };
+        assert_eq!(entry.purpose, StatusPurpose::Revocation);
+        let uri = format!("{}/v1/status-lists/1/revocation", issuer.url);
+        assert_eq!(entry.list, uri);
+        (entry.clone(), verified)
+    });
+    assert_ne!(first.0.index, other.0.index);
+    let is_set = async |(entry, credential): &(BitstringEntry, VerifiedCredential)| {
+        let (_, list) = list(&world, &issuer, entry).await;
+        let list = VerifiedBitstring::new(&list).unwrap();
+        list.is_set(entry, credential).unwrap()
+    };
+    assert!(!is_set(&first).await && !is_set(&other).await);
+
+    let path = format!("/v1/records/{id}");
+    let record = issuer.get(&path).await;
+    assert_eq!(
+        [
+            &record["status"],
+            &record["record_type"],
+            &record["subject"]
+        ],
+        ["issued", "vaccination", "did:example:holder"]
+    );
+    let reason = json!({ "reason": "given to the wrong person" });
+    let (status, answer) = issuer.post(&format!("{path}/suspension"), &reason).await;
+    assert_eq!(
+        (status, answer["code"].as_str()),
+        (409, Some("not-suspendable"))
+    );
+    let (status, answer) = issuer.post(&format!("{path}/revocation"), &reason).await;
+    assert_eq!((status, &answer["status"]), (200, &json!("revoked")));
+    assert!(is_set(&first).await && !is_set(&other).await);
+
+    // A credential that says where its status is keeps what it says, and is no record of ours.
+    let mut own = vaccination();
+    let elsewhere = BitstringEntry {
+        list: "https://elsewhere.example/1".into(),
+        index: 7,
+        purpose: StatusPurpose::Revocation,
+    };
+    own["credentialStatus"] = elsewhere.to_json();
+    let (status, answer) = issuer
+        .post("/credentials/issue", &json!({ "credential": own }))
+        .await;
+    assert_eq!(status, 201);
+    let kept = &answer["verifiableCredential"]["credentialStatus"];
+    assert_eq!(*kept, elsewhere.to_json());
+    assert_eq!(issuer.get("/v1/records").await["counts"]["issued"], 1);
+    for number in ["2", "0", "01"] {
+        let list = format!("{}/v1/status-lists/{number}/revocation", issuer.url);
+        let status = issuer.http.get(list).send().await.unwrap().status();
+        assert_eq!(status, 404, "{number}");
+    }
+    issuer.stop().await;
+    let report = crate::fsck(&world.folder.path().join("data"), |_| {}).unwrap();
+    assert!(report.is_sound(), "{:?}", report.faults);
+    assert_eq!(report.records, 2);
+}
+
+/// npm `@digitalbazaar/vc` with its status list checker, on what the running issuer serves.
+#[tokio::test]
+async fn others_read_our_credentials_and_status_lists() {
+    let world = world_with_a_did().await;
+    let issuer = world.start().await;
+    let published = issuer.get("/.well-known/did.json").await;
+    let did = "did:web:issuer.example";
+    for suite in ["eddsa-jcs-2022", "eddsa-rdfc-2022"] {
+        let (credential, id) = issued(&issuer, suite).await;
+        let verified = verify(&credential, &published).unwrap();
+        let entry = BitstringEntry::of(&verified).unwrap().remove(0);
+        let method = credential["proof"]["verificationMethod"].as_str().unwrap();
+        let key = SigningKey::from_bytes(Algorithm::EdDsa, world.keys.credential_eddsa.expose());
+        let multikey = "https://w3id.org/security/multikey/v1";
+        let key = json!({
+            "@context": multikey, "id": method, "type": "Multikey", "controller": did,
+            "publicKeyMultibase": to_multikey(&key.unwrap().public_key()),
+        });
+        let document = json!({
+            "@context": ["https://www.w3.org/ns/did/v1", multikey], "id": did, "assertionMethod": [key],
+        });
+        let context = catalogue().by_id("vaccination").unwrap().context_json();
+        for revoked in [false, true] {
+            if revoked {
+                let path = format!("/v1/records/{id}/revocation");
+                assert_eq!(issuer.post(&path, &json!({ "reason": "x" })).await.0, 200);
+            }
+            let (text, _) = list(&world, &issuer, &entry).await;
+            let list: Value = serde_json::from_str(&text).unwrap();
+            let request = json!({
+                "op": "verify", "credential": credential, "at": write_time(now_s() + 1),
+                "documents": {
+                    "urn:tegata:record:vaccination:1:context": serde_json::from_str::<Value>(context).unwrap(),
+                    (did): document, (method): key, (entry.list.as_str()): list,
+                },
+            });
+            let answer = ask_npm(&request);
+            assert_eq!(answer["verified"], !revoked, "{suite}: {answer}");
+            assert_eq!(answer["statuses"], json!([revoked]), "{suite}: {answer}");
+        }
+    }
+    issuer.stop().await;
+}
+
+/// One answer of `tests/interop/w3c.mjs`.
+fn ask_npm(request: &Value) -> Value {
+    let mut node = Command::new("node")
+        .arg("w3c.mjs")
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/interop"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Node is installed");
+    let mut stdin = node.stdin.take().unwrap();
+    writeln!(stdin, "{request}").unwrap();
+    drop(stdin);
+    let output = node.wait_with_output().unwrap();
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("`npm ci` in tests/interop: {output:?}"))
+}
+
 #[tokio::test]
 async fn nothing_is_there_unless_it_is_configured() {
     let world = World::new().await;
@@ -153,5 +329,7 @@ async fn nothing_is_there_unless_it_is_configured() {
         )
         .await;
     assert_eq!(status, 404);
+    let list = format!("{}/v1/status-lists/1/revocation", issuer.url);
+    assert_eq!(issuer.http.get(list).send().await.unwrap().status(), 404);
     issuer.stop().await;
 }

@@ -176,21 +176,32 @@ async fn a_status_that_cannot_be_known_does_not_hold() {
         "another kind of list lies there"
     );
 
-    let issuance = BitstringIssuance {
-        uri: &uri,
-        issuer: CLINIC,
-        purpose: StatusPurpose::Revocation,
-        valid_from: now_s(),
-        valid_until: None,
+    let list = |issued_s, revoked: u64| {
+        let issuance = BitstringIssuance {
+            uri: &uri,
+            issuer: CLINIC,
+            purpose: StatusPurpose::Revocation,
+            valid_from: issued_s,
+            valid_until: None,
+        };
+        let bits = Bitstring::from_indexes(ENTRIES_MIN, [revoked]).unwrap();
+        let unsigned = list_credential(&bits, &issuance);
+        sign(unsigned, &clinic, &method, &EddsaJcs2022).to_string()
     };
-    let bits = Bitstring::from_indexes(ENTRIES_MIN, [9]).unwrap();
-    let list = sign(
-        list_credential(&bits, &issuance),
-        &clinic,
-        &method,
-        &EddsaJcs2022,
+    let (old, new) = (list(now_s() - 60, 7), list(now_s(), 9));
+    desk.site.lock().unwrap().status = Some(new.clone());
+    assert_eq!(
+        desk.credential(&with(7)).await,
+        (400, "status_list_not_on_ledger".into())
     );
-    desk.site.lock().unwrap().status = Some(list.to_string());
+    desk.world.publish(&new, now_s());
+    desk.site.lock().unwrap().status = Some(old);
+    assert_eq!(
+        desk.credential(&with(9)).await,
+        (400, "status_list_superseded".into()),
+        "an old list that does not say yet that it is revoked"
+    );
+    desk.site.lock().unwrap().status = Some(new);
     assert_eq!(desk.credential(&with(7)).await, (200, String::new()));
     assert_eq!(desk.credential(&with(9)).await, (400, "revoked".into()));
     assert_eq!(
