@@ -59,7 +59,7 @@ describe('joining two indexes', () => {
       version: 1,
       kitDone: false,
       people: [
-        { ...person, grants: [{ ...grant, final: true, revokedMs: 5 }], drawers: [...person.drawers, { id: 'd2', category: 'imaging', epoch: 1 }] },
+        { ...person, grants: [{ ...grant, final: true, revokedMs: 5, shownMs: 7 }], drawers: [...person.drawers, { id: 'd2', category: 'imaging', epoch: 1 }] },
         { ...person, id: 'p2' },
       ],
     }
@@ -68,7 +68,7 @@ describe('joining two indexes', () => {
       expect(merged.kitDone).toBe(true)
       expect(merged.people.map((one) => one.id).sort()).toEqual(['p1', 'p2'])
       expect(child?.grants.map((one) => one.id).sort()).toEqual(['g1', 'g2'])
-      expect(child?.grants.find((one) => one.id === 'g1')).toMatchObject({ final: true, revokedMs: 5 })
+      expect(child?.grants.find((one) => one.id === 'g1')).toMatchObject({ final: true, revokedMs: 5, shownMs: 7 })
       expect(child?.drawers.map((one) => one.id).sort()).toEqual(['d1', 'd2'])
       expect(child?.seen['d1']).toEqual({ count: 5, head: 'cc' })
     }

@@ -34,6 +34,8 @@ export interface GrantNote {
   /** Whether a receipt has shown it to be on the ledger. */
   final: boolean
   revokedMs?: number
+  /** When it was used to show records, and they were accepted. It was for that one time. */
+  shownMs?: number
 }
 
 export interface Person {
@@ -104,7 +106,8 @@ export function mergeIndexes(mine: WalletIndex, theirs: WalletIndex): WalletInde
 
 function mergeGrants(a: GrantNote, b: GrantNote): GrantNote {
   const revokedMs = a.revokedMs ?? b.revokedMs
-  return { ...a, final: a.final || b.final, ...(revokedMs === undefined ? {} : { revokedMs }) }
+  const shownMs = a.shownMs ?? b.shownMs
+  return { ...a, final: a.final || b.final, ...(revokedMs === undefined ? {} : { revokedMs }), ...(shownMs === undefined ? {} : { shownMs }) }
 }
 
 function joined<T>(mine: T[], theirs: T[], id: (item: T) => string, both: (a: T, b: T) => T): T[] {

@@ -21,6 +21,8 @@ describe('shares', () => {
     expect(shareStatus(grant, 999)).toBe('active')
     expect(shareStatus(grant, 1000)).toBe('expired')
     expect(shareStatus({ ...grant, final: false }, 999)).toBe('pending')
+    expect(shareStatus({ ...grant, shownMs: 5 }, 999)).toBe('shown')
+    expect(shareStatus({ ...grant, shownMs: 5 }, 1000)).toBe('shown')
     expect(shareStatus({ ...grant, revokedMs: 5 }, 999)).toBe('revoked')
     expect(shareStatus({ ...grant, revokedMs: 5 }, 2000)).toBe('revoked')
   })

@@ -353,7 +353,10 @@ class Wallet {
     await this.changeGrant(person.id, note.id, (grant) => ({ ...grant, final: true }))
     // the consent proof comes last: its age is what the verifier bounds
     const consent = { grant: papers.id, salt: papers.salt, proof: await proof(`grants/${papers.id}`) }
-    return sendResponse(says.responseUri, vault.present(asked.request, { shown, consent, atMs: Date.now() }))
+    const next = await sendResponse(says.responseUri, vault.present(asked.request, { shown, consent, atMs: Date.now() }))
+    // it was shown, whether or not the host takes the note of it
+    await this.changeGrant(person.id, note.id, (grant) => ({ ...grant, shownMs: Date.now() })).catch(() => undefined)
+    return next
   }
 
   /** Ends a grant, proven to be on the ledger. */
