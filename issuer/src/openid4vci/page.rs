@@ -25,13 +25,13 @@ pub(super) struct Page<'a> {
 }
 
 const STYLE: &str = "\
-body{margin:0;font:1.125rem/1.7 system-ui,sans-serif;color:#1a1a1a;background:#fff}\
+body{margin:0;font:1.125rem/1.7 system-ui,sans-serif;color:#1a1a1a;background:#fff;line-break:strict;word-break:auto-phrase}\
 main{max-width:34rem;margin:0 auto;padding:1.5rem}h1{font-size:1.5rem;line-height:1.4}h2{font-size:1.25rem}\
 label{display:block;font-weight:bold;margin-top:1.5rem}\
 input{font:inherit;font-size:1.375rem;letter-spacing:.08em;box-sizing:border-box;width:100%;padding:.75rem;border:2px solid #555;border-radius:.5rem}\
 button{font:inherit;min-height:3rem;padding:.5rem 1.5rem;margin:1.5rem .75rem 0 0;border:2px solid #0b5394;border-radius:.5rem;background:#fff;color:#0b5394}\
 button[value=allow]{background:#0b5394;color:#fff}input:focus,button:focus{outline:3px solid #e69100;outline-offset:2px}\
-.fault{border-left:.375rem solid #b00020;padding:.25rem 1rem;color:#8a0018}.hint{color:#444;font-size:1rem;margin:.25rem 0}";
+.fault{border-left:.375rem solid #b00020;padding:.25rem 1rem;color:#8a0018}.hint{color:#444;font-size:1rem;margin:.25rem 0}input+.hint{margin-top:.75rem}";
 
 /// The page with the form.
 pub(super) fn ask(page: &Page<'_>) -> Response {
@@ -57,7 +57,7 @@ pub(super) fn ask(page: &Page<'_>) -> Response {
         ""
     };
     let body = format!(
-        "<h1>記録をウォレットに入れる</h1>\
+        "<h1>記録をアプリに入れる</h1>\
          <p><strong>{issuer}</strong>にあるあなたの記録を、アプリ<strong>{wallet}</strong>に入れます。</p>\
          <h2>入れる記録の種類</h2><ul>{records}</ul>{fault}\
          <form method=\"post\" action=\"/openid4vci/authorize\">\
@@ -106,7 +106,7 @@ fn answer(status: StatusCode, body: &str, form_target: Option<&str>) -> Response
     let html = format!(
         "<!doctype html><html lang=\"ja\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>記録をウォレットに入れる</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>"
+         <title>記録をアプリに入れる</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>"
     );
     let style = STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(
