@@ -1,5 +1,6 @@
 //! `tegata demo`: the whole system as real processes on loopback, and stories that show its promises.
 
+mod browser;
 pub mod certificates;
 pub mod cluster;
 pub mod files;
@@ -44,6 +45,12 @@ pub enum DemoError {
     /// A story.
     #[error("broken promise: {0}")]
     Broken(#[from] Broken),
+    /// What a story needs is not installed or not built.
+    #[error(
+        "the story \"present\" is told in a real browser; missing: {0}. `make setup` installs what it needs, `make wallet` builds \
+         the wallet; other places are named in the variable CHROMIUM and with --wallet"
+    )]
+    Missing(String),
     /// A file.
     #[error("{path}: {error}")]
     File {
@@ -66,10 +73,13 @@ pub struct Options {
     /// Ends after the stories, instead of waiting for Ctrl-C.
     #[arg(long)]
     pub exit: bool,
+    /// Shows the browser of the story `present` on the screen, and lets it take its time.
+    #[arg(long)]
+    pub watch: bool,
     /// First of 24 ports in a row, chosen at the first start.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1024..=65_511))]
     pub port: Option<u16>,
-    /// The built wallet (`wallet-web/dist`); without it no wallet is served.
+    /// The built wallet, unless it is that in `wallet-web/dist` of the sources; without one no wallet is served.
     #[arg(long, value_name = "FOLDER")]
     pub wallet: Option<PathBuf>,
 }
@@ -149,7 +159,7 @@ impl Running {
         own_or_empty(dir)?;
         let lock = lock(dir)?;
         let mut rng: StdRng = rand::make_rng();
-        let demo = Demo::load_or_create(dir, port, &mut rng)?;
+        let demo = Demo::load_or_create(dir, port, wallet.is_some(), &mut rng)?;
         let (nodes, services): (Vec<_>, Vec<_>) = demo
             .processes(dir, wallet)
             .into_iter()
@@ -272,11 +282,11 @@ impl Running {
         Ok(files.len())
     }
 
-    /// Tells stories by name, or `all`.
+    /// Tells stories by name, or `all`. `watch`: with a browser that people can see.
     ///
     /// # Errors
     /// [`DemoError::Broken`].
-    pub async fn tell(&self, stories: &[String]) -> Result<(), DemoError> {
+    pub async fn tell(&self, stories: &[String], watch: bool) -> Result<(), DemoError> {
         let names: Vec<&str> = if stories.iter().any(|story| story == "all") {
             NAMES.to_vec()
         } else {
@@ -289,6 +299,7 @@ impl Running {
                 ledger: self.ledger.clone(),
                 run: clock::now_ms(),
                 patience: Patience::new(STORY_PATIENCE),
+                watch,
                 after_step: None,
             };
             stage.tell(name).await?;
@@ -317,18 +328,19 @@ pub async fn run(options: Options) -> Result<(), DemoError> {
         ))
         .into());
     }
+    let wallet = options.wallet.clone().or_else(browser::built_wallet);
+    if options.story.iter().any(|s| s == "present" || s == "all") {
+        let missing = browser::missing(wallet.as_deref());
+        if !missing.is_empty() {
+            return Err(DemoError::Missing(missing.join(", ")));
+        }
+    }
     let started = std::time::Instant::now();
-    let running = Running::start(
-        &binary,
-        &options.dir,
-        options.port,
-        options.wallet.as_deref(),
-    )
-    .await?;
+    let running = Running::start(&binary, &options.dir, options.port, wallet.as_deref()).await?;
     print_table(&running.demo, &options, started.elapsed());
     let told = async {
         running.check_earlier().await?;
-        running.tell(&options.story).await
+        running.tell(&options.story, options.watch).await
     };
     let told = tokio::select! {
         told = told => told,
@@ -348,9 +360,9 @@ fn print_table(demo: &Demo, options: &Options, took: Duration) {
         took.as_secs_f64(),
         options.dir.display()
     );
-    if options.wallet.is_some() {
-        println!("  {:<20} {}", "wallet", demo.wallet);
-    }
+    let unserved = "not served: `make wallet` builds it";
+    let wallet = demo.wallet.as_deref().unwrap_or(unserved);
+    println!("  {:<20} {wallet}", "wallet");
     for (number, url) in demo.ledger.iter().enumerate() {
         println!("  {:<20} {url}", format!("node{number}"));
     }

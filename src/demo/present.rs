@@ -1,5 +1,6 @@
 //! The story `present`: a credential shown now, over OpenID4VP, with a consent that is checked while the ledger is stopped.
 
+use super::browser::{Browser, sources};
 use super::setup::VALIDATORS;
 use super::steps::{Broken, Steps, promise};
 use super::stories::{Stage, holds, immunization, text};
@@ -17,28 +18,51 @@ impl Stage<'_> {
     pub(super) async fn present(&self) -> Result<(), Broken> {
         let mut steps = Steps::begin(
             "present",
-            "shown from the wallet, checked while the ledger is stopped",
+            "shown from the wallet in a browser, checked while the ledger is stopped",
             self.after_step,
         );
+        let pictures = self.dir.join("screenshots");
+        let pictures = pictures.join(format!("present-{}", self.run));
+        let mut browser = Browser::start(&pictures, self.watch)?;
+        let shown = self.present_from(&mut browser, &mut steps).await;
+        browser.end().await;
+        shown.map_err(|Broken(why)| Broken(format!("{why} (pictures: {})", pictures.display())))?;
+        steps.tell(format!("the browser met no error, broke no policy and asked nobody outside this machine; its pictures: {}", pictures.display()));
+        self.present_by_others(&mut steps).await?;
+        steps.end();
+        Ok(())
+    }
+
+    async fn present_from(
+        &self,
+        browser: &mut Browser,
+        steps: &mut Steps<'_>,
+    ) -> Result<(), Broken> {
+        let wallet = self.demo.wallet.as_ref();
+        let wallet =
+            wallet.ok_or_else(|| Broken("no wallet is served: say where it is built".into()))?;
         let subject = format!("V-{}", self.run);
-        let file = self.wallet_file("present");
-        let mut wallet = self.wallet(&file).await?;
-        wallet.open_drawers(&["vaccination"]).await?;
-        self.pair("clinic-issuer", &subject, &mut wallet, &["vaccination"])
-            .await?;
-        wallet.save(&file)?;
+        let begin = json!({ "wallet": wallet, "child": "はるちゃん", "born": "2023-02-01" });
+        browser.does("begin", begin).await?;
+        steps.tell("a guardian opens the wallet in Chromium, in a fresh profile: a vault under her passphrase, and a child in it");
+
         let clinic = self.patient("clinic-issuer")?;
+        let pairing = clinic
+            .post("/v1/pairings", &json!({ "subject": subject }))
+            .await?
+            .success("the pairing")?;
+        let link = text(&pairing, "link")?;
+        let connect = json!({ "link": link, "name": "みどり小児科クリニック" });
+        browser.does("connect", connect).await?;
         let made = clinic
             .post("/fhir/Immunization", &immunization(&subject, 0))
             .await?
             .success("the Immunization")?;
         self.deposited("clinic-issuer", &text(&made, "id")?).await?;
-        let records = self.records(&mut wallet, 1).await?;
-        wallet.save(&file)?;
-        wallet.status_is_known(&records[0]).await?;
-        steps.tell(
-            "a person has a vaccination in her vault; the issuer's status list is on the ledger",
-        );
+        browser
+            .does("records", json!({ "wallet": wallet, "count": 1 }))
+            .await?;
+        steps.tell("she answers the clinic's pairing code; the clinic signs and deposits a vaccination; the wallet opens it and finds that it holds");
 
         let verifier = self.patient("clinic-verifier")?;
         let asked = verifier
@@ -55,25 +79,19 @@ impl Stage<'_> {
                 over.body
             ),
         )?;
-        let request = wallet.read_presentation(&text(&asked, "link")?).await?;
-        steps.tell("the clinic signs a request for two claims and shows it as a QR code; the wallet checks who signed it");
+        browser
+            .does("read", json!({ "link": text(&asked, "link")? }))
+            .await?;
+        steps.tell("the clinic signs a request for two claims, and none for what it is not accredited for; the wallet checks who signed it and shows who asks for what and why");
 
-        let prepared = wallet.prepare_presentation(&request, &records).await?;
-        wallet.save(&file)?;
-        steps.tell(format!(
-            "the person agrees: a grant for one use that commits to this very request, proven at height {}",
-            prepared.height
-        ));
+        let response = browser.does("agree", json!({})).await?;
+        steps.tell("she agrees with one tap: a grant for one use that commits to this very request is final; the response waits in the browser");
 
         let stopped = Stopped::all(self.dir)?;
         self.no_node_answers().await?;
-        steps.tell("all four validators are taken away");
+        steps.tell("all four validators are killed, and stay away");
 
-        let (status, answer) = wallet.send_presentation(&prepared).await?;
-        promise(
-            status == 200,
-            format!("the clinic did not accept the presentation: {answer}"),
-        )?;
+        browser.does("send", json!({})).await?;
         let path = format!("/v1/presentations/{}", text(&asked, "id")?);
         let found = verifier.get(&path).await?.success("the result")?;
         let shown = &found["result"]["credentials"][0];
@@ -94,30 +112,41 @@ impl Stage<'_> {
                 && shown["claims"]["date"] == "2023-04-15",
             format!("two claims were asked for: {}", shown["claims"]),
         )?;
-        let (status, again) = wallet.send_presentation(&prepared).await?;
-        promise(
-            status == 400 && again["code"] == "request-answered",
-            format!("a request is answered once: {again}"),
-        )?;
+        self.second_answer(&response).await?;
         let why = reason(shown, "consent-proof");
-        steps.tell(format!("the clinic accepts it with no node to ask, two claims and no more: {why}; a second time it is refused"));
+        steps.tell(format!("the response leaves the browser; the clinic accepts it with no node to ask, two claims and no more: {why}; a second time it is refused"));
 
         let checked = self.offline_code(&subject).await?;
         steps.tell(format!("a paper for the road: the clinic's QR code is checked with the clinic's certificate alone, {checked}"));
 
         drop(stopped);
         self.ledger_goes_on().await?;
-        let (state, history) = wallet.history(&prepared.grant).await?;
-        promise(
-            history.is_empty() && state.grant.uses_max == Some(1),
-            "nothing was read from the vault under the grant",
-        )?;
-        steps.tell("the validators come back; under the grant nothing was read from the vault");
+        let history = json!({ "wallet": wallet, "grant": text(shown, "grant")? });
+        browser.does("history", history).await?;
+        steps.tell("the validators come back; the wallet has the history of the grant, complete by proof: nobody read anything from the vault under it");
 
-        self.present_by_others(&wallet, &records, &mut steps, &subject)
-            .await?;
-        steps.end();
-        Ok(())
+        let ended = browser.does("end", json!({})).await?;
+        promise(
+            ended["faults"] == json!([]),
+            format!("the browser met faults: {}", ended["faults"]),
+        )
+    }
+
+    /// What the browser sent is sent once more: a request is answered once.
+    async fn second_answer(&self, response: &Value) -> Result<(), Broken> {
+        let (to, form) = (text(response, "to")?, text(response, "form")?);
+        let send = || {
+            let request = self.ledger.http().post(&to);
+            let request = request.header("content-type", "application/x-www-form-urlencoded");
+            request.body(form.clone()).send()
+        };
+        let answer = self.patience.ask(send).await;
+        let answer = answer.map_err(|error| Broken(format!("{to} does not answer: {error}")))?;
+        let again: Value = serde_json::from_slice(&answer.bytes).unwrap_or(Value::Null);
+        promise(
+            answer.status == 400 && again["code"] == "request-answered",
+            format!("a request is answered once: {} {again}", answer.status),
+        )
     }
 
     /// A health certificate made with `tegata issue` and checked with `tegata verify`, as anybody would by hand. Says what was
@@ -185,31 +214,33 @@ impl Stage<'_> {
         Ok("with another's it is not, and altered in one letter it is not".to_owned())
     }
 
-    /// The same from npm `@openid4vc/openid4vp`, which knows no ledger.
-    async fn present_by_others(
-        &self,
-        wallet: &super::wallet::Wallet,
-        records: &[super::wallet::OpenedRecord],
-        steps: &mut Steps<'_>,
-        subject: &str,
-    ) -> Result<(), Broken> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
-        if !folder.join("node_modules/@openid4vc/openid4vp").is_dir() {
-            steps.tell(
-                "left out: the wallet that others wrote is not installed (npm ci in tests/interop)",
-            );
-            return Ok(());
-        }
+    /// The same from npm `@openid4vc/openid4vp`, which knows no ledger, with another person's record.
+    async fn present_by_others(&self, steps: &mut Steps<'_>) -> Result<(), Broken> {
+        let subject = format!("O-{}", self.run);
+        let file = self.wallet_file("present");
+        let mut wallet = self.wallet(&file).await?;
+        wallet.open_drawers(&["vaccination"]).await?;
+        self.pair("clinic-issuer", &subject, &mut wallet, &["vaccination"])
+            .await?;
+        let made = self
+            .patient("clinic-issuer")?
+            .post("/fhir/Immunization", &immunization(&subject, 0))
+            .await?
+            .success("the Immunization")?;
+        self.deposited("clinic-issuer", &text(&made, "id")?).await?;
+        let records = self.records(&mut wallet, 1).await?;
+        wallet.save(&file)?;
+        wallet.status_is_known(&records[0]).await?;
         let verifier = self.patient("clinic-verifier")?;
         let asked = verifier
-            .post("/v1/presentations", &asking("standard", subject))
+            .post("/v1/presentations", &asking("standard", &subject))
             .await?
             .success("the request")?;
         let input = json!({
             "uri": asked["uri"], "credentials": [records[0].sd_jwt],
             "holder": wallet.holder_jwk(&records[0].issuer),
         });
-        let answer = node(&folder, &input).await?;
+        let answer = node(&sources("tests/interop"), &input).await?;
         promise(
             answer["status"] == 200 && answer["encrypted"] == true,
             format!("the wallet of others was not accepted: {answer}"),
@@ -220,7 +251,7 @@ impl Stage<'_> {
             found["status"] == "answered" && found["result"]["ledger_proof"] == false,
             format!("it must be marked as without ledger proof: {found}"),
         )?;
-        steps.tell("the same credential from a wallet that others wrote, encrypted, under policy standard: accepted, marked as without ledger proof");
+        steps.tell("another person's record, from a wallet that others wrote, encrypted, under policy standard: accepted, marked as without ledger proof");
         Ok(())
     }
 
@@ -247,6 +278,15 @@ impl Stage<'_> {
             .map_or(0, |newest| newest.header().height);
         while height(self).map_or(true, |now| now <= before) {
             promise(began.elapsed() < LEDGER, "the ledger does not go on")?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let host = format!("{}/readyz", self.demo.host);
+        let ready = || async {
+            let answer = self.ledger.http().get(&host).send().await;
+            answer.is_ok_and(|answer| answer.status().is_success())
+        };
+        while !ready().await {
+            promise(began.elapsed() < LEDGER, "the host does not go on")?;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())

@@ -37,8 +37,8 @@ pub struct Demo {
     pub genesis: PathBuf,
     /// Nodes of the ledger.
     pub ledger: Vec<String>,
-    /// The wallet.
-    pub wallet: String,
+    /// The wallet; null where none is served.
+    pub wallet: Option<String>,
     /// The vault host.
     pub host: String,
     /// Services by name.
@@ -79,6 +79,17 @@ pub enum SetupError {
         path: PathBuf,
         /// Why.
         error: serde_json::Error,
+    },
+    /// Addresses are in the registry and in keys: they stay as they were chosen.
+    #[error(
+        "the demo in {dir} has the ports from {chosen} on, chosen at its first start: leave --port out, or choose another directory \
+         with --dir"
+    )]
+    OtherPort {
+        /// Its directory.
+        dir: PathBuf,
+        /// First of its ports.
+        chosen: u16,
     },
     /// Ports are taken.
     #[error("port {port} is taken: end what uses it, or choose others with --port")]
@@ -155,25 +166,44 @@ const MEMBERS: &[Member] = &[
 
 impl Demo {
     /// Reads `demo.json`, or makes everything that it names. A file that is missing is made again, so that a setup that was
-    /// interrupted goes on.
+    /// interrupted goes on. `wallet`: whether one is served this time.
     ///
     /// # Errors
     /// [`SetupError`].
     pub fn load_or_create(
         dir: &Path,
         port: Option<u16>,
+        wallet: bool,
         rng: &mut StdRng,
     ) -> Result<Self, SetupError> {
         let path = dir.join("demo.json");
-        if path.exists() {
-            let text = std::fs::read(&path).map_err(|error| SetupError::File {
-                path: path.clone(),
-                error,
-            })?;
-            return serde_json::from_slice(&text)
-                .map_err(|error| SetupError::NotADemo { path, error });
+        let mut demo = if path.exists() {
+            Self::load(dir, &path, port)?
+        } else {
+            Self::create(dir, port.unwrap_or(PORT), rng)?
+        };
+        demo.wallet = wallet.then(|| wallet_url(demo.port));
+        let text = serde_json::to_string_pretty(&demo).expect("plain data");
+        write_secret(&path, text.as_bytes()).map_err(|error| SetupError::File { path, error })?;
+        Ok(demo)
+    }
+
+    fn load(dir: &Path, path: &Path, port: Option<u16>) -> Result<Self, SetupError> {
+        let text = std::fs::read(path).map_err(|error| SetupError::File {
+            path: path.to_owned(),
+            error,
+        })?;
+        let demo: Self = serde_json::from_slice(&text).map_err(|error| SetupError::NotADemo {
+            path: path.to_owned(),
+            error,
+        })?;
+        match port {
+            Some(port) if port != demo.port => Err(SetupError::OtherPort {
+                dir: dir.to_owned(),
+                chosen: demo.port,
+            }),
+            _ => Ok(demo),
         }
-        Self::create(dir, port.unwrap_or(PORT), rng)
     }
 
     fn create(dir: &Path, port: u16, rng: &mut StdRng) -> Result<Self, SetupError> {
@@ -187,14 +217,13 @@ impl Demo {
             chain: genesis.chain_id().to_string(),
             genesis: dir.join("genesis.json"),
             ledger: (0..4).map(|node| url(node + 1)).collect(),
-            // passkeys want a name, not an address
-            wallet: format!("http://localhost:{port}"),
+            wallet: None,
             host: url(13),
             services: BTreeMap::new(),
             port,
         };
         for node in 0..VALIDATORS {
-            let text = node_config(dir, node, port, &demo.wallet)?;
+            let text = node_config(dir, node, port)?;
             save(&dir.join(format!("node{node}/node.toml")), &text)?;
         }
         let authority = Authority::load_or_create(dir, rng)?;
@@ -235,9 +264,6 @@ impl Demo {
         let hosts = serde_json::json!([{ "name": { "ja": MEMBERS[0].ja, "en": MEMBERS[0].en }, "url": demo.host }]);
         let wallet = serde_json::json!({ "genesis": URL_SAFE_NO_PAD.encode(cbor::encode(&genesis)), "hosts": hosts, "ledgers": demo.ledger });
         save(&dir.join("wallet/config.json"), &wallet.to_string())?;
-        let text = serde_json::to_string_pretty(&demo).expect("plain data");
-        let path = dir.join("demo.json");
-        write_secret(&path, text.as_bytes()).map_err(|error| SetupError::File { path, error })?;
         Ok(demo)
     }
 
@@ -415,7 +441,14 @@ fn organisation_keys(
     keys.map_err(|error| SetupError::Keys(error.to_string()))
 }
 
-fn node_config(dir: &Path, node: usize, port: u16, wallet: &str) -> Result<String, SetupError> {
+/// Where the wallet is, or would be. Passkeys want a name, not an address.
+#[must_use]
+pub fn wallet_url(port: u16) -> String {
+    format!("http://localhost:{port}")
+}
+
+fn node_config(dir: &Path, node: usize, port: u16) -> Result<String, SetupError> {
+    let wallet = wallet_url(port);
     let path = dir.join("peers.json");
     let text = std::fs::read(&path).map_err(|error| SetupError::File {
         path: path.clone(),
@@ -448,13 +481,13 @@ fn service_config(member: &Member, role: Role, url: &str, token: &str, demo: &De
     let listen = url.trim_start_matches("http://");
     let urls = serde_json::to_string(&demo.ledger).expect("plain data");
     let name = command(role);
+    let wallet = wallet_url(demo.port);
     let mut text = format!("data = \"{name}-data\"\nkeys = \"keys.json\"\n");
     if role != Role::Host {
-        text += &format!("wallet_url = \"{}\"\n", demo.wallet);
+        text += &format!("wallet_url = \"{wallet}\"\n");
     }
     text += &format!(
-        "\n[http]\nlisten = \"{listen}\"\npublic_url = \"{url}\"\ncors_origins = [\"{}\"]\n\n[ledger]\nurls = {urls}\ngenesis = \"../genesis.json\"\n",
-        demo.wallet,
+        "\n[http]\nlisten = \"{listen}\"\npublic_url = \"{url}\"\ncors_origins = [\"{wallet}\"]\n\n[ledger]\nurls = {urls}\ngenesis = \"../genesis.json\"\n",
     );
     if role != Role::Host {
         text += &format!(
@@ -464,8 +497,7 @@ fn service_config(member: &Member, role: Role, url: &str, token: &str, demo: &De
     }
     if role == Role::Issuer {
         text += &format!(
-            "\n[openid4vci]\ncertificates = \"certificates.pem\"\n\n[[openid4vci.clients]]\nid = \"{0}\"\nname = \"おためしウォレット\"\nredirect_uris = [\"{0}/openid4vci\"]\n",
-            demo.wallet,
+            "\n[openid4vci]\ncertificates = \"certificates.pem\"\n\n[[openid4vci.clients]]\nid = \"{wallet}\"\nname = \"おためしウォレット\"\nredirect_uris = [\"{wallet}/openid4vci\"]\n",
         );
     }
     if role == Role::Verifier {

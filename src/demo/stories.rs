@@ -28,6 +28,8 @@ pub struct Stage<'a> {
     pub run: u64,
     /// How long the story's people and systems ask again where a service is away.
     pub patience: Patience,
+    /// Whether a story's browser is on the screen, for people to follow.
+    pub watch: bool,
     /// Hears of every step.
     pub after_step: Option<&'a AfterStep<'a>>,
 }

@@ -11,10 +11,13 @@ const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/
 export const SHOTS = process.env.TEGATA_SHOTS ?? join(dirname(fileURLToPath(import.meta.url)), 'screenshots')
 const PHONE = { width: 390, height: 844 }
 
-export async function launch() {
+// `watch`: on the screen, and slowly enough for people to follow.
+export async function launch({ watch = false } = {}) {
   await mkdir(SHOTS, { recursive: true })
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    env: { ...process.env, LANGUAGE: 'ja' }, // date fields follow the browser's language, not the page's
+    ...(watch ? { headless: false, slowMo: 300 } : {}),
     args: [
       ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
       '--no-first-run',
@@ -85,16 +88,23 @@ export async function accessible(page, name) {
   assert.deepEqual(small, [], `targets of ${name} are at least 48 px high`)
 }
 
-// The whole page at phone and desk width, with an accessibility check at both.
-export async function show(page, name) {
+// The whole page at phone and desk width, looked at (`look`) at both before the picture is taken.
+export async function picture(page, name, look = async () => {}) {
   for (const width of [390, 1280]) {
     await page.setViewportSize({ width, height: width === 390 ? PHONE.height : 900 })
     const height = await page.evaluate(() => document.documentElement.scrollHeight)
     await page.setViewportSize({ width, height: Math.max(height, width === 390 ? PHONE.height : 900) })
-    await accessible(page, `${name} at ${width} px`)
-    const overflow = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth)
-    assert.equal(overflow, false, `${name} at ${width} px scrolls sideways`)
+    await look(`${name} at ${width} px`)
     await page.screenshot({ path: join(SHOTS, `${name}-${width}.png`) })
   }
   await page.setViewportSize(PHONE)
+}
+
+// The same, with an accessibility check at both widths.
+export function show(page, name) {
+  return picture(page, name, async (what) => {
+    await accessible(page, what)
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth)
+    assert.equal(overflow, false, `${what} scrolls sideways`)
+  })
 }

@@ -7,6 +7,7 @@ import { after, before, test as node_test } from 'node:test'
 import { accessible, follow, freshProfile, launch, show } from './browser.mjs'
 import { overAsking } from './over-asking.mjs'
 import { checkupFiles, immunization, observation, startDemo, stopLedger, systems } from './demo.mjs'
+import { addChild, agree, button, choosePassphrase, connect, heading, meet, readPresentation } from './wallet.mjs'
 
 const DAY_MS = 86_400_000
 const subject = `B-${Date.now()}`
@@ -43,9 +44,6 @@ function test(name, step) {
   })
 }
 
-const button = (page, name) => page.getByRole('button', { name })
-const heading = (page, name) => page.getByRole('heading', { level: 1, name })
-
 async function request(system, purpose, categories, reference) {
   const asked = await system.post('/v1/requests', {
     categories,
@@ -75,8 +73,7 @@ test('a child is added, and nothing is there yet', async () => {
   await button(page, '登録する').click()
   await page.getByText('名前を 入れてください。').waitFor()
   await accessible(page, 'the mistakes of a form')
-  await page.getByLabel(/名前/).fill('はるちゃん')
-  await page.getByLabel('生まれた日').fill('2023-01-12')
+  await addChild(page, 'はるちゃん', '2023-01-12')
   await show(page, '03-child')
   await button(page, '登録する').click()
   await page.getByText('まだ 記録が ありません').waitFor()
@@ -91,12 +88,9 @@ test('the wallet answers pairing codes of three counters', async () => {
     [centre, 'みなと検査センター'],
   ]) {
     const { link } = await system.post('/v1/pairings', { subject })
-    await follow(page, link)
-    await page.getByText('登録簿で 確認した相手です').waitFor()
-    await page.locator('dd', { hasText: name }).waitFor()
+    await meet(page, link, name)
     if (system === clinicIssuer) await show(page, '05-connect')
-    await button(page, 'つながる').click()
-    await heading(page, 'つながりました').waitFor()
+    await connect(page)
     if (system === clinicIssuer) {
       await show(page, '06-connected')
       // A code counts once.
@@ -241,22 +235,17 @@ const asking = (post) => ({
 test('a record is shown now, and the clinic checks the consent while the ledger is stopped', async () => {
   const { page } = first
   const asked = await clinicVerifier.post('/v1/presentations', asking(true))
-  await follow(page, asked.link)
-  await page.getByText('この おねがいを してよいと みとめられています').waitFor()
+  await readPresentation(page, asked.link)
   await page.getByText('30日だけ').waitFor()
   await page.getByRole('radio').nth(1).check()
   assert.equal(await page.getByText('4A1').count(), 0, 'the lot number was not asked for')
   await show(page, '14-present')
   // The response is on its way; before it arrives, every validator is gone.
-  let goOn
-  await page.route('**/v1/presentations/*/response', async (route) => {
-    goOn = await stopLedger(demo, dir)
-    await route.continue()
-  })
-  await button(page, '見せる').click()
+  const response = await agree(page)
+  const goOn = await stopLedger(demo, dir)
+  await response.continue()
   await heading(page, '見せました').waitFor()
   await show(page, '14-presented')
-  await page.unroute('**/v1/presentations/*/response')
   const found = await clinicVerifier.get(`/v1/presentations/${asked.id}`)
   await goOn()
   assert.equal(found.status, 'answered')
@@ -267,7 +256,9 @@ test('a record is shown now, and the clinic checks the consent while the ledger 
   assert.deepEqual(Object.keys(shown.claims).sort(), ['date', 'vaccine_code'])
   // The permission is among those that were given, and nobody reads under it.
   await follow(page, `${demo.wallet}/#/sharing/${shown.grant}`)
-  await page.getByText('まだ だれも 見ていません').waitFor()
+  await page.getByText('あなたが 見せた 1回だけです').waitFor()
+  await page.getByText('この記録は そろっています（証明で確認ずみ）').waitFor()
+  await show(page, '14-presented-history')
 })
 
 test('somebody may say no, and somebody else may not ask in the clinic’s name', async () => {
@@ -374,9 +365,7 @@ test('a wiped device is restored from the sheet, and ends the consent', async ()
   await button(page, 'もとに もどす').click()
   await page.getByText('1行目の 文字が ちがうようです').waitFor()
   await page.locator('input[type=file]').setInputFiles({ name: 'kit.png', mimeType: 'image/png', buffer: kitImage })
-  await page.getByLabel('合言葉', { exact: true }).fill('青い たこ 2026 あがる')
-  await page.getByLabel('合言葉（もう一度）').fill('青い たこ 2026 あがる')
-  await button(page, 'つぎへ').click()
+  await choosePassphrase(page, '青い たこ 2026 あがる')
   await page.getByText('10件の記録が すべて そろっています').waitFor()
 
   await follow(page, `${demo.wallet}/#/sharing/${grantOfClinic}`)

@@ -69,7 +69,7 @@ async fn a_standard_wallet_takes_records_of_a_person_without_a_vault() {
         .unwrap();
     assert_eq!(taken.body["status"], "waiting", "{}", taken.body);
     let authority = std::fs::read_to_string(dir.join("authority/certificate.pem")).unwrap();
-    let wallet = &world.running.demo.wallet;
+    let wallet = &tegata::demo::setup::wallet_url(world.running.demo.port);
     for (wanted, enc) in [
         (json!({ "subject": "S-1" }), Some("A128GCM")),
         (

@@ -2,6 +2,7 @@
 
 use crate::world::{World, binary, port, turn};
 use std::process::Command;
+use tegata::demo::setup::Demo;
 
 fn demo(dir: &std::path::Path, port: u16, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(binary())
@@ -43,10 +44,23 @@ fn all_stories_are_told_and_a_second_start_shows_the_same() {
     for words in [
         "vaccination kept its promises",
         "payout kept its promises",
+        "present kept its promises",
         "ms]",
     ] {
         assert!(first.contains(words), "{words} is missing in:\n{first}");
     }
+    let pictures = std::fs::read_dir(folder.path().join("screenshots")).unwrap();
+    let pictures: Vec<_> = pictures
+        .flat_map(|story| std::fs::read_dir(story.unwrap().path()).unwrap())
+        .map(|picture| picture.unwrap().file_name().into_string().unwrap())
+        .collect();
+    for picture in ["2-asked-390.png", "3-shown-390.png"] {
+        assert!(pictures.iter().any(|name| name == picture), "{pictures:?}");
+    }
+    let (kept, other) = demo(folder.path(), port + 1, &[]);
+    assert!(!kept, "{other}");
+    let words = format!("has the ports from {port} on, chosen at its first start");
+    assert!(other.contains(&words), "{other}");
     let (kept, again) = demo(folder.path(), port, &[]);
     assert!(kept, "{again}");
     assert!(
@@ -113,6 +127,41 @@ impl Drop for Ended {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_browser_that_is_not_there_is_named_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(binary())
+        .args(["demo", "--exit", "--story", "present", "--dir"])
+        .arg(folder.path())
+        .args(["--wallet", "/nowhere/dist"])
+        .env("CHROMIUM", "/nowhere/chromium")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for words in [
+        "Chromium (no /nowhere/chromium)",
+        "the built wallet (none in /nowhere/dist)",
+        "`make setup` installs",
+    ] {
+        assert!(text.contains(words), "{words} is missing in: {text}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_wallet_has_an_address_only_where_one_is_served() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let (port, mut rng) = (port(), rand::make_rng::<rand::rngs::StdRng>());
+    for served in [false, true, false] {
+        Demo::load_or_create(folder.path(), Some(port), served, &mut rng).unwrap();
+        let written = std::fs::read(folder.path().join("demo.json")).unwrap();
+        let written: Demo = serde_json::from_slice(&written).unwrap();
+        assert_eq!(written.wallet.is_some(), served);
     }
 }
 

@@ -71,6 +71,7 @@ impl World {
             ledger: self.running.ledger.clone(),
             run: clock::now_ms(),
             patience: Patience::new(STORY_PATIENCE),
+            watch: false,
             after_step: None,
         }
     }
