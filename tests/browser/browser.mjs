@@ -16,7 +16,6 @@ export async function launch({ watch = false } = {}) {
   await mkdir(SHOTS, { recursive: true })
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    env: { ...process.env, LANGUAGE: 'ja' }, // date fields follow the browser's language, not the page's
     ...(watch ? { headless: false, slowMo: 300 } : {}),
     args: [
       ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),

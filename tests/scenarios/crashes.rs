@@ -1,5 +1,6 @@
 //! Processes die at any moment; nothing acknowledged is missing afterwards.
 
+use crate::recalls::granted;
 use crate::refusals::Recipient;
 use crate::world::{World, binary, within};
 use serde_json::json;
@@ -26,31 +27,7 @@ async fn kill_of_any_one_process_during_a_story_is_survived() {
         "municipality-issuer",
         "clinic-verifier",
     ] {
-        let before = world
-            .running
-            .cluster
-            .restarts()
-            .get(name)
-            .copied()
-            .unwrap_or(0);
-        world.running.cluster.kill(name).expect("a process to kill");
-        within(Duration::from_secs(20), name, async || {
-            world
-                .running
-                .cluster
-                .restarts()
-                .get(name)
-                .copied()
-                .unwrap_or(0)
-                > before
-        })
-        .await;
-        world
-            .running
-            .cluster
-            .ready(Duration::from_secs(30))
-            .await
-            .expect("everything is up again");
+        killed(&world, name).await;
         let wallets = world
             .running
             .check_earlier()
@@ -59,6 +36,55 @@ async fn kill_of_any_one_process_during_a_story_is_survived() {
         assert_eq!(wallets, 1, "{name}");
     }
     world.story("vaccination").await;
+    world.end().await;
+}
+
+/// `kill -9`, and until everything is up again.
+async fn killed(world: &World, name: &str) {
+    let cluster = &world.running.cluster;
+    let restarts = || cluster.restarts().get(name).copied().unwrap_or(0);
+    let before = restarts();
+    cluster.kill(name).expect("a process to kill");
+    within(Duration::from_secs(20), name, async || restarts() > before).await;
+    cluster
+        .ready(Duration::from_secs(30))
+        .await
+        .expect("everything is up again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verifier_that_is_killed_knows_what_it_asked_for_and_what_it_was_shown() {
+    let world = World::start().await;
+    let mut wallet = granted(&world).await.wallet;
+    let dir = world.dir();
+    let stage = world.stage(&dir);
+    let verifier = stage.systems("clinic-verifier").unwrap();
+    let ask = json!({ "categories": ["vaccination"], "purpose": "care", "legal_basis": "consent", "retention_days": 30,
+        "policy": "ledger", "reference": "patient 77" });
+    let asked = verifier.post("/v1/presentations", &ask).await.unwrap();
+    let asked = asked.success("the request").unwrap();
+    let records = wallet.records().await.unwrap();
+    wallet.status_is_known(&records[0]).await.unwrap();
+    let link = asked["link"].as_str().unwrap();
+    let request = wallet.read_presentation(link).await.unwrap();
+    let prepared = wallet.prepare_presentation(&request, &records).await;
+    let prepared = prepared.unwrap();
+
+    killed(&world, "clinic-verifier").await;
+    let (status, answer) = wallet.send_presentation(&prepared).await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+
+    killed(&world, "clinic-verifier").await;
+    let path = format!("/v1/presentations/{}", asked["id"].as_str().unwrap());
+    let found = verifier.get(&path).await.unwrap().body;
+    assert_eq!(found["status"], "answered", "{found}");
+    assert_eq!(found["result"]["ledger_proof"], true, "{found}");
+    let (status, again) = wallet.send_presentation(&prepared).await.unwrap();
+    assert_eq!(
+        (status, &again["code"]),
+        (400, &json!("request-answered")),
+        "{again}"
+    );
     world.end().await;
 }
 

@@ -32,14 +32,14 @@ fn immunization(number: u32) -> Value {
 }
 
 /// A wallet with two vaccinations, granted to the clinic.
-struct Granted {
-    wallet: Wallet,
+pub(crate) struct Granted {
+    pub(crate) wallet: Wallet,
     grant: GrantId,
     /// Ids at the issuer, which are those in the vault.
     records: Vec<String>,
 }
 
-async fn granted(world: &World) -> Granted {
+pub(crate) async fn granted(world: &World) -> Granted {
     let dir = world.dir();
     let stage = world.stage(&dir);
     let demo = &world.running.demo;
