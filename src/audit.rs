@@ -289,8 +289,7 @@ fn over_askings(replay: &Replay) -> Value {
             .map(|organisation| organisation.name.en.clone());
         json!({
             "height": asked.height, "organisation": id.to_string(), "name": name,
-            "categories": asked.request.categories, "purpose": asked.request.purpose,
-            "retention_days": asked.request.retention_days,
+            "categories": asked.categories, "purpose": asked.purpose, "retention_days": asked.retention_days,
         })
     });
     Value::Array(all.collect())

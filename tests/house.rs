@@ -202,6 +202,18 @@ fn vendors_types_stay_in_their_module() {
     only_in(&["specs/w3c"], "ssi_", &["specs/w3c/src/jsonld"]);
 }
 
+/// The state machine depends on no catalogue; what it knows of the types must be what the catalogue says.
+#[test]
+fn the_state_machines_table_of_types_is_the_catalogue() {
+    let catalogue: BTreeMap<_, _> = tegata_records::catalogue()
+        .types()
+        .iter()
+        .map(|one| (one.vct(), one.category().code()))
+        .collect();
+    let table: BTreeMap<_, _> = tegata_consent::over_asking::TYPES.iter().copied().collect();
+    assert_eq!(table, catalogue);
+}
+
 #[test]
 fn pure_crates_read_no_clock() {
     let pure = [

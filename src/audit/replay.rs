@@ -3,6 +3,7 @@
 use super::texts::Texts;
 use super::tree::StateTree;
 use super::{AuditError, Logged, kind, outcome_text};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use tegata_consent::cose::Signed;
@@ -11,9 +12,14 @@ use tegata_consent::genesis::Genesis;
 use tegata_consent::header::{CertifiedHeader, FinalHeader, ValidatorSet};
 use tegata_consent::ids::{ChainId, EntryId, GrantId, Hash, OrganisationId};
 use tegata_consent::log::{Frontier, LogLeaf};
-use tegata_consent::organisation::Organisation;
+use tegata_consent::organisation::{KeyUse, Organisation};
+use tegata_consent::over_asking::is_request_object;
 use tegata_consent::request::ConsentRequest;
 use tegata_consent::state::{self, Changes, Outcome, StateKey, StateReader};
+use tegata_credential::jws::Jws;
+use tegata_credential::keys::{Algorithm, PublicKey};
+use tegata_credential::openid4vp::{self, TransactionData};
+use tegata_records::catalogue;
 
 /// What stands after the blocks so far, by our own computation.
 #[derive(Default)]
@@ -49,8 +55,13 @@ pub(super) struct Counts {
 pub(super) struct OverAsked {
     pub(super) height: u64,
     pub(super) organisation: OrganisationId,
-    pub(super) request: ConsentRequest,
+    pub(super) categories: Vec<String>,
+    pub(super) purpose: String,
+    pub(super) retention_days: u32,
 }
+
+/// Categories, purpose, and how many days copies are kept.
+type Asked = (Vec<String>, String, u32);
 
 /// What the second opinion knows of a grant. It is kept from entries alone and shares no code with the state machine.
 struct Permission {
@@ -337,28 +348,97 @@ impl Replay {
         let organisation = self
             .organisation(&report.recipient)
             .ok_or("the organisation is not registered")?;
+        let asked = if is_request_object(&report.request) {
+            self.asked_by_object(report, organisation)?
+        } else {
+            vec![self.asked_by_request(report, organisation)?]
+        };
+        let allowed = |(categories, purpose, retention_days): &Asked| {
+            organisation.asks.iter().any(|asks| {
+                asks.purpose == *purpose
+                    && *retention_days <= asks.retention_max_days
+                    && categories
+                        .iter()
+                        .all(|category| asks.categories.contains(category))
+            })
+        };
+        let too_much = asked.into_iter().find(|asked| !allowed(asked));
+        let (categories, purpose, retention_days) =
+            too_much.ok_or("the organisation was accredited for what it asked")?;
+        Ok(OverAsked {
+            height: leaf.height,
+            organisation: report.recipient,
+            categories,
+            purpose,
+            retention_days,
+        })
+    }
+
+    fn asked_by_request(
+        &self,
+        report: &OverAsking,
+        organisation: &Organisation,
+    ) -> Result<Asked, &'static str> {
         let (request, signer) = ConsentRequest::open(&report.request, &self.chain)
             .map_err(|_| "its evidence does not hold")?;
         let keys = &organisation.keys;
         if request.recipient != report.recipient || !keys.iter().any(|key| key.public == signer.0) {
             return Err("its evidence is signed by somebody else");
         }
-        let allowed = organisation.asks.iter().any(|asks| {
-            asks.purpose == request.purpose
-                && request.retention_days <= asks.retention_max_days
-                && request
-                    .categories
-                    .iter()
-                    .all(|category| asks.categories.contains(category))
+        Ok((request.categories, request.purpose, request.retention_days))
+    }
+
+    /// The same of a request object of OpenID4VP: what each of its statements asks for, and its query besides.
+    fn asked_by_object(
+        &self,
+        report: &OverAsking,
+        organisation: &Organisation,
+    ) -> Result<Vec<Asked>, &'static str> {
+        let text = std::str::from_utf8(&report.request).ok();
+        let jws = text.and_then(|text| Jws::parse(text).ok());
+        let jws = jws.ok_or("its evidence does not hold")?;
+        let signed = organisation.keys.iter().any(|key| {
+            let algorithm = match key.key_use {
+                KeyUse::CredentialEdDsa => Algorithm::EdDsa,
+                KeyUse::CredentialEs256 => Algorithm::Es256,
+                KeyUse::Sign | KeyUse::Seal => return false,
+            };
+            PublicKey::from_bytes(algorithm, &key.public).is_ok_and(|key| jws.verify(&key).is_ok())
         });
-        if allowed {
-            return Err("the organisation was accredited for what it asked");
+        if !signed {
+            return Err("its evidence is signed by somebody else");
         }
-        Ok(OverAsked {
-            height: leaf.height,
-            organisation: report.recipient,
-            request,
-        })
+        let payload = Value::Object(jws.payload().clone());
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let queries = list(&payload["dcql_query"]["credentials"]);
+        let types = queries
+            .iter()
+            .flat_map(|one| list(&one["meta"]["vct_values"]));
+        let types: Vec<String> = types
+            .filter_map(|vct| Some(catalogue().by_vct(vct.as_str()?)?.category().code().into()))
+            .collect();
+        let data = list(&payload["transaction_data"]);
+        let data = data.iter().filter_map(Value::as_str).map(|entry| {
+            let data = TransactionData::parse(entry).ok();
+            data.and_then(|data| data.asked())
+        });
+        let infos = list(&payload["verifier_info"]);
+        let infos = infos
+            .iter()
+            .map(|info| serde_json::from_value(info["data"].clone()).ok());
+        let (us, chain) = (report.recipient.to_string(), self.chain.to_string());
+        let asked: Option<Vec<Asked>> = data
+            .chain(infos)
+            .map(|stated: Option<openid4vp::Asked>| {
+                let stated =
+                    stated.filter(|stated| stated.organisation == us && stated.chain == chain)?;
+                let mut categories = [stated.categories, types.clone()].concat();
+                categories.sort_unstable();
+                categories.dedup();
+                Some((categories, stated.purpose, stated.retention_days))
+            })
+            .collect();
+        asked.ok_or("its evidence names another organisation or ledger")
     }
 
     fn in_force(&mut self, access: &Access, leaf: &LogLeaf) -> Result<(), &'static str> {

@@ -9,8 +9,11 @@ use tegata_consent::cbor;
 use tegata_consent::cose::{Sign1, Signed};
 use tegata_consent::entry::{Body, Grant};
 use tegata_consent::organisation::Organisation;
+use tegata_consent::over_asking::{RequestObject, is_request_object};
 use tegata_consent::request::{ConsentRequest, REFERENCE_LEN};
 use tegata_consent::state::is_code;
+use tegata_credential::jws::Jws;
+use tegata_credential::x509::Certificate;
 use tegata_records::{Category, LegalBasis, Purpose, catalogue};
 
 /// By field: each different text, with the height at which it first stood there.
@@ -42,9 +45,12 @@ impl Texts {
         self.add(height, "grant.legal_basis", &grant.legal_basis);
     }
 
-    /// The consent request that an over-asking embeds. It may ask for what no catalogue knows: its texts are codes, and the
-    /// reference is a random number.
+    /// The request that an over-asking embeds. It may ask for what no catalogue knows: its texts are codes, and the reference is
+    /// a random number. Of a request object what else is text has one form (`specs/consent/over-asking.md`), but certificates.
     fn of_request(&mut self, height: u64, request: &[u8]) {
+        if is_request_object(request) {
+            return self.of_request_object(height, request);
+        }
         let envelope = Sign1::parse(request, ConsentRequest::LIMIT, ConsentRequest::TYPE).ok();
         let request = envelope.and_then(|envelope| {
             cbor::decode::<ConsentRequest>(envelope.payload(), ConsentRequest::LIMIT).ok()
@@ -58,6 +64,28 @@ impl Texts {
         self.add(height, "over_asking.purpose", &request.purpose);
         self.add(height, "over_asking.legal_basis", &request.legal_basis);
         self.add(height, "over_asking.reference", &request.reference);
+    }
+
+    fn of_request_object(&mut self, height: u64, request: &[u8]) {
+        let parsed = RequestObject::parse(request).ok();
+        let jws = std::str::from_utf8(request).ok();
+        let jws = jws.and_then(|text| Jws::parse(text).ok());
+        let (Some(parsed), Some(jws)) = (parsed, jws) else {
+            return self.add(height, "over_asking.request", "unreadable");
+        };
+        for asked in parsed.asked_for() {
+            for category in &asked.categories {
+                self.add(height, "over_asking.categories", category);
+            }
+            self.add(height, "over_asking.purpose", &asked.purpose);
+            self.add(height, "over_asking.legal_basis", &asked.legal_basis);
+        }
+        let chain = jws.header().get("x5c").and_then(Value::as_array);
+        for certificate in chain.into_iter().flatten().filter_map(Value::as_str) {
+            let subject = Certificate::from_base64(certificate);
+            let subject = subject.map_or("unreadable".to_owned(), |read| read.subject());
+            self.add(height, "over_asking.certificate", &subject);
+        }
     }
 
     fn of_organisation(&mut self, height: u64, organisation: &Organisation) {
@@ -149,7 +177,7 @@ fn allowed(field: &str, text: &str) -> Result<(), &'static str> {
                 && url.fragment().is_none();
             within(bare, "carries more than an address")
         }
-        "organisation.name.ja" | "organisation.name.en" => within(
+        "organisation.name.ja" | "organisation.name.en" | "over_asking.certificate" => within(
             !text.chars().any(char::is_control) && !text.contains('@'),
             "is not an organisation's name",
         ),

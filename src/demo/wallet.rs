@@ -33,6 +33,7 @@ use tegata_consent::keys::{Secret, VaultSecret};
 use tegata_consent::lock::{Lock, LockLabel};
 use tegata_consent::order::{GrantSubmission, Order};
 use tegata_consent::organisation::{KeyUse, OrganisationState, Role};
+use tegata_consent::over_asking::{RequestObject, is_request_object};
 use tegata_consent::proof::{Receipt, StateProof};
 use tegata_consent::request::{ConsentRequest, request_commitment};
 use tegata_consent::scope::Scope;
@@ -558,12 +559,19 @@ impl Wallet {
         Ok((request, bytes, state))
     }
 
-    /// Puts a signed request that asks for more than its organisation may on the ledger, through the host.
+    /// Puts a signed request that asks for more than its organisation may on the ledger, through the host: a consent request,
+    /// or a request object of OpenID4VP.
     pub async fn report_over_asking(&self, request: &[u8]) -> Result<Receipt> {
         let chain = self.ledger.chain();
-        let (asked, _) = ConsentRequest::open(request, &chain).map_err(|e| wrong("request")(&e))?;
+        let recipient = if is_request_object(request) {
+            let object = RequestObject::parse(request).map_err(|e| wrong("request")(&e))?;
+            object.organisation()
+        } else {
+            let opened = ConsentRequest::open(request, &chain);
+            opened.map_err(|e| wrong("request")(&e))?.0.recipient
+        };
         let body = Body::OverAsking(OverAsking {
-            recipient: asked.recipient,
+            recipient,
             sponsor: self.host,
             request: request.to_vec().into(),
         });

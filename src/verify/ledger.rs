@@ -2,6 +2,8 @@
 
 use super::finding::Finding;
 use super::trust::{Trust, moment};
+use tegata_consent::cbor;
+use tegata_consent::cose::{Sign1, Signed};
 use tegata_consent::entry::{Body, Entry};
 use tegata_consent::fetch::GrantHistory;
 use tegata_consent::genesis::Genesis;
@@ -9,7 +11,9 @@ use tegata_consent::header::{CertifiedHeader, Header};
 use tegata_consent::history::verify_history;
 use tegata_consent::ids::{GrantId, OrganisationId};
 use tegata_consent::organisation::{OrganisationState, Role};
+use tegata_consent::over_asking::{RequestObject, is_request_object};
 use tegata_consent::proof::{Receipt, StateProof};
+use tegata_consent::request::ConsentRequest;
 use tegata_consent::state::{GrantState, Outcome, StateKey};
 
 const NO_GENESIS: &str = "give --genesis FILE: without it nothing from the ledger can be checked";
@@ -396,6 +400,7 @@ fn body_facts(finding: &mut Finding, entry: &Entry, trust: &Trust) {
         Body::OverAsking(report) => {
             finding.fact("organisation", trust.name(&report.recipient));
             finding.fact("carried by", trust.name(&report.sponsor));
+            over_asked(finding, &report.request);
         }
         Body::ErasureConfirmed(confirmed) => {
             finding.fact("grant", confirmed.grant);
@@ -406,6 +411,33 @@ fn body_facts(finding: &mut Finding, entry: &Entry, trust: &Trust) {
     for key in entry.countersigners() {
         finding.fact("countersigned by", key);
     }
+}
+
+/// What the evidence of an over-asking asks for. That the organisation signed it and was not accredited is what the ledger's
+/// validators checked before the entry was in a block.
+fn over_asked(finding: &mut Finding, evidence: &[u8]) {
+    if is_request_object(evidence) {
+        let Ok(object) = RequestObject::parse(evidence) else {
+            return finding.fact("evidence", "unreadable");
+        };
+        finding.fact("evidence", "a request object of OpenID4VP");
+        for asked in object.asked_for() {
+            finding.fact("asked for", asked.categories.join(", "));
+            finding.fact("purpose", &asked.purpose);
+            finding.fact("kept for days", asked.retention_days);
+        }
+        return;
+    }
+    let envelope = Sign1::parse(evidence, ConsentRequest::LIMIT, ConsentRequest::TYPE).ok();
+    let request = envelope
+        .and_then(|one| cbor::decode::<ConsentRequest>(one.payload(), ConsentRequest::LIMIT).ok());
+    let Some(request) = request else {
+        return finding.fact("evidence", "unreadable");
+    };
+    finding.fact("evidence", "a consent request");
+    finding.fact("asked for", request.categories.join(", "));
+    finding.fact("purpose", &request.purpose);
+    finding.fact("kept for days", request.retention_days);
 }
 
 const fn kind(body: &Body) -> &'static str {

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test as node_test } from 'node:test'
 import { accessible, follow, freshProfile, launch, show } from './browser.mjs'
-import { overAsking } from './over-asking.mjs'
+import { overAsking, overAskingPresentation } from './over-asking.mjs'
 import { checkupFiles, immunization, observation, startDemo, stopLedger, systems } from './demo.mjs'
 import { addChild, agree, button, choosePassphrase, connect, heading, meet, readPresentation } from './wallet.mjs'
 
@@ -281,6 +281,40 @@ test('somebody may say no, and somebody else may not ask in the clinic’s name'
   await page.getByText('この おねがいは 読めません').waitFor()
   await page.unroute('**/v1/presentations/*/request')
   await show(page, '14-forged')
+})
+
+test('a record that may not be asked for is not shown, and the request is reported with one button', async () => {
+  const { page } = first
+  const keys = JSON.parse(await readFile(join(dir, 'insurer', 'keys.json'), 'utf8'))
+  const pem = await readFile(join(dir, 'insurer', 'certificates.pem'), 'utf8')
+  const { organisation, url } = demo.services['insurer-verifier']
+  // It states laboratory results, which the insurer may ask for, and queries vaccinations.
+  const made = (more) =>
+    overAskingPresentation({
+      ...{ chain: demo.chain, organisation, url, name: 'Hidamari Insurance', secret: keys.credential_es256, pem },
+      ...{ recordType: 'vaccination', categories: ['laboratory'], purpose: 'payout', more },
+    })
+  const { clientId, request } = made({})
+  const uri = `${url}/v1/presentations/${'0'.repeat(32)}/request`
+  const link = `${demo.wallet}/#/present?client_id=${encodeURIComponent(clientId)}&request_uri=${encodeURIComponent(uri)}`
+  const serve = (body) => (route) =>
+    route.fulfill({ body, contentType: 'application/oauth-authz-req+jwt', headers: { 'access-control-allow-origin': new URL(demo.wallet).origin } })
+  await page.route(uri, serve(request))
+  await follow(page, link)
+  await page.getByText('みとめられていません').waitFor()
+  await page.getByText('予防接種').first().waitFor()
+  assert.equal(await button(page, '見せる').count(), 0, 'it cannot be shown')
+  await show(page, '14-over-asking')
+  await button(page, 'この おねがいを 知らせる').click()
+  await page.getByText('知らせました').waitFor()
+  await page.unroute(uri)
+  // With a text of its own the request is no evidence: refused all the same.
+  await page.route(uri, serve(made({ values: ['Sakura'] }).request))
+  await follow(page, `${demo.wallet}/#/sharing`)
+  await follow(page, link)
+  await page.getByText('知らせることの できない').waitFor()
+  assert.equal(await button(page, '見せる').count() + await button(page, 'この おねがいを 知らせる').count(), 0)
+  await page.unroute(uri)
 })
 
 test('the insurer pays a positive result under a policy number', async () => {

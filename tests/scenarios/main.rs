@@ -10,6 +10,7 @@
 mod audits;
 mod crashes;
 mod openid4vci;
+mod over_askings;
 mod recalls;
 mod refusals;
 mod stories;

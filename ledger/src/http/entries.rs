@@ -192,6 +192,7 @@ fn inadmissible(why: &Inadmissible) -> Problem {
         | Inadmissible::SponsorIsRecipient
         | Inadmissible::EndBeforeStart
         | Inadmissible::Evidence(_)
+        | Inadmissible::RequestObject(_)
         | Inadmissible::EvidenceExpired { .. }
         | Inadmissible::Categories => StatusCode::UNPROCESSABLE_ENTITY,
     };

@@ -378,7 +378,7 @@ impl Ledger {
         .await
     }
 
-    /// Whether a consent request was reported ([`tegata_consent::ticket::request_digest`]), proven as [`Self::status_list`] is.
+    /// Whether a request was reported ([`tegata_consent::over_asking::evidence_digest`]), proven as [`Self::status_list`] is.
     ///
     /// # Errors
     /// [`LedgerError::Stale`], [`LedgerError::Unreachable`], [`LedgerError::Proof`].

@@ -174,7 +174,8 @@ pub struct OverAsking {
     /// The host that countersigns and carries this entry.
     #[n(2)]
     pub sponsor: OrganisationId,
-    /// The evidence: the signed [`crate::request::ConsentRequest`].
+    /// The evidence: the signed [`crate::request::ConsentRequest`], or the signed request object of OpenID4VP
+    /// ([`crate::over_asking::RequestObject`]), byte for byte as it was received.
     #[n(3)]
     pub request: ByteVec,
 }

@@ -14,6 +14,7 @@
 //! | [`invitation`], [`deposit`], [`fetch`] | `vault.md` | what lets a depositor in, and what a host answers |
 //! | [`request`], [`order`], [`ticket`], [`scope`] | `grant.md` | asking, and the two companions of a grant |
 //! | [`presentation`] | `presentation.md` | one-time grants of OpenID4VP presentations |
+//! | [`over_asking`] | `over-asking.md` | OpenID4VP requests as evidence |
 
 extern crate alloc; // minicbor's derive names it
 
@@ -27,11 +28,13 @@ pub mod header;
 pub mod history;
 pub mod ids;
 pub mod invitation;
+mod json;
 pub mod keys;
 pub mod lock;
 pub mod log;
 pub mod order;
 pub mod organisation;
+pub mod over_asking;
 pub mod presentation;
 pub mod proof;
 pub mod request;

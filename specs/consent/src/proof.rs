@@ -209,7 +209,7 @@ impl StateProof {
         self.verify(chain, validators, &key)?.read()
     }
 
-    /// Checks a proof about a reported consent request ([`crate::ticket::request_digest`]).
+    /// Checks a proof about a reported request ([`crate::over_asking::evidence_digest`]).
     ///
     /// # Errors
     /// [`ProofError`], naming the part.

@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 /// How many digits a reference has.
 pub const REFERENCE_LEN: usize = 32;
 /// The end of the year 9999, in milliseconds since 1970.
-const TIME_MAX_MS: u64 = 253_402_300_799_999;
+pub(crate) const TIME_MAX_MS: u64 = 253_402_300_799_999;
 /// Most categories in a request, as in a grant.
 const CATEGORIES_MAX: usize = 32;
 

@@ -12,6 +12,7 @@ use crate::history::{GENESIS_HEAD, next_head};
 use crate::ids::{EntryId, GrantId, Hash, OrganisationId, PublicKey};
 use crate::log::LogLeaf;
 use crate::organisation::{Organisation, OrganisationError, OrganisationState, Role, Suspension};
+use crate::over_asking::EvidenceError;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +48,7 @@ impl StateKey {
     pub fn status_list(issuer: &OrganisationId, list: &Hash) -> Self {
         Self([b"status-list/".as_slice(), &issuer.0, &list.0].concat())
     }
-    /// A consent request that was reported ([`crate::ticket::request_digest`]); the value is an [`crate::status::OverAskingState`].
+    /// A request that was reported ([`crate::over_asking::evidence_digest`]); the value is an [`crate::status::OverAskingState`].
     #[must_use]
     pub fn over_asking(request: &Hash) -> Self {
         Self([b"over-asking/".as_slice(), &request.0].concat())
@@ -363,6 +364,9 @@ pub enum Inadmissible {
     /// Evidence that is no signed consent request of that organisation.
     #[error("the evidence is no consent request of the organisation: {0}")]
     Evidence(String),
+    /// Evidence that is no signed request object of that organisation.
+    #[error("the evidence is no request object of the organisation: {0}")]
+    RequestObject(#[from] EvidenceError),
     /// Evidence that is over.
     #[error("the request expired at {expires_ms}, the block's time is {time_ms}")]
     EvidenceExpired {
@@ -424,6 +428,7 @@ impl Inadmissible {
             Self::StatusListOlder { .. } => "status-list-older",
             Self::StatusListAhead { .. } => "status-list-ahead",
             Self::Evidence(_) => "evidence",
+            Self::RequestObject(error) => error.code(),
             Self::EvidenceExpired { .. } => "evidence-expired",
             Self::NotOverAsking(_) => "not-over-asking",
             Self::OverAskingKnown(_) => "over-asking-known",

@@ -11,15 +11,17 @@ use tegata_consent::entry::{Body, Entry};
 use tegata_consent::ids::{GrantId, OrganisationId, Salt};
 use tegata_consent::order::GrantSubmission;
 use tegata_consent::organisation::OrganisationState;
+use tegata_consent::over_asking::category_of;
 use tegata_consent::presentation::{PresentedConsent, Question, one_time_grant};
 use tegata_consent::proof::StateProof;
 use tegata_consent::status::status_list_id;
+use tegata_credential::dcql::CredentialQuery;
 use tegata_credential::did::Did;
 use tegata_credential::jwe;
 use tegata_credential::jws;
 use tegata_credential::keys::{Algorithm, SigningKey};
 use tegata_credential::openid4vp::{
-    Asked, Expected, RequestObject, VerifiedRequest, binding_claims,
+    Asked, Expected, RequestObject, TransactionData, VerifiedRequest, binding_claims,
 };
 use tegata_credential::sd_jwt::{KeyBinding, SdJwt};
 use tegata_records::catalogue;
@@ -54,17 +56,7 @@ impl Wallet {
     /// # Errors
     /// Naming what is wrong with it.
     pub async fn read_presentation(&self, link: &str) -> Result<PresentationRequest> {
-        let link = link.replacen("#/present", "", 1);
-        let link = reqwest::Url::parse(&link).map_err(|e| wrong("presentation link")(&e))?;
-        let parameter = |name: &str| {
-            let found = link.query_pairs().find(|(key, _)| key == name);
-            found
-                .map(|(_, value)| value.into_owned())
-                .ok_or_else(|| WalletError(format!("the link lacks {name}")))
-        };
-        let (uri, client_id) = (parameter("request_uri")?, parameter("client_id")?);
-        let answer = self.patience.ask(|| self.http.get(&uri).send());
-        let bytes = checked(answer.await.map_err(|e| wrong("verifier")(&e))?, &uri)?;
+        let (client_id, bytes) = self.request_object(link).await?;
         let text = String::from_utf8(bytes).map_err(|e| wrong("request")(&e))?;
         let parsed = RequestObject::parse(&text).map_err(|e| wrong("request")(&e))?;
         let asked = parsed
@@ -100,12 +92,31 @@ impl Wallet {
         if !own.contains(request.key()) {
             return Err(WalletError("the request is signed by somebody else".into()));
         }
-        may_ask(&state, &asked)?;
+        may_ask(&state, &asked, &request)?;
         Ok(PresentationRequest {
             request,
             asked,
             recipient,
         })
+    }
+
+    /// Fetches a request by its link: the client identifier that the link names, and the signed request object.
+    ///
+    /// # Errors
+    /// Where the link is incomplete, or the request is not to be had.
+    pub async fn request_object(&self, link: &str) -> Result<(String, Vec<u8>)> {
+        let link = link.replacen("#/present", "", 1);
+        let link = reqwest::Url::parse(&link).map_err(|e| wrong("presentation link")(&e))?;
+        let parameter = |name: &str| {
+            let found = link.query_pairs().find(|(key, _)| key == name);
+            found
+                .map(|(_, value)| value.into_owned())
+                .ok_or_else(|| WalletError(format!("the link lacks {name}")))
+        };
+        let (uri, client_id) = (parameter("request_uri")?, parameter("client_id")?);
+        let answer = self.patience.ask(|| self.http.get(&uri).send());
+        let bytes = checked(answer.await.map_err(|e| wrong("verifier")(&e))?, &uri)?;
+        Ok((client_id, bytes))
     }
 
     /// Grants once what a request asks for, and makes the response: the first record that answers each query.
@@ -348,9 +359,18 @@ fn chosen<'a>(
     Ok(shown)
 }
 
-fn may_ask(state: &OrganisationState, asked: &Asked) -> Result<()> {
+/// Whether the organisation may ask for this: for what it states, which is one thing, and for what its query names.
+fn may_ask(state: &OrganisationState, asked: &Asked, request: &VerifiedRequest) -> Result<()> {
+    let states = |data: &TransactionData| data.asked().as_ref() == Some(asked);
+    if !request.transaction_data().iter().all(states) {
+        return Err(WalletError("the request states two things".into()));
+    }
+    let mut categories = asked.categories.clone();
+    let queries = request.query().credentials().iter();
+    let types = queries.flat_map(CredentialQuery::vct_values);
+    categories.extend(types.filter_map(|vct| category_of(vct).map(str::to_owned)));
     if state.suspended_at(clock::now_ms())
-        || !state.may_ask(&asked.purpose, &asked.categories, asked.retention_days)
+        || !state.may_ask(&asked.purpose, &categories, asked.retention_days)
     {
         return Err(WalletError("the organisation may not ask for this".into()));
     }

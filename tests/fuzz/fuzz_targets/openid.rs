@@ -1,12 +1,14 @@
 //! OpenID4VP: request objects, what they say of consent, queries.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
+use tegata_consent::over_asking;
 use tegata_consent::presentation::PresentedConsent;
 use tegata_credential::dcql::DcqlQuery;
 use tegata_credential::openid4vp::{Expected, RequestObject, TransactionData};
 
 fuzz_target!(|data: &[u8]| {
     let _ = PresentedConsent::parse(data);
+    let _ = over_asking::RequestObject::parse(data);
     if let Ok(query) = DcqlQuery::parse(data) {
         let _ = query.answered(&serde_json::json!({"a": ["b"]}));
     }

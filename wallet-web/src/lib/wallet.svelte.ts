@@ -4,7 +4,7 @@ import { type Bytes, concat, fromBase64url, randomBytes, toBase64url } from './b
 import { type ConsentRequest, type GrantState, Ledger, type Organisation, type Reading, Vault, statusListId } from './core'
 import { eraseDevice, loadHost, loadIndex, loadSeal, saveHost, saveIndex, saveSeal } from './database'
 import { type GrantNote, type Person, type WalletIndex, emptyIndex, mergeIndexes, openIndex, randomId, sealIndex } from './index-blob'
-import { type CheckedPresentation, type Choice, readPresentation, sendResponse } from './present'
+import { type CheckedPresentation, type Choice, type Evidence, readPresentation, sendResponse } from './present'
 import type { PresentLink } from './present-link'
 import { type PersonRecords, openRecords } from './records'
 import { type RecoveryKit } from './recovery'
@@ -245,9 +245,9 @@ class Wallet {
   }
 
   /** Puts a request that asks for too much on the ledger, with its signature as evidence. Once is enough, whoever does it. */
-  async report(person: Person, request: CheckedRequest): Promise<void> {
+  async report(person: Person, evidence: Evidence): Promise<void> {
     const { ledger, registry, host } = await this.around()
-    const entry = ledger.overAsking(request.bytes, host.id, Date.now() + NOT_AFTER_MS)
+    const entry = ledger.overAsking(evidence.bytes, host.id, Date.now() + NOT_AFTER_MS)
     const calls = new VaultCalls(this.hostUrl, await this.vaultOf(person))
     try {
       const receipt = ledger.receipt(await calls.reportOverAsking(entry))
@@ -256,8 +256,8 @@ class Wallet {
       if (!(error instanceof ServiceError && error.status === 409)) throw error
     }
     // whatever the host answered: the ledger has it
-    const proof = await stateProof(registry.ledgers, `over-askings/${request.says.digest}`)
-    if (ledger.overAskingProof(proof, request.says.digest).reportedMs === null) throw new ProofError('the report is not on the ledger')
+    const proof = await stateProof(registry.ledgers, `over-askings/${evidence.digest}`)
+    if (ledger.overAskingProof(proof, evidence.digest).reportedMs === null) throw new ProofError('the report is not on the ledger')
   }
 
   /** Grants what a request asks for, or less. The answer is the grant's id, proven to be on the ledger. */

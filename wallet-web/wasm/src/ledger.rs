@@ -12,6 +12,7 @@ use tegata_consent::genesis::Genesis;
 use tegata_consent::header::{CertifiedHeader, ValidatorSet};
 use tegata_consent::history::{HistoryReader, Reading};
 use tegata_consent::ids::{ChainId, GrantId, Hash, OrganisationId};
+use tegata_consent::over_asking::{RequestObject, is_request_object};
 use tegata_consent::proof::{Receipt, StateProof};
 use tegata_consent::request::ConsentRequest;
 use tegata_consent::status::{check_status_list, erasure_commitment, status_list_id};
@@ -126,7 +127,7 @@ impl Ledger {
     }
 
     /// A report that an organisation asked for more than it is accredited for: an entry for the host `sponsor` to carry, signed
-    /// by a key that is used for nothing else.
+    /// by a key that is used for nothing else. `request` is a consent request, or a request object of OpenID4VP.
     ///
     /// # Errors
     /// Where the request is altered or malformed.
@@ -137,9 +138,16 @@ impl Ledger {
         sponsor: &str,
         not_after_ms: f64,
     ) -> Result<Vec<u8>, JsError> {
-        let (asked, _) = ConsentRequest::open(request, &self.chain).map_err(thrown)?;
+        let recipient = if is_request_object(request) {
+            RequestObject::parse(request)
+                .map_err(thrown)?
+                .organisation()
+        } else {
+            let opened = ConsentRequest::open(request, &self.chain);
+            opened.map_err(thrown)?.0.recipient
+        };
         let body = Body::OverAsking(OverAsking {
-            recipient: asked.recipient,
+            recipient,
             sponsor: id(sponsor)?,
             request: request.to_vec().into(),
         });

@@ -8,16 +8,17 @@ use serde_json::{Map, Value, json};
 use tegata_consent::cbor;
 use tegata_consent::entry::{Body, Entry};
 use tegata_consent::header::ValidatorSet;
-use tegata_consent::ids::{ChainId, Nonce, OrganisationId, Salt};
+use tegata_consent::ids::{ChainId, Hash, Nonce, OrganisationId, Salt};
 use tegata_consent::order::GrantSubmission;
 use tegata_consent::organisation::{KeyUse, OrganisationState};
+use tegata_consent::over_asking as evidence;
 use tegata_consent::presentation::{PresentedConsent, Question, one_time_grant};
 use tegata_consent::proof::StateProof;
 use tegata_credential::did::Did;
 use tegata_credential::jwe;
 use tegata_credential::keys::{Algorithm, PublicKey, SigningKey};
 use tegata_credential::openid4vp::{
-    ASKED_TYPE, Asked, Expected, RequestObject, VerifiedRequest, binding_claims,
+    ASKED_TYPE, Asked, Expected, RequestObject, TransactionData, VerifiedRequest, binding_claims,
 };
 use tegata_credential::sd_jwt::{KeyBinding, SdJwt};
 use wasm_bindgen::prelude::*;
@@ -30,6 +31,8 @@ pub struct PresentationRequest {
     asked: Asked,
     chain: ChainId,
     recipient: OrganisationId,
+    /// Under which it can be reported; `None` where it is no evidence.
+    evidence: Option<Hash>,
 }
 
 /// What a request object says of its organisation, unverified: `{chain, organisation}`. Says whom to ask the registry for.
@@ -134,8 +137,18 @@ fn verify(
             "transaction data of type {kind} is not understood"
         )));
     }
+    let asked = request.asked().cloned().unwrap_or(asked);
+    let states = |data: &TransactionData| data.asked().as_ref() == Some(&asked);
+    if !request.transaction_data().iter().all(states) {
+        return Err(JsError::new("the request states two things"));
+    }
+    let evidence = evidence::RequestObject::parse(request.text().as_bytes())
+        .and_then(|object| object.check(chain, &organisation, at_ms));
     Ok(PresentationRequest {
-        asked: request.asked().cloned().unwrap_or(asked),
+        evidence: evidence
+            .is_ok()
+            .then(|| evidence::evidence_digest(request.text().as_bytes())),
+        asked,
         request,
         chain: *chain,
         recipient,
@@ -155,14 +168,20 @@ fn credential_keys(organisation: &OrganisationState, at_ms: u64) -> Vec<PublicKe
 
 #[wasm_bindgen]
 impl PresentationRequest {
-    /// `{organisation, categories, purpose, legalBasis, retentionDays, untilMs, needsConsent, queries, sets}`; a query is
+    /// `{organisation, categories, purpose, legalBasis, retentionDays, untilMs, needsConsent, queries, sets, responseUri,
+    /// evidence}`; `categories` are those stated and those of the types that the query names; a query is
     /// `{id, vctValues, multiple}`, `sets` the credential sets of which one option each must be shown, or null where all
-    /// queries must be answered.
+    /// queries must be answered; `evidence` the digest under which the request can be reported, or null where it cannot.
     #[wasm_bindgen(getter)]
     #[must_use]
     pub fn says(&self) -> String {
         let asked = &self.asked;
         let query = self.request.query();
+        let mut categories = asked.categories.clone();
+        let types = query.credentials().iter().flat_map(|one| one.vct_values());
+        categories.extend(types.filter_map(|vct| evidence::category_of(vct).map(str::to_owned)));
+        categories.sort_unstable();
+        categories.dedup();
         let queries: Vec<_> = query
             .credentials()
             .iter()
@@ -172,7 +191,7 @@ impl PresentationRequest {
             .collect();
         json!({
             "organisation": self.recipient.to_string(),
-            "categories": asked.categories,
+            "categories": categories,
             "purpose": asked.purpose,
             "legalBasis": asked.legal_basis,
             "retentionDays": asked.retention_days,
@@ -181,8 +200,16 @@ impl PresentationRequest {
             "queries": queries,
             "sets": query.has_sets().then(|| query.required_sets()),
             "responseUri": self.request.response_uri(),
+            "evidence": self.evidence.map(|digest| digest.to_string()),
         })
         .to_string()
+    }
+
+    /// The request as it was signed: what a report embeds.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        self.request.text().as_bytes().to_vec()
     }
 
     /// What of a credential would be shown for a query: JSON array of top-level claim names, or null where the credential does

@@ -9,9 +9,9 @@ use crate::cose::Signed;
 use crate::entry::{ErasureConfirmed, OverAsking, StatusListPublished, VerifiedEntry};
 use crate::ids::OrganisationId;
 use crate::organisation::{OrganisationState, Role};
+use crate::over_asking::{RequestObject, evidence_digest, is_request_object};
 use crate::request::ConsentRequest;
 use crate::status::{ErasureState, OverAskingState, STATUS_LIST_AHEAD_MAX_MS, StatusListState};
-use crate::ticket::request_digest;
 
 impl<S: StateReader> Execution<'_, S> {
     /// An issuer in whatever standing says which list counts: a suspended one can still revoke what it signed.
@@ -63,7 +63,7 @@ impl<S: StateReader> Execution<'_, S> {
         if report.sponsor == report.recipient {
             return Err(Inadmissible::SponsorIsRecipient.into());
         }
-        let digest = request_digest(&report.request);
+        let digest = evidence_digest(&report.request);
         let key = StateKey::over_asking(&digest);
         if self.get::<OverAskingState>(&key)?.is_some() {
             return Err(Inadmissible::OverAskingKnown(digest).into());
@@ -71,28 +71,10 @@ impl<S: StateReader> Execution<'_, S> {
         let recipient = self
             .organisation(&report.recipient)?
             .ok_or(Inadmissible::NoSuchOrganisation(report.recipient))?;
-        let evidence = |reason: String| Inadmissible::Evidence(reason);
-        let (request, signer) = ConsentRequest::open(&report.request, &verified.chain())
-            .map_err(|error| evidence(error.to_string()))?;
-        if request.recipient != recipient.id || !recipient.signs_with(&signer, self.time_ms) {
-            return Err(evidence("somebody else signed it".into()).into());
-        }
-        request
-            .check()
-            .map_err(|error| evidence(error.to_string()))?;
-        if request.expires_ms < self.time_ms {
-            return Err(Inadmissible::EvidenceExpired {
-                expires_ms: request.expires_ms,
-                time_ms: self.time_ms,
-            }
-            .into());
-        }
-        if recipient.may_ask(
-            &request.purpose,
-            &request.categories,
-            request.retention_days,
-        ) {
-            return Err(Inadmissible::NotOverAsking(recipient.id).into());
+        if is_request_object(&report.request) {
+            self.request_object(verified, report, &recipient)?;
+        } else {
+            self.consent_request(verified, report, &recipient)?;
         }
         let count = self.sponsored(verified, &report.sponsor)?;
         let state = OverAskingState {
@@ -102,6 +84,58 @@ impl<S: StateReader> Execution<'_, S> {
         self.put(key, &state);
         self.put(StateKey::sponsor(&report.sponsor), &count);
         Ok(Outcome::Applied)
+    }
+
+    fn consent_request(
+        &self,
+        verified: &VerifiedEntry,
+        report: &OverAsking,
+        recipient: &OrganisationState,
+    ) -> Result<(), Inadmissible> {
+        let evidence = |reason: String| Inadmissible::Evidence(reason);
+        let (request, signer) = ConsentRequest::open(&report.request, &verified.chain())
+            .map_err(|error| evidence(error.to_string()))?;
+        if request.recipient != recipient.id || !recipient.signs_with(&signer, self.time_ms) {
+            return Err(evidence("somebody else signed it".into()));
+        }
+        request
+            .check()
+            .map_err(|error| evidence(error.to_string()))?;
+        if request.expires_ms < self.time_ms {
+            return Err(Inadmissible::EvidenceExpired {
+                expires_ms: request.expires_ms,
+                time_ms: self.time_ms,
+            });
+        }
+        if recipient.may_ask(
+            &request.purpose,
+            &request.categories,
+            request.retention_days,
+        ) {
+            return Err(Inadmissible::NotOverAsking(recipient.id));
+        }
+        Ok(())
+    }
+
+    fn request_object(
+        &self,
+        verified: &VerifiedEntry,
+        report: &OverAsking,
+        recipient: &OrganisationState,
+    ) -> Result<(), Inadmissible> {
+        let request = RequestObject::parse(&report.request)?;
+        request.check(&verified.chain(), recipient, self.time_ms)?;
+        let (expires_ms, time_ms) = (request.expires_ms(), self.time_ms);
+        if expires_ms < time_ms {
+            return Err(Inadmissible::EvidenceExpired {
+                expires_ms,
+                time_ms,
+            });
+        }
+        if !request.asks_too_much(recipient) {
+            return Err(Inadmissible::NotOverAsking(recipient.id));
+        }
+        Ok(())
     }
 
     /// The recipient of a grant says that it dropped a copy, once for each.

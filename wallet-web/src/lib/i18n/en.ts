@@ -196,6 +196,7 @@ export const en: Record<TextKey, string> = {
   'request.unaccredited': 'Careful: they are not recognised to ask for this. You cannot allow it.',
   'request.report': 'Report this request',
   'request.report.lead': 'Everybody will be able to see that they asked for what they are not recognised for. Nothing of you or your records is shown.',
+  'request.report.cannot': 'This request is written in a way that cannot be reported. Nothing is sent in answer to it.',
   'request.reporting': 'Reporting…',
   'request.reported': 'Reported',
   'request.reported.detail': 'It is on record now (checked by proof). Nothing was sent in answer to this request.',

@@ -194,6 +194,7 @@ export const ja = {
   'request.unaccredited': '注意：この相手は、この おねがいを してよいと みとめられていません。ゆるすことは できません。',
   'request.report': 'この おねがいを 知らせる',
   'request.report.lead': 'むこうが みとめられていない おねがいを したことを、だれでも 見られる ところに のこします。あなたの 名前や 記録は のこりません。',
+  'request.report.cannot': 'この おねがいは、知らせることの できない 書きかたに なっています。この おねがいには 何も 送りません。',
   'request.reporting': '知らせています…',
   'request.reported': '知らせました',
   'request.reported.detail': 'たしかに 記録されました（証明で確認ずみ）。この おねがいには 何も 送っていません。',
