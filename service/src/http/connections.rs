@@ -50,7 +50,7 @@ where
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let place = stream.peer_addr().and_then(|from| {
             self.places
-                .take(Address::of(from.ip()))
+                .take(self.proxies.connection(from.ip()))
                 .ok_or_else(no_place)
         });
         let place = match place {

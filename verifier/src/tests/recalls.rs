@@ -26,6 +26,7 @@ async fn the_copy_of_a_recalled_record_is_dropped_and_the_ledger_is_told() {
     let fetch = desk.site.lock().unwrap().fetches[0].clone();
     let us = desk.world.us.organisation_id();
     let confirmed = async |desk: &Desk, record| {
+        desk.world.node.chain.lock().unwrap().heartbeat();
         let commitment = erasure_commitment(&fetch.salt, &fetch.access, &record);
         let proven = desk.world.ledger.erasure(&us, &commitment).await.unwrap();
         proven.value

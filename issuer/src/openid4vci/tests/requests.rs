@@ -586,7 +586,10 @@ async fn an_offer_is_for_one_person_and_for_what_it_offers() {
     let other = wallet.pairing_code("0013").await;
     let (status, page) = wallet.decide(&request_uri, &other, "allow").await;
     assert_eq!(status, 422);
-    assert!(page.contains("番号が正しくありません"), "another's number: {page}");
+    assert!(
+        page.contains("番号が正しくありません"),
+        "another's number: {page}"
+    );
     let (status, location) = wallet.decide(&request_uri, pairing, "allow").await;
     assert_eq!(status, 303, "{location}");
     let (status, token) = wallet
