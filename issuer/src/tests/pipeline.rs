@@ -358,7 +358,11 @@ async fn refusals_name_the_element() {
         ),
         (
             with("occurrenceDateTime", json!("2999-01-01")),
-            "Immunization",
+            "Immunization.occurrenceDateTime",
+        ),
+        (
+            with("lotNumber", json!("AB\u{202e}12")),
+            "Immunization.lotNumber",
         ),
         (
             with("resourceType", json!("Observation")),
