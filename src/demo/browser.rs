@@ -16,7 +16,7 @@ const STEP: Duration = Duration::from_secs(120);
 /// Until the browser must have ended after its last step.
 const END: Duration = Duration::from_secs(10);
 
-/// A browser with a fresh profile.
+/// A browser with a fresh profile. It ends with the pipe to it, so it does not outlive the demo.
 pub(super) struct Browser {
     child: Child,
     input: ChildStdin,
@@ -35,7 +35,6 @@ impl Browser {
             .env("TEGATA_SHOTS", pictures)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .map_err(broken)?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
@@ -83,8 +82,8 @@ pub(super) fn built_wallet() -> Option<PathBuf> {
     folder.join("index.html").is_file().then_some(folder)
 }
 
-/// What the story needs and is not here, in words.
-pub(super) fn missing(wallet: Option<&Path>) -> Vec<String> {
+/// What the story needs and is not here, in words. `watch`: a screen as well.
+pub(super) fn missing(wallet: Option<&Path>, watch: bool) -> Vec<String> {
     let mut missing = Vec::new();
     let node = std::process::Command::new("node")
         .arg("--version")
@@ -97,6 +96,10 @@ pub(super) fn missing(wallet: Option<&Path>) -> Vec<String> {
     let chromium = PathBuf::from(chromium());
     if !chromium.is_file() {
         missing.push(format!("Chromium (no {})", chromium.display()));
+    }
+    let screen = ["DISPLAY", "WAYLAND_DISPLAY"].map(std::env::var_os);
+    if watch && screen.iter().all(Option::is_none) {
+        missing.push("a screen to --watch (DISPLAY is not set)".to_owned());
     }
     for package in [
         "tests/browser/node_modules/playwright-core",

@@ -330,7 +330,7 @@ pub async fn run(options: Options) -> Result<(), DemoError> {
     }
     let wallet = options.wallet.clone().or_else(browser::built_wallet);
     if options.story.iter().any(|s| s == "present" || s == "all") {
-        let missing = browser::missing(wallet.as_deref());
+        let missing = browser::missing(wallet.as_deref(), options.watch);
         if !missing.is_empty() {
             return Err(DemoError::Missing(missing.join(", ")));
         }

@@ -52,7 +52,13 @@ const does = {
   },
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
+const lines = createInterface({ input: process.stdin })
+// Whoever started this is done, or gone: no browser outlives the demo.
+lines.once('close', async () => {
+  await browser?.close()
+  process.exit()
+})
+for await (const line of lines) {
   const { step, ...what } = JSON.parse(line)
   let answer
   try {
@@ -63,4 +69,3 @@ for await (const line of createInterface({ input: process.stdin })) {
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`)
 }
-await browser?.close()

@@ -136,14 +136,17 @@ fn a_browser_that_is_not_there_is_named_before_anything_starts() {
     let output = Command::new(binary())
         .args(["demo", "--exit", "--story", "present", "--dir"])
         .arg(folder.path())
-        .args(["--wallet", "/nowhere/dist"])
+        .args(["--watch", "--wallet", "/nowhere/dist"])
         .env("CHROMIUM", "/nowhere/chromium")
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     for words in [
         "Chromium (no /nowhere/chromium)",
+        "a screen to --watch",
         "the built wallet (none in /nowhere/dist)",
         "`make setup` installs",
     ] {
