@@ -1,8 +1,8 @@
 //! Real processes on loopback: starts them, restarts what dies, and stops them all.
 //!
-//! A file `DIR/hold/NAME` keeps process NAME from being started again, so that outside tools (and the scenario tests) can
-//! take processes away for a while. Process ids are in `DIR/run/NAME.pid`. A child ends when the pipe to its standard
-//! input closes, so none outlives the demo, even one ended by `kill -9`.
+//! A file `DIR/hold/NAME` keeps process NAME from being started again while the demo runs, so that outside tools (and the
+//! scenario tests) can take processes away for a while. Process ids are in `DIR/run/NAME.pid`. A child ends when the pipe to
+//! its standard input closes, so none outlives the demo, even one ended by `kill -9`.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -71,6 +71,8 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::File`] where the directory is not writable.
     pub fn start(binary: &Path, dir: &Path, processes: Vec<Process>) -> Result<Self, ClusterError> {
+        // of a demo that was killed while it kept processes away
+        let _ = std::fs::remove_dir_all(dir.join("hold"));
         for folder in ["logs", "run", "hold"] {
             let path = dir.join(folder);
             let mut builder = std::fs::DirBuilder::new();

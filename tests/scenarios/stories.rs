@@ -61,6 +61,10 @@ fn all_stories_are_told_and_a_second_start_shows_the_same() {
     assert!(!kept, "{other}");
     let words = format!("has the ports from {port} on, chosen at its first start");
     assert!(other.contains(&words), "{other}");
+    // as a demo leaves it that is killed while the ledger is stopped
+    for node in 0..4 {
+        std::fs::write(folder.path().join(format!("hold/node{node}")), "").unwrap();
+    }
     let (kept, again) = demo(folder.path(), port, &[]);
     assert!(kept, "{again}");
     assert!(

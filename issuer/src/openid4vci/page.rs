@@ -30,7 +30,7 @@ main{max-width:34rem;margin:0 auto;padding:1.5rem}h1{font-size:1.5rem;line-heigh
 label{display:block;font-weight:bold;margin-top:1.5rem}\
 input{font:inherit;font-size:1.375rem;letter-spacing:.08em;box-sizing:border-box;width:100%;padding:.75rem;border:2px solid #555;border-radius:.5rem}\
 button{font:inherit;min-height:3rem;padding:.5rem 1.5rem;margin:1.5rem .75rem 0 0;border:2px solid #0b5394;border-radius:.5rem;background:#fff;color:#0b5394}\
-button[value=allow]{background:#0b5394;color:#fff}input:focus,button:focus{outline:3px solid #e69100;outline-offset:2px}\
+button[value=allow]{background:#0b5394;color:#fff}input:focus,button:focus{outline:3px solid #b35c00;outline-offset:2px}\
 .fault{border-left:.375rem solid #b00020;padding:.25rem 1rem;color:#8a0018}.hint{color:#444;font-size:1rem;margin:.25rem 0}input+.hint{margin-top:.75rem}";
 
 /// The page with the form.
