@@ -55,11 +55,12 @@ export async function readPresentation(link: PresentLink, ledger: Ledger, regist
   const { purpose, categories, retentionDays, untilMs, responseUri, evidence } = request.says
   const home = urlOf(recipient, 'verifier')
   if (!home || !responseUri.startsWith(`${home}/`)) throw new PresentError('the response would go elsewhere than to the one who asks')
+  const reportable = evidence === null ? null : { bytes: request.bytes, digest: evidence }
   return {
     request,
     recipient,
     accredited: mayAsk(recipient, purpose, categories, retentionDays, now),
-    evidence: asksTooMuch(recipient, purpose, categories, retentionDays) ? evidence && { bytes: request.bytes, digest: evidence } : undefined,
+    evidence: asksTooMuch(recipient, purpose, categories, retentionDays) ? reportable : undefined,
     expired: now >= untilMs,
   }
 }
