@@ -97,6 +97,13 @@ fn jwk_eddsa(name: &str) -> String {
     format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)
 }
 
+/// In one order of members, whichever features of serde_json the build has.
+fn written(value: &Value) -> String {
+    let mut value = value.clone();
+    value.sort_all_objects();
+    value.to_string()
+}
+
 impl Draft {
     /// As a verifier of this project makes it: vaccinations for payouts, which the asker may not ask for.
     fn new(world: &World) -> Self {
@@ -197,13 +204,13 @@ impl Draft {
             self.payload["verifier_info"] =
                 json!([{ "format": "urn:tegata:presentation:1", "data": data }]);
         } else {
-            let statement = URL_SAFE_NO_PAD.encode(self.statement.to_string());
+            let statement = URL_SAFE_NO_PAD.encode(written(&self.statement));
             match &mut self.payload["transaction_data"] {
                 Value::Array(all) => all.insert(0, statement.into()),
                 none => *none = json!([statement]),
             }
         }
-        let (header, payload) = (self.header.to_string(), self.payload.to_string());
+        let (header, payload) = (written(&self.header), written(&self.payload));
         self.sign_texts(&header, &payload)
     }
 
@@ -331,7 +338,7 @@ fn evidence(world: &World) -> Vec<(&'static str, Draft)> {
             changed(draft().fair(), |d| {
                 let mut second = d.statement.clone();
                 second["retention_days"] = 3650.into();
-                let second = URL_SAFE_NO_PAD.encode(second.to_string());
+                let second = URL_SAFE_NO_PAD.encode(written(&second));
                 d.payload["transaction_data"] = json!([second]);
             }),
         ),
@@ -353,7 +360,7 @@ fn rejects() -> Vec<(&'static str, &'static str, Change)> {
             d.statement["until_ms"] = (START_MS - 1).into();
         }),
         ("more than fits into an entry", "evidence-too-long", |d| {
-            let entry = URL_SAFE_NO_PAD.encode(d.statement.to_string());
+            let entry = URL_SAFE_NO_PAD.encode(written(&d.statement));
             let count = REQUEST_OBJECT_LIMIT / entry.len();
             d.payload["transaction_data"] = vec![entry; count].into();
         }),
@@ -478,7 +485,7 @@ fn rejects() -> Vec<(&'static str, &'static str, Change)> {
         ("statements of two organisations", "evidence-member", |d| {
             let mut second = d.statement.clone();
             second["organisation"] = id("clinic").to_string().into();
-            d.payload["transaction_data"] = json!([URL_SAFE_NO_PAD.encode(second.to_string())]);
+            d.payload["transaction_data"] = json!([URL_SAFE_NO_PAD.encode(written(&second))]);
         }),
         ("for another ledger", "evidence-chain", |d| {
             d.statement["chain"] = "00".repeat(32).into();
@@ -535,7 +542,7 @@ fn rejects() -> Vec<(&'static str, &'static str, Change)> {
 
 /// Texts that no JSON library of ours writes.
 fn malformed(draft: &Draft) -> Vec<(&'static str, String)> {
-    let (header, payload) = (draft.header.to_string(), draft.payload.to_string());
+    let (header, payload) = (written(&draft.header), written(&draft.payload));
     let with = |payload: &str| draft.sign_texts(&header, payload);
     vec![
         ("whitespace", with(&payload.replacen(':', ": ", 1))),
