@@ -253,3 +253,39 @@ fn a_demo_without_its_wallet_says_what_to_build() {
     assert_ne!(code, Some(0));
     assert!(text.contains("make wallet"), "{text}");
 }
+
+#[test]
+fn an_import_that_cannot_begin_says_why_in_words_or_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, token] = ["rows.csv", "token"].map(|name| folder.path().join(name));
+    std::fs::write(&file, "").unwrap();
+    std::fs::write(&token, "secret").unwrap();
+    let import = |token: &Path, more: &[&str]| {
+        let mut command = binary();
+        command.args(["issuer", "import"]).arg(&file);
+        command.args(["--issuer", "http://127.0.0.1:1", "--token-file"]);
+        let output = command.arg(token).args(more).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert_eq!(output.status.code(), Some(2));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let missing = folder.path().join("missing");
+    for (token, code) in [
+        (&missing, "file-unreadable"),
+        (&token, "issuer-unreachable"),
+    ] {
+        let (told, errors) = import(token, &["--json"]);
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(
+            (told["error"]["code"].as_str(), errors.as_str()),
+            (Some(code), "")
+        );
+        assert!(told["error"]["detail"].is_string());
+        let (told, errors) = import(token, &[]);
+        assert_eq!(told, "");
+        assert!(
+            errors.contains("tegata: ") && !errors.contains("secret"),
+            "{errors}"
+        );
+    }
+}

@@ -756,6 +756,23 @@ fn what_cannot_be_issued_is_said() {
             .concat(),
             "person.json: JWK member `kty`",
         ),
+        (
+            [
+                &vaccination[..],
+                &["--format", "sd-jwt-vc", "--key", "eddsa.json"],
+                &["--issuer", "Midori"],
+            ]
+            .concat(),
+            "--issuer is neither a URL nor a DID",
+        ),
+        (
+            [&vaccination[..], &hcert, &["--country", "XX"]].concat(),
+            "`country` is no country of ISO 3166-1",
+        ),
+        (
+            [&vaccination[..], &hcert, &["--at", "1999-01-01T00:00:00Z"]].concat(),
+            "`date` is in the future",
+        ),
     ] {
         let (code, out, error) = desk.run(&[&["issue"][..], &arguments].concat());
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {error}");

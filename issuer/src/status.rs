@@ -82,6 +82,9 @@ pub(crate) enum PublishError {
     Key(#[from] KeyError),
 }
 
+/// The places that a list says something of, in rising order, with their values.
+type Said = Arc<[(u32, u8)]>;
+
 /// A list as it is served.
 #[derive(Clone)]
 struct Signed {
@@ -90,8 +93,8 @@ struct Signed {
     cwt: Bytes,
     /// The store's count of changes when it was made.
     version: u64,
-    /// The places that the list says something of, with their values.
-    says: Arc<[(u32, u8)]>,
+    /// What it says.
+    says: Said,
     issued_s: i64,
     /// To be signed again from this time on, in seconds since 1970.
     renew_s: i64,
@@ -111,10 +114,12 @@ struct Slot {
 
 /// Lists that are signed already. Whoever signs a list holds its slot, so that there is one newest.
 #[derive(Default)]
-pub(crate) struct StatusLists(Mutex<HashMap<(u32, Form), Arc<tokio::sync::Mutex<Slot>>>>);
+pub(crate) struct StatusLists(Mutex<HashMap<(u32, Form), SharedSlot>>);
+
+type SharedSlot = Arc<tokio::sync::Mutex<Slot>>;
 
 impl StatusLists {
-    fn slot(&self, number: u32, form: Form) -> Arc<tokio::sync::Mutex<Slot>> {
+    fn slot(&self, number: u32, form: Form) -> SharedSlot {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry((number, form)).or_default())
     }
@@ -294,7 +299,7 @@ async fn sign_and_publish(
 }
 
 /// What a list says, by place, in rising order, and the store's count of changes.
-fn says(issuer: &Issuer, number: u32, form: Form) -> Result<(Arc<[(u32, u8)]>, u64), StoreError> {
+fn says(issuer: &Issuer, number: u32, form: Form) -> Result<(Said, u64), StoreError> {
     let (mut statuses, version) = issuer.store.statuses(number)?;
     if form == Form::Revocation {
         // A bit says that a credential is gone for good, not why.

@@ -119,7 +119,7 @@ fn records() -> Vec<(&'static str, Value)> {
         (
             "vaccination",
             json!({
-                "vaccine_code": "mr", "date": "2025-04-01", "dose_number": 1, "lot_number": "AB-12 \"x\"\\\t",
+                "vaccine_code": "mr", "date": "2025-04-01", "dose_number": 1, "lot_number": "AB-12 \"x\"\\",
                 "vaccine_codings": [{ "system": "urn:tegata:vaccine", "code": "mr" }, { "code": "03", "display": "MMR" }],
                 "place": { "name": "さくらクリニック", "reference": "Location/1" },
                 "performers": [{ "actor": { "name": "Made-up Doctor" } }],

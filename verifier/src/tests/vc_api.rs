@@ -188,6 +188,11 @@ async fn a_status_that_cannot_be_known_does_not_hold() {
         let unsigned = list_credential(&bits, &issuance);
         sign(unsigned, &clinic, &method, &EddsaJcs2022).to_string()
     };
+    let there_s = now_s();
+    desk.until("a second later than the list that is there", async |_| {
+        (now_s() > there_s).then_some(())
+    })
+    .await;
     let (old, new) = (list(now_s() - 60, 7), list(now_s(), 9));
     desk.site.lock().unwrap().status = Some(new.clone());
     assert_eq!(
