@@ -58,6 +58,24 @@ pub enum CoseError {
     },
 }
 
+impl CoseError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Envelope(_) => "envelope-encoding",
+            Self::Header(_) => "envelope-header",
+            Self::Algorithm(_) => "envelope-algorithm",
+            Self::Type { .. } => "envelope-type",
+            Self::Payload(_) => "envelope-payload",
+            Self::Countersignatures => "envelope-countersignatures",
+            Self::Key(_) => "envelope-key",
+            Self::Signature(_) => "envelope-signature",
+            Self::Signer { .. } => "envelope-signer",
+        }
+    }
+}
+
 #[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
 #[cbor(map)]
 struct Protected {

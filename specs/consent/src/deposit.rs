@@ -58,6 +58,18 @@ pub enum DepositError {
     Lock,
 }
 
+impl DepositError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Cose(error) => error.code(),
+            Self::File => "deposit-file",
+            Self::Lock => "deposit-lock",
+        }
+    }
+}
+
 /// A deposit whose signature holds and whose file and lock are the signed ones. Whether the signer's key belongs to the
 /// depositor is asked of the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,6 +199,18 @@ pub enum ReceiptChainError {
         /// Now.
         found: u64,
     },
+}
+
+impl ReceiptChainError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Cose(_, error) => error.code(),
+            Self::Broken(_) => "receipt-chain-broken",
+            Self::Shortened { .. } => "receipt-chain-shortened",
+        }
+    }
 }
 
 /// Checks a drawer's whole chain of receipts, oldest first, and that it continues what was seen before (`seen`: number of

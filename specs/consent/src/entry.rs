@@ -306,6 +306,17 @@ pub enum EntryError {
     Payload(CborError),
 }
 
+impl EntryError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Cose(error) => error.code(),
+            Self::Payload(_) => "entry-payload",
+        }
+    }
+}
+
 /// An entry that was read; its signatures have **not** been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

@@ -235,6 +235,24 @@ pub enum HeaderError {
     },
 }
 
+impl HeaderError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Version(_) => "header-version",
+            Self::Chain(_) => "header-chain",
+            Self::OtherBlock(_) => "header-other-block",
+            Self::Validators(_) => "header-validators",
+            Self::Stranger(_) => "header-stranger",
+            Self::Twice(_) => "header-signed-twice",
+            Self::Signature(_) => "header-signature",
+            Self::NoQuorum { .. } => "header-no-quorum",
+            Self::Broken { .. } => "header-broken",
+        }
+    }
+}
+
 impl CertifiedHeader {
     /// Longest encoding in bytes.
     pub const LIMIT: usize = 16 * 1024;

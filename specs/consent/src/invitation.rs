@@ -104,6 +104,22 @@ pub enum InvitationError {
     Suite(u8),
 }
 
+impl InvitationError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Cose(error) => error.code(),
+            Self::OtherDepositor(_) => "invitation-depositor",
+            Self::OtherHost(_) => "invitation-host",
+            Self::Expired(_) => "invitation-expired",
+            Self::OtherPairing => "invitation-pairing",
+            Self::Size => "invitation-size",
+            Self::Suite(_) => "invitation-suite",
+        }
+    }
+}
+
 /// An invitation whose vault's signature holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedInvitation {

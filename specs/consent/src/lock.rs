@@ -51,6 +51,20 @@ pub enum SealError {
     NotAKey,
 }
 
+impl SealError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Suite(_) => "seal-suite",
+            Self::Key(_) => "seal-key",
+            Self::Open => "seal-open",
+            Self::Encoding(_) => "seal-encoding",
+            Self::NotAKey => "seal-not-a-key",
+        }
+    }
+}
+
 /// Seals bytes to a key. `info` names the format, `context` what it belongs to; both must be the same when opening.
 ///
 /// # Errors

@@ -236,6 +236,18 @@ pub enum LogError {
     Root,
 }
 
+impl LogError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Range { .. } => "log-range",
+            Self::Length => "log-length",
+            Self::Root => "log-root",
+        }
+    }
+}
+
 /// Checks an inclusion proof (RFC 9162 section 2.1.3.2).
 ///
 /// # Errors

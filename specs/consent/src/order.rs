@@ -43,6 +43,18 @@ pub enum OrderError {
     Scope(#[from] ScopeError),
 }
 
+impl OrderError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Cose(error) => error.code(),
+            Self::OtherHost(_) => "order-host",
+            Self::Scope(error) => error.code(),
+        }
+    }
+}
+
 impl Order {
     /// Reads an order, checks that the grant's own key signed it, and that it opens the grant's commitment.
     ///

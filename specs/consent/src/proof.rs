@@ -37,6 +37,21 @@ pub enum ProofError {
     Value(CborError),
 }
 
+impl ProofError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Encoding(_) => "proof-encoding",
+            Self::Header(error) => error.code(),
+            Self::Inclusion(error) => error.code(),
+            Self::Entry(error) => error.code(),
+            Self::State(error) => error.code(),
+            Self::Value(_) => "proof-value",
+        }
+    }
+}
+
 /// Proof that an entry is on the ledger.
 #[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
 #[cbor(array)]

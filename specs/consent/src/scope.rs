@@ -42,6 +42,19 @@ pub enum ScopeError {
     Beyond(String),
 }
 
+impl ScopeError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Size => "scope-size",
+            Self::Order(_) => "scope-order",
+            Self::Commitment(_) => "scope-commitment",
+            Self::Beyond(_) => "scope-beyond",
+        }
+    }
+}
+
 impl Scope {
     /// Every record of these drawers, now and later.
     #[must_use]

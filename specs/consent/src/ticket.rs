@@ -119,6 +119,18 @@ pub enum TicketError {
     Drawers,
 }
 
+impl TicketError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Seal(error) => error.code(),
+            Self::Order(error) => error.code(),
+            Self::Drawers => "ticket-drawers",
+        }
+    }
+}
+
 impl Ticket {
     /// Signs with the grant's key and seals to the recipient's [`crate::organisation::KeyUse::Seal`] key.
     ///

@@ -55,6 +55,19 @@ pub enum TreeError {
     Root,
 }
 
+impl TreeError {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Leaf => "state-leaf",
+            Self::NotAbsent => "state-not-absent",
+            Self::Length => "state-length",
+            Self::Root => "state-root",
+        }
+    }
+}
+
 impl TreeProof {
     /// Checks that `key` has `value` (or is absent) in the tree with `root`.
     ///
