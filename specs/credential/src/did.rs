@@ -11,6 +11,7 @@ use std::fmt;
 
 use crate::jws;
 use crate::keys::PublicKey;
+use crate::rfc3339::write_time;
 
 pub use document::{DOCUMENT_MAX_BYTES, DidDocument, DidKey, Relationship, VerificationMethod};
 pub(crate) use multikey::{from_base58btc, to_base58btc};
@@ -57,7 +58,7 @@ pub enum DidError {
         wanted: Relationship,
     },
     /// It signed before its time.
-    #[error("{id} counts from {from}; it signed at {signed_at}")]
+    #[error("{id} counts from {}; it signed at {}", write_time(*.from), write_time(*.signed_at))]
     NotYetValid {
         /// The verification method.
         id: String,
@@ -67,7 +68,7 @@ pub enum DidError {
         signed_at: i64,
     },
     /// It signed after its end.
-    #[error("{id} ended at {until}; it signed at {signed_at}")]
+    #[error("{id} ended at {}; it signed at {}", write_time(*.until), write_time(*.signed_at))]
     Expired {
         /// The verification method.
         id: String,

@@ -14,6 +14,7 @@ use crate::dcql::{DcqlError, DcqlQuery};
 use crate::jwe::Encryption;
 use crate::jws::{self, Jws, JwsFault};
 use crate::keys::{Algorithm, PublicKey, SigningKey};
+use crate::rfc3339::write_time;
 use crate::x509::{Certificate, MAX_CHAIN, X509Error};
 
 /// `typ` of a request object.
@@ -290,7 +291,7 @@ pub enum RequestError {
     #[error("`aud` is not for this wallet")]
     Audience,
     /// Expired, or from the future.
-    #[error("the request is not valid at {at}")]
+    #[error("the request is not valid at {}", write_time(*.at))]
     Time {
         /// Unix seconds.
         at: i64,
@@ -428,6 +429,15 @@ impl RequestObject {
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
         self.jws.kid.as_deref()
+    }
+
+    /// `wallet_nonce`, unverified. Only the wallet that gave it can say whether it is its own.
+    #[must_use]
+    pub fn wallet_nonce(&self) -> Option<&str> {
+        self.jws
+            .payload()
+            .get("wallet_nonce")
+            .and_then(Value::as_str)
     }
 
     /// What the request says of its organisation, unverified: whom to look up in the registry.

@@ -20,6 +20,7 @@ use crate::CLOCK_SKEW_S;
 use crate::json::JsonFault;
 use crate::jws::{self, Jws, JwsFault};
 use crate::keys::{PublicKey, SigningKey};
+use crate::rfc3339::write_time;
 
 /// `typ` of a status list token.
 pub const TYP: &str = "statuslist+jwt";
@@ -132,7 +133,7 @@ pub enum StatusListError {
         wanted: String,
     },
     /// `exp` has come: the status is unknown until a newer list is there.
-    #[error("the status list expired at {exp}; it is {at}")]
+    #[error("the status list expired at {}; it is {}", write_time(*.exp), write_time(*.at))]
     Expired {
         /// `exp`.
         exp: i64,
@@ -140,7 +141,7 @@ pub enum StatusListError {
         at: i64,
     },
     /// `iat` is in the future.
-    #[error("the status list was issued at {iat}, after {at}")]
+    #[error("the status list was issued at {}, after {}", write_time(*.iat), write_time(*.at))]
     IssuedInFuture {
         /// `iat`.
         iat: i64,

@@ -33,6 +33,7 @@ use x509_cert::spki::{ObjectIdentifier, SubjectPublicKeyInfoOwned, SubjectPublic
 use x509_cert::time::{Time, Validity};
 
 use crate::keys::{Algorithm, PublicKey, SigningKey};
+use crate::rfc3339::write_time;
 
 /// The longest certificate accepted, DER, in bytes.
 pub const MAX_CERTIFICATE_BYTES: usize = 16 << 10;
@@ -58,7 +59,7 @@ pub enum X509Error {
     #[error("the chain is empty")]
     Empty,
     /// Not yet valid, or no longer.
-    #[error("`{subject}` is valid from {not_before} to {not_after}, not at {at}")]
+    #[error("`{subject}` is valid from {} to {}, not at {}", write_time(*.not_before), write_time(*.not_after), write_time(*.at))]
     OutsideValidity {
         /// Whose certificate.
         subject: String,

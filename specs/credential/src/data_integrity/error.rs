@@ -2,6 +2,7 @@
 
 use crate::did::DidError;
 use crate::json::JsonFault;
+use crate::rfc3339::write_time;
 
 /// Why a credential or presentation is not signed or not believed. Paths are JSON Pointers (RFC 6901).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,7 +84,7 @@ pub enum DataIntegrityError {
     #[error("the proof's @context is not the document's")]
     ProofContext,
     /// Made in the future.
-    #[error("the proof was created at {created}, after {at}")]
+    #[error("the proof was created at {}, after {}", write_time(*.created), write_time(*.at))]
     ProofInFuture {
         /// Unix seconds.
         created: i64,
@@ -91,7 +92,7 @@ pub enum DataIntegrityError {
         at: i64,
     },
     /// The proof has ended.
-    #[error("the proof expired at {expires}; it is {at}")]
+    #[error("the proof expired at {}; it is {}", write_time(*.expires), write_time(*.at))]
     ProofExpired {
         /// Unix seconds.
         expires: i64,
@@ -113,7 +114,7 @@ pub enum DataIntegrityError {
     #[error("the signature does not verify")]
     Signature,
     /// Not yet valid.
-    #[error("valid from {from}; it is {at}")]
+    #[error("valid from {}; it is {}", write_time(*.from), write_time(*.at))]
     NotYetValid {
         /// `validFrom`, Unix seconds.
         from: i64,
@@ -121,7 +122,7 @@ pub enum DataIntegrityError {
         at: i64,
     },
     /// No longer valid.
-    #[error("valid until {until}; it is {at}")]
+    #[error("valid until {}; it is {}", write_time(*.until), write_time(*.at))]
     Expired {
         /// `validUntil`, Unix seconds.
         until: i64,

@@ -2,6 +2,7 @@
 
 use crate::cose::CoseFault;
 use crate::inflate::InflateFault;
+use crate::rfc3339::write_time;
 use crate::trust_list::{KeyFault, Purpose};
 
 /// Why a certificate is not issued.
@@ -11,7 +12,7 @@ pub enum HcertIssueError {
     #[error("health certificates are signed with ES256")]
     Algorithm,
     /// `exp` is not after `iat`.
-    #[error("expires at {exp}, not after its issue at {iat}")]
+    #[error("expires at {}, not after its issue at {}", write_time(*.exp), write_time(*.iat))]
     ExpiryBeforeIssue {
         /// `exp`.
         exp: i64,
@@ -92,7 +93,7 @@ pub enum HcertError {
     #[error("claim `{0}` is missing or has the wrong form")]
     Claim(&'static str),
     /// `iat` is in the future.
-    #[error("issued at {iat}, after {at}")]
+    #[error("issued at {}, after {}", write_time(*.iat), write_time(*.at))]
     IssuedInFuture {
         /// `iat`.
         iat: i64,
@@ -100,7 +101,7 @@ pub enum HcertError {
         at: i64,
     },
     /// `nbf` is in the future.
-    #[error("not valid before {nbf}; it is {at}")]
+    #[error("not valid before {}; it is {}", write_time(*.nbf), write_time(*.at))]
     NotYetValid {
         /// `nbf`.
         nbf: i64,
@@ -108,7 +109,7 @@ pub enum HcertError {
         at: i64,
     },
     /// `exp` has come.
-    #[error("expired at {exp}; it is {at}")]
+    #[error("expired at {}; it is {}", write_time(*.exp), write_time(*.at))]
     Expired {
         /// `exp`.
         exp: i64,
@@ -179,8 +180,10 @@ impl From<InflateFault> for HcertError {
 
 pub(crate) fn key_time(fault: &KeyFault) -> String {
     match fault {
-        KeyFault::NotYetValid { from } => format!("the key counts only from {from} on"),
-        KeyFault::Expired { until } => format!("the key counted only until {until}"),
+        KeyFault::NotYetValid { from } => {
+            format!("the key counts only from {} on", write_time(*from))
+        }
+        KeyFault::Expired { until } => format!("the key counted only until {}", write_time(*until)),
     }
 }
 

@@ -6,6 +6,7 @@ use super::Path;
 use crate::json::JsonFault;
 use crate::jws::JwsFault;
 use crate::keys::KeyError;
+use crate::rfc3339::write_time;
 
 /// Why [`issue`](super::issue) refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +30,7 @@ pub enum IssueError {
     #[error("the credential would have {0} bytes")]
     TooLarge(usize),
     /// `exp` is not after `iat`.
-    #[error("expiry {exp} is not after issue {iat}")]
+    #[error("expiry {} is not after issue {}", write_time(*.exp), write_time(*.iat))]
     ExpiryBeforeIssue {
         /// `exp`, Unix seconds.
         exp: i64,
@@ -202,7 +203,7 @@ pub enum SdJwtError {
     #[error("the status mechanism is not supported")]
     StatusUnsupported,
     /// `iat` is in the future.
-    #[error("issued at {iat}, after {at}")]
+    #[error("issued at {}, after {}", write_time(*.iat), write_time(*.at))]
     IssuedInFuture {
         /// `iat`.
         iat: i64,
@@ -210,7 +211,7 @@ pub enum SdJwtError {
         at: i64,
     },
     /// `nbf` is in the future.
-    #[error("not valid before {nbf}; it is {at}")]
+    #[error("not valid before {}; it is {}", write_time(*.nbf), write_time(*.at))]
     NotYetValid {
         /// `nbf`.
         nbf: i64,
@@ -218,7 +219,7 @@ pub enum SdJwtError {
         at: i64,
     },
     /// `exp` has come.
-    #[error("expired at {exp}; it is {at}")]
+    #[error("expired at {}; it is {}", write_time(*.exp), write_time(*.at))]
     Expired {
         /// `exp`.
         exp: i64,
@@ -244,7 +245,7 @@ pub enum SdJwtError {
     #[error("`sd_hash` does not fit the presented credential")]
     SdHashMismatch,
     /// The key binding is too old.
-    #[error("key binding issued at {iat} is older than {max_age_s} s; it is {at}")]
+    #[error("key binding issued at {} is older than {max_age_s} s; it is {}", write_time(*.iat), write_time(*.at))]
     KeyBindingTooOld {
         /// `iat` of the key binding.
         iat: i64,
@@ -254,7 +255,7 @@ pub enum SdJwtError {
         max_age_s: i64,
     },
     /// The key binding is from the future.
-    #[error("key binding issued at {iat}, after {at}")]
+    #[error("key binding issued at {}, after {}", write_time(*.iat), write_time(*.at))]
     KeyBindingInFuture {
         /// `iat` of the key binding.
         iat: i64,

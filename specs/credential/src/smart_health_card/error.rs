@@ -3,6 +3,7 @@
 use crate::hcert::key_time;
 use crate::inflate::InflateFault;
 use crate::json::JsonFault;
+use crate::rfc3339::write_time;
 use crate::trust_list::KeyFault;
 
 /// Why a card is not issued.
@@ -18,7 +19,7 @@ pub enum ShcIssueError {
     #[error("a revocation id has 1 to 24 characters of base64url's alphabet")]
     RevocationId,
     /// `exp` is not after `nbf`.
-    #[error("expires at {exp}, not after its issue at {nbf}")]
+    #[error("expires at {}, not after its issue at {}", write_time(*.exp), write_time(*.nbf))]
     ExpiryBeforeIssue {
         /// `exp`.
         exp: i64,
@@ -116,7 +117,7 @@ pub enum ShcError {
     #[error("claim `{0}` is missing or has the wrong form")]
     Claim(&'static str),
     /// `nbf` is in the future.
-    #[error("not valid before {nbf}; it is {at}")]
+    #[error("not valid before {}; it is {}", write_time(*.nbf), write_time(*.at))]
     NotYetValid {
         /// `nbf`.
         nbf: i64,
@@ -124,7 +125,7 @@ pub enum ShcError {
         at: i64,
     },
     /// `exp` has come.
-    #[error("expired at {exp}; it is {at}")]
+    #[error("expired at {}; it is {}", write_time(*.exp), write_time(*.at))]
     Expired {
         /// `exp`.
         exp: i64,
