@@ -3,7 +3,7 @@
 //! Ours, because a poisoned graph keeps an unbounded canonicaliser busy for years, and `ssi`'s (the older URDNA2015) has no
 //! bound and differs from the standard where a blank node already has its canonical name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
@@ -52,6 +52,20 @@ pub fn canonical_nquads(quads: &[Quad], steps_max: u64) -> Result<String, TooCom
     if quads.len() > QUADS_MAX {
         return Err(TooComplex("20,000 quads"));
     }
+    // A dataset is a set: what is said twice must not count twice when blank nodes are told apart.
+    let once: Vec<Quad>;
+    let mut seen = HashSet::with_capacity(quads.len());
+    let quads = if quads.iter().all(|quad| seen.insert(quad)) {
+        quads
+    } else {
+        let mut seen = HashSet::new();
+        once = quads
+            .iter()
+            .filter(|quad| seen.insert(*quad))
+            .cloned()
+            .collect();
+        &once
+    };
     let mut state = State::new(quads, steps_max)?;
     state.name_all()?;
     let mut lines: Vec<String> = quads

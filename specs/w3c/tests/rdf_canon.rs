@@ -234,3 +234,18 @@ fn poison_is_refused_in_bounded_time() {
         assert!(took < Duration::from_secs(2), "{name}: {took:?}");
     }
 }
+
+/// A dataset is a set: a second time changes neither what is said nor how blank nodes are told apart.
+#[test]
+fn what_is_said_twice_is_said_once() {
+    let lines: Vec<String> = (0..8)
+        .map(|number| format!("_:b{number} <http://a.example/p> \"{number}\" ."))
+        .collect();
+    let once = read(&lines.join("\n"));
+    let canonical = canonical_nquads(&once, STEPS_MAX).unwrap();
+    for quad in &once {
+        let mut twice = once.clone();
+        twice.push(quad.clone());
+        assert_eq!(canonical_nquads(&twice, STEPS_MAX).unwrap(), canonical);
+    }
+}
