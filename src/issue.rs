@@ -73,7 +73,7 @@ pub struct Options {
     /// For how many days it is valid: 180 for a health certificate, else without end, where nothing is said.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub valid_days: Option<u32>,
-    /// Issued at this time instead of now: RFC 3339, or milliseconds since 1970.
+    /// Issued at this time instead of now: RFC 3339, a date, or milliseconds since 1970.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub at: Option<u64>,
     /// Writes the QR code as a picture too (SVG).

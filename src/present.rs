@@ -26,7 +26,7 @@ pub struct Options {
     /// The nonce of the verifier's request.
     #[arg(long, value_name = "TEXT", requires = "key")]
     pub nonce: Option<String>,
-    /// Signed at this time instead of now: RFC 3339, or milliseconds since 1970.
+    /// Signed at this time instead of now: RFC 3339, a date, or milliseconds since 1970.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub at: Option<u64>,
 }

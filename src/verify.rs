@@ -10,7 +10,11 @@ mod finding;
 pub(crate) mod input;
 mod ledger;
 mod offline;
+mod openid4vp;
+mod other;
+mod presented;
 mod recognise;
+mod status;
 mod trust;
 mod vault;
 mod w3c;
@@ -26,8 +30,9 @@ use std::process::ExitCode;
 /// What to verify, and what to believe.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// A credential or presentation, health certificate (`HC1:`) or health card (`shc:/`), status list (JWT, CWT), receipt, consent proof, header, deposit receipts, invitation, order, consent
-    /// request, entry, export or genesis file; `-` for standard input. Binary, or as hexadecimal or base64url text. At most
+    /// A credential or presentation, request for a presentation (OpenID4VP), health certificate (`HC1:`) or health card
+    /// (`shc:/`), status list (JWT, CWT), receipt, consent proof, header, reading history, deposit receipts, sealed record,
+    /// invitation, order, ticket, consent request, entry, export or genesis file; `-` for standard input. Binary, or as hexadecimal or base64url text. At most
     /// 256 MiB.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -45,10 +50,17 @@ pub struct Options {
     /// A saved status list (JWT, CWT), or a list of revoked SMART Health Cards. May be given again.
     #[arg(long, value_name = "FILE")]
     pub status: Vec<PathBuf>,
-    /// As of this time instead of now: RFC 3339, or milliseconds since 1970.
+    /// The verifier's signed request (JWT) that a presentation is to answer.
+    #[arg(long, value_name = "FILE")]
+    pub request: Option<PathBuf>,
+    /// Your organisation's `keys.json`, to open what is sealed to it: tickets.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// As of this time instead of now: RFC 3339, a date, or milliseconds since 1970.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub at: Option<u64>,
-    /// Prints one JSON document.
+    /// Prints one JSON document: `what`, `holds`, `facts` (each `name`, `value`), `checks` (each `check`, `holds`, the reason
+    /// code `code`, `reason`). `holds` is null where a check could not be made.
     #[arg(long)]
     pub json: bool,
 }
@@ -86,11 +98,8 @@ async fn examine(options: &Options) -> Result<Finding, String> {
     let trust = Trust::load(options)
         .await
         .map_err(|error| error.to_string())?;
-    recognise(&bytes, &trust).await.ok_or_else(|| {
-        "this is none of: credential, health certificate, health card, JWT, status list, receipt, state proof, header, deposit receipts, sealed record, reading history, \
-         entry, deposit, invitation, order, consent request, export, genesis"
-            .to_owned()
-    })
+    let finding = recognise(&bytes, &trust).await;
+    finding.ok_or_else(|| other::hint(&bytes))
 }
 
 fn print(finding: &Finding, as_json: bool) {

@@ -559,11 +559,8 @@ fn jwts_of_any_type_are_told_apart() {
             .clone();
         jws::sign_with_header(header, &payload, &eddsa())
     };
-    let finding = desk.holds(
-        jwt("oauth-authz-req+jwt", AT + 10),
-        &["--trust", "issuer.json"],
-    );
-    assert_eq!(finding["what"], "A signed JWT of type oauth-authz-req+jwt");
+    let finding = desk.holds(jwt("example+jwt", AT + 10), &["--trust", "issuer.json"]);
+    assert_eq!(finding["what"], "A signed JWT of type example+jwt");
     assert_eq!(
         desk.refused(jwt("x", AT), &["--trust", "issuer.json"]),
         is("times", "expired")
@@ -578,6 +575,62 @@ fn jwts_of_any_type_are_told_apart() {
         desk.refused(format!("{header}.e30."), &["--trust", "issuer.json"]),
         is("form", "alg_none")
     );
+}
+
+/// Who gives something else than a credential hears what it is, and what to do.
+#[test]
+fn what_nobody_signed_is_called_by_its_name() {
+    let desk = Desk::new();
+    desk.hcert(&["test.json", "--qr", "code.svg"]);
+    let pem = std::fs::read_to_string(desk.path("signer.pem")).unwrap();
+    let der = x509::Certificate::from_pem(&pem).unwrap();
+    desk.write("signer.der", der.der());
+    desk.write("text", "hello");
+    desk.write("cbor", [0x82, 0xf5, 0x41, 0xff]);
+    for (name, words) in [
+        ("signer.pem", "a certificate of"),
+        ("signer.der", "name the file with --trust"),
+        ("key.json", "a secret key: keep it to yourself"),
+        ("holder.json", "these are keys"),
+        ("code.svg", "scan the QR code"),
+        ("test.json", "a FHIR resource (Observation)"),
+        ("cbor", "of another kind, or was altered"),
+        ("text", "this is none of"),
+    ] {
+        let (code, out, error) = desk.run(&["verify", name]);
+        assert_eq!((code, out.as_str()), (2, ""), "{name}");
+        assert!(error.contains(words), "{name}: {error}");
+        let secret = jws::encode(&*es256().to_bytes());
+        assert!(!error.contains(&secret), "{name}");
+    }
+    let (_, finding) = desk.verify(desk.card(&["test.json"]), &[]);
+    let hint = finding["checks"][0]["reason"].as_str().unwrap();
+    assert!(
+        hint.contains(&format!("{SHC_ISSUER}/.well-known/jwks.json")),
+        "{hint}"
+    );
+}
+
+#[test]
+fn times_are_said_and_read_as_people_write_them() {
+    let desk = Desk::new();
+    let test = desk.hcert(&["test.json", "--valid-days", "3"]);
+    desk.holds(&test, &["--trust", "signer.pem", "--at", "2026-09-22"]);
+    let (code, finding) = desk.verify(&test, &["--trust", "signer.pem", "--at", "2026-10-01"]);
+    assert_eq!(
+        (code, &finding["checks"][0]["code"]),
+        (1, &json!("hcert_expired"))
+    );
+    let reason = finding["checks"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("2026-09-24T14:13:20Z") && reason.contains("2026-10-01T00:00:00Z"),
+        "{reason}"
+    );
+    for wrong in ["2026-13-01", "tomorrow", "1790000000"] {
+        let (code, _, error) = desk.run(&["verify", "test.json", "--at", wrong]);
+        assert_eq!(code, 2);
+        assert!(error.contains("2026-12-01T09:30:00+09:00"), "{error}");
+    }
 }
 
 /// Whatever byte of an artefact changes, it is refused, and nothing panics.

@@ -387,7 +387,8 @@ fn export(vault: &Vault, shared: &SharedChain) -> Vec<ExportItem> {
         ExportItem::Record(vault.records[0].clone()),
         ExportItem::Record(vault.records[1].clone()),
         ExportItem::Order(order.into()),
-        ExportItem::End(7),
+        ExportItem::Order(Vec::new().into()), // of a one-time grant
+        ExportItem::End(8),
     ]
 }
 
@@ -440,6 +441,23 @@ async fn an_export_is_whole_or_it_says_what_is_missing() {
             .any(|check| check.reason.starts_with("record 0101")),
         "{finding:?}"
     );
+    // Nobody signs the first item and the drawers: what is signed must agree with them.
+    for (check, alter) in [
+        (
+            "host",
+            (|head, _| head.host.0[0] ^= 1) as fn(&mut ExportHead, &mut Drawer),
+        ),
+        ("vault", |head, _| head.vault.0[0] ^= 1),
+        ("drawers", |_, drawer| drawer.reader_key.0[0] ^= 1),
+        ("drawers", |_, drawer| drawer.category = "imaging".into()),
+    ] {
+        let mut altered = items.clone();
+        let [ExportItem::Head(head), _, ExportItem::Drawer(drawer), ..] = &mut altered[..] else {
+            panic!("head, index, drawer");
+        };
+        alter(head, drawer);
+        assert_eq!(failed(&look(&written(&altered), &trust).await), [check]);
+    }
     let bytes = written(&items);
     assert!(!look(&bytes[..bytes.len() - 3], &trust).await.holds());
 }
@@ -463,7 +481,7 @@ async fn orders_and_requests() {
         retention_days: 30,
         until_ms: clock::now_ms() + 1_000_000,
         uses_max: None,
-        reference: "P-7".into(),
+        reference: "00112233445566778899aabbccddeeff".into(),
         expires_ms: clock::now_ms() + 1_000_000,
         nonce: Nonce([1; 16]),
     };
@@ -471,6 +489,12 @@ async fn orders_and_requests() {
         &look(&request.sign(&key(CLINIC), &chain).to_bytes(), &trust).await,
         "consent request",
     );
+    let named = ConsentRequest {
+        reference: "Hanako".into(),
+        ..request.clone()
+    };
+    let named = look(&named.sign(&key(CLINIC), &chain).to_bytes(), &trust).await;
+    assert_eq!(failed(&named), ["content"], "a person's name on the ledger");
     let by_another = request.sign(&key(HOST), &chain).to_bytes();
     assert_eq!(failed(&look(&by_another, &trust).await), ["signer"]);
     let greedy = ConsentRequest {
@@ -603,6 +627,8 @@ async fn files_are_read_as_the_command_does() {
         ledger: None,
         trust: vec![about],
         status: vec![],
+        request: None,
+        keys: None,
         at: None,
         json: true,
     };

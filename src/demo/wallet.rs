@@ -126,6 +126,14 @@ pub struct PreparedGrant {
     body: Vec<u8>,
 }
 
+impl PreparedGrant {
+    /// The encoded [`GrantSubmission`]: entry, order and sealed ticket.
+    #[must_use]
+    pub fn submission(&self) -> &[u8] {
+        &self.body
+    }
+}
+
 /// One person's wallet.
 pub struct Wallet {
     secret: VaultSecret,
@@ -379,8 +387,17 @@ impl Wallet {
     /// # Errors
     /// Where the host does not give it.
     pub async fn fetch_raw(&self, drawer: &DrawerId, record: &RecordId) -> Result<Vec<u8>> {
+        self.fetch_own(&format!("drawers/{drawer}/records/{record}"))
+            .await
+    }
+
+    /// What the host answers the owner of the vault under a path below it, as it is.
+    ///
+    /// # Errors
+    /// Where the host does not give it.
+    pub async fn fetch_own(&self, path: &str) -> Result<Vec<u8>> {
         let url = format!(
-            "{}/v1/vaults/{}/drawers/{drawer}/records/{record}",
+            "{}/v1/vaults/{}/{path}",
             self.host_url,
             self.secret.vault_id()
         );
@@ -849,13 +866,7 @@ impl Wallet {
 
     /// The whole vault in one file.
     pub async fn export(&self) -> Result<Vec<u8>> {
-        let url = format!(
-            "{}/v1/vaults/{}/export",
-            self.host_url,
-            self.secret.vault_id()
-        );
-        self.call(reqwest::Method::GET, &url, None, Vec::new())
-            .await
+        self.fetch_own("export").await
     }
 
     async fn organisation(&self, id: &OrganisationId) -> Result<OrganisationState> {

@@ -1,13 +1,18 @@
-//! What people, hosts and recipients sign to one another: invitations, orders, consent requests.
+//! What people, hosts and recipients sign to one another: invitations, orders, tickets, consent requests.
 
 use super::finding::Finding;
 use super::trust::{Trust, moment};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
 use tegata_consent::cose::Signed;
-use tegata_consent::ids::{ChainId, PublicKey};
+use tegata_consent::ids::{ChainId, GrantId, PublicKey};
 use tegata_consent::invitation::Invitation;
-use tegata_consent::order::Order;
+use tegata_consent::order::{Order, OrderError};
 use tegata_consent::request::ConsentRequest;
+use tegata_consent::ticket::{Ticket, TicketError};
 
+const NO_GRANT: &str = "the ledger proves that there is no such grant";
 const NO_GENESIS: &str = "give --genesis FILE: the ledger's id is part of what was signed";
 
 /// Opens a signed format, or notes why not.
@@ -27,7 +32,7 @@ pub(super) fn open<T: Signed>(
             Some((value, signer, *chain))
         }
         Err(error) => {
-            finding.check("signature", Err::<&str, _>(error));
+            finding.fail("signature", error);
             None
         }
     }
@@ -109,10 +114,7 @@ pub(super) async fn order(bytes: &[u8], trust: &Trust) -> Finding {
         ),
         Some(Err(error)) => finding.unknown("commitment", error.to_string()),
         Some(Ok(proven)) => match proven.value {
-            None => finding.check(
-                "commitment",
-                Err::<&str, _>("the ledger proves that there is no such grant"),
-            ),
+            None => finding.check("commitment", Err::<&str, _>(NO_GRANT)),
             Some(state) => {
                 let verified =
                     Order::verify(bytes, &chain, &order.grant, &state.grant, &order.host);
@@ -133,6 +135,87 @@ pub(super) async fn order(bytes: &[u8], trust: &Trust) -> Finding {
     finding
 }
 
+/// A ticket as it comes into a recipient's inbox (`{"kind":"ticket","grant","ticket"}`); absent where it is none.
+pub(super) async fn ticket(message: &Value, trust: &Trust) -> Option<Finding> {
+    let said = |name: &str| message.get(name).and_then(Value::as_str);
+    let sealed = said("ticket").filter(|_| said("kind") == Some("ticket"))?;
+    let mut finding =
+        Finding::new("A ticket: what a recipient needs to read under a grant, sealed to it");
+    let id: GrantId = match said("grant").unwrap_or_default().parse() {
+        Ok(id) => id,
+        Err(error) => {
+            finding.fail("form", format!("the grant: {error}"));
+            return Some(finding);
+        }
+    };
+    let Ok(sealed) = URL_SAFE_NO_PAD.decode(sealed) else {
+        finding.fail("form", "the ticket is not base64url");
+        return Some(finding);
+    };
+    finding.fact("grant", id);
+    let (Some((chain, _)), Some(own)) = (&trust.chain, &trust.own) else {
+        finding.unknown(
+            "sealed",
+            "only its recipient can open it: give --keys FILE with the recipient's keys.json, and --genesis and --ledger",
+        );
+        return Some(finding);
+    };
+    let state = match trust.grant(&id).await {
+        None => {
+            finding.unknown("commitment", "give --ledger URL: the ledger has the grant");
+            return Some(finding);
+        }
+        Some(Err(error)) => {
+            finding.unknown("commitment", error.to_string());
+            return Some(finding);
+        }
+        Some(Ok(proven)) => match proven.value {
+            None => {
+                finding.fail("commitment", NO_GRANT);
+                return Some(finding);
+            }
+            Some(state) => (state, proven.header.header().time_ms),
+        },
+    };
+    let (state, now_ms) = state;
+    let opened = Ticket::open_sealed(
+        &sealed,
+        &own.seal,
+        &own.organisation_id(),
+        chain,
+        &id,
+        &state.grant,
+    );
+    match opened {
+        Err(error) => {
+            let name = match &error {
+                TicketError::Seal(_) => "sealed",
+                TicketError::Order(OrderError::Cose(_)) => "signature",
+                TicketError::Order(_) | TicketError::Drawers => "commitment",
+            };
+            finding.fail(name, error);
+        }
+        Ok(ticket) => {
+            finding.fact("host", trust.name(&ticket.host));
+            finding.fact("vault", ticket.vault);
+            for drawer in &ticket.drawers {
+                finding.fact("drawer", format!("{} {}", drawer.id, drawer.category));
+            }
+            finding.fact("reference", &ticket.reference);
+            finding.hold("sealed", "to this organisation");
+            finding.hold("signature", "by the grant's own key");
+            finding.hold("commitment", "it opens what the grant committed to");
+            let standing = state.standing(now_ms);
+            let when = moment(now_ms);
+            finding.check(
+                "in force",
+                standing.map(|()| format!("the grant stood at {when}")),
+            );
+        }
+    }
+    Some(finding)
+}
+
 pub(super) fn request(bytes: &[u8], trust: &Trust) -> Finding {
     let mut finding = Finding::new("A consent request: a recipient's question");
     let Some((request, signer, _)) = open::<ConsentRequest>(&mut finding, bytes, trust) else {
@@ -148,6 +231,12 @@ pub(super) fn request(bytes: &[u8], trust: &Trust) -> Finding {
         finding.fact("accesses", format!("at most {most}"));
     }
     finding.fact("reference", &request.reference);
+    finding.check(
+        "content",
+        request
+            .check()
+            .map(|()| "nothing in it can be about a person"),
+    );
     match (
         trust.signs_for(&signer, &request.recipient, trust.at_ms),
         trust.organisation(&request.recipient),

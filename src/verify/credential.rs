@@ -1,29 +1,23 @@
-//! Credentials and status lists.
+//! SD-JWT VCs and their presentations, and JWTs of other types.
 
-use super::finding::Finding;
-use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use super::finding::{Coded, Finding};
+use super::presented::{self, Carried};
+use super::status;
+use super::trust::{Trust, milliseconds, moment, seconds};
 use tegata_credential::jws::Jws;
 use tegata_credential::keys::PublicKey;
 use tegata_credential::sd_jwt::{KeyBindingPolicy, SdJwt, VerifiedSdJwt};
-use tegata_credential::status_list::{
-    Status, StatusListCwt, StatusListError, StatusListToken, VerifiedStatusList,
-};
 use tegata_credential::x509::{self, Certificate};
 use tegata_records::{Lang, catalogue};
 
-const GIVE_TRUST: &str = "give --ledger URL with --genesis, or --trust FILE";
+pub(super) const GIVE_TRUST: &str = "give --ledger URL with --genesis, or --trust FILE";
 
 pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
     let mut finding = Finding::new("A credential (SD-JWT VC)");
     let credential = match SdJwt::parse(text) {
         Ok(credential) => credential,
         Err(error) => {
-            finding.check(
-                "form",
-                Err::<&str, _>(format!("{} ({error})", error.code())),
-            );
+            finding.fail("form", error);
             return finding;
         }
     };
@@ -45,6 +39,11 @@ pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
     finding.fact("issuer", credential.issuer().unwrap_or("none"));
     let issued_ms = milliseconds(credential.issued_at().unwrap_or_default());
     finding.fact("issued", moment(issued_ms));
+    let carried = Carried::of(&credential);
+    let more = carried
+        .as_ref()
+        .map(|carried| carried.beside(&credential, trust));
+    let trust = more.as_ref().unwrap_or(trust);
     let at_s = seconds(trust.at_ms);
     let keys = trust.credential_keys(credential.issuer(), issued_ms);
     let named = keys
@@ -57,7 +56,7 @@ pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
     let (name, key) = match (named, &chained) {
         (Some((name, key)), _) | (None, Some(Ok((name, key)))) => (name, key),
         (None, Some(Err(error))) => {
-            finding.check("issuer signature", Err::<&str, _>(error));
+            finding.fail("issuer signature", error);
             return finding;
         }
         (None, None) if keys.is_empty() => {
@@ -69,20 +68,15 @@ pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
         }
         (None, None) => {
             let kid = credential.key_id().unwrap_or("none");
-            finding.check(
-                "issuer signature",
-                Err::<&str, _>(format!("the issuer had no key {kid} when it was signed")),
-            );
+            let words = format!("the issuer had no key {kid} when it was signed");
+            finding.fail("issuer signature", Coded("issuer_key_unknown", words));
             return finding;
         }
     };
     let verified = match credential.verify(key, at_s) {
         Ok(verified) => verified,
         Err(error) => {
-            finding.check(
-                "issuer signature",
-                Err::<&str, _>(format!("{} ({error})", error.code())),
-            );
+            finding.fail("issuer signature", error);
             return finding;
         }
     };
@@ -109,9 +103,9 @@ pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
             );
         }
     }
-    status(&mut finding, &verified, trust).await;
+    status::not_revoked(&mut finding, &verified, trust).await;
     if credential.has_key_binding() {
-        key_binding(&mut finding, &credential, text, key, at_s);
+        key_binding(&mut finding, &credential, key, carried.as_ref(), trust);
     } else if let Some(holder) = verified.holder() {
         finding.fact("bound to", holder.key_id());
     }
@@ -124,7 +118,7 @@ fn by_chain(
     credential: &SdJwt,
     trust: &Trust,
     issued_ms: u64,
-) -> Option<Result<(String, PublicKey), String>> {
+) -> Option<Result<(String, PublicKey), Coded>> {
     let anchors: Vec<Certificate> = trust
         .list
         .keys()
@@ -134,14 +128,14 @@ fn by_chain(
     let chain = match credential.certificates() {
         Ok(chain) if chain.is_empty() || anchors.is_empty() => return None,
         Ok(chain) => chain,
-        Err(error) => return Some(Err(format!("{} ({error})", error.code()))),
+        Err(error) => return Some(Err(Coded(error.code(), error.to_string()))),
     };
     let checked = [issued_ms, trust.at_ms]
         .into_iter()
         .try_for_each(|at_ms| x509::verify_chain(&chain, &anchors, seconds(at_ms)).map(drop));
     let leaf = &chain[0];
     Some(match checked.and_then(|()| leaf.public_key()) {
-        Err(error) => Err(format!("{} ({error})", error.code())),
+        Err(error) => Err(Coded(error.code(), error.to_string())),
         Ok(key) => {
             let issuer = credential.issuer().unwrap_or_default();
             let host = issuer
@@ -154,9 +148,12 @@ fn by_chain(
                 || host.is_some_and(|host| leaf.dns_names().iter().any(|name| name == host));
             match named {
                 true => Ok((leaf.subject(), key)),
-                false => Err(format!(
-                    "the certificate of {} does not name {issuer:?}",
-                    leaf.subject()
+                false => Err(Coded(
+                    "issuer_certificate_name",
+                    format!(
+                        "the certificate of {} does not name {issuer:?}",
+                        leaf.subject()
+                    ),
                 )),
             }
         }
@@ -194,177 +191,6 @@ fn accredited(finding: &mut Finding, verified: &VerifiedSdJwt, issued_ms: u64, t
     finding.check("issuer accredited", result);
 }
 
-async fn status(finding: &mut Finding, verified: &VerifiedSdJwt, trust: &Trust) {
-    let Some(reference) = verified.status() else {
-        finding.unknown(
-            "not revoked",
-            "the credential names no status list, so nobody can say",
-        );
-        return;
-    };
-    let saved = trust.statuses.iter().filter_map(Token::parse);
-    let saved = saved
-        .flatten()
-        .find(|token| token.uri() == Some(reference.uri.as_str()));
-    let token = match saved {
-        Some(token) => token,
-        None => match trust.fetch_status_list(&reference.uri).await {
-            Err(error) => return finding.unknown("not revoked", error),
-            Ok(text) => match StatusListToken::parse(&text) {
-                Ok(token) => Token::Jwt(token),
-                Err(error) => return finding.check("not revoked", Err::<&str, _>(coded(&error))),
-            },
-        },
-    };
-    match list(&token, verified.issuer(), Some(&reference.uri), trust) {
-        Err(error) => finding.check("not revoked", Err::<&str, _>(error)),
-        Ok((list, _)) => {
-            let result = match list.status_at(reference.index) {
-                Ok(Status::Valid) => Ok(format!(
-                    "valid in the status list of {}",
-                    moment(milliseconds(list.issued_at()))
-                )),
-                Ok(Status::Invalid) => Err("the issuer has revoked it".to_owned()),
-                Ok(Status::Suspended) => Err("the issuer has suspended it".to_owned()),
-                Ok(Status::Other(value)) => Err(format!("the issuer's list has status {value}")),
-                Err(error) => Err(error.to_string()),
-            };
-            finding.check("not revoked", result);
-        }
-    }
-}
-
-/// A status list token in either form.
-enum Token {
-    Jwt(StatusListToken),
-    Cwt(StatusListCwt),
-}
-
-impl Token {
-    /// Absent where the saved status is of another kind.
-    fn parse(saved: &SavedStatus) -> Option<Result<Self, StatusListError>> {
-        match saved {
-            SavedStatus::Jwt(text) => Some(StatusListToken::parse(text).map(Self::Jwt)),
-            SavedStatus::Cwt(bytes) => Some(StatusListCwt::parse(bytes).map(Self::Cwt)),
-            SavedStatus::Cards { .. } | SavedStatus::W3c(_) => None,
-        }
-    }
-
-    fn uri(&self) -> Option<&str> {
-        match self {
-            Self::Jwt(token) => token.uri(),
-            Self::Cwt(token) => token.uri(),
-        }
-    }
-
-    fn key_id(&self) -> Option<&str> {
-        match self {
-            Self::Jwt(token) => token.key_id(),
-            Self::Cwt(token) => token.key_id().and_then(|id| std::str::from_utf8(id).ok()),
-        }
-    }
-
-    fn verify(
-        &self,
-        key: &PublicKey,
-        uri: &str,
-        at: i64,
-    ) -> Result<VerifiedStatusList, StatusListError> {
-        match self {
-            Self::Jwt(token) => token.verify(key, uri, at),
-            Self::Cwt(token) => token.verify(key, uri, at),
-        }
-    }
-}
-
-fn coded(error: &StatusListError) -> String {
-    format!("{} ({error})", error.code())
-}
-
-/// Verifies a status list by a key of its issuer; gives whose key it was.
-fn list(
-    token: &Token,
-    issuer: Option<&str>,
-    uri: Option<&str>,
-    trust: &Trust,
-) -> Result<(VerifiedStatusList, String), String> {
-    let keys = trust.credential_keys(issuer, trust.at_ms);
-    let key = keys
-        .iter()
-        .find(|(_, key)| token.key_id() == Some(key.key_id().as_str()));
-    let (name, key) = key.ok_or("status list: not signed with a key that is known and counts")?;
-    let uri = uri.or(token.uri()).unwrap_or_default();
-    let list = token
-        .verify(key, uri, seconds(trust.at_ms))
-        .map_err(|error| coded(&error))?;
-    Ok((list, name.clone()))
-}
-
-pub(super) fn status_list(text: &str, trust: &Trust) -> Finding {
-    let finding = Finding::new("A status list (Token Status List)");
-    of_status_list(finding, StatusListToken::parse(text).map(Token::Jwt), trust)
-}
-
-pub(super) fn status_list_cwt(bytes: &[u8], trust: &Trust) -> Finding {
-    let finding = Finding::new("A status list (Token Status List, CWT)");
-    of_status_list(finding, StatusListCwt::parse(bytes).map(Token::Cwt), trust)
-}
-
-fn of_status_list(
-    mut finding: Finding,
-    token: Result<Token, StatusListError>,
-    trust: &Trust,
-) -> Finding {
-    let token = match token {
-        Ok(token) => token,
-        Err(error) => {
-            finding.check("form", Err::<&str, _>(coded(&error)));
-            return finding;
-        }
-    };
-    finding.fact("of", token.uri().unwrap_or("none"));
-    let keys = trust.credential_keys(None, trust.at_ms);
-    if !keys
-        .iter()
-        .any(|(_, key)| token.key_id() == Some(key.key_id().as_str()))
-    {
-        let kid = token.key_id().unwrap_or("none");
-        finding.unknown(
-            "signature",
-            format!(
-                "key {kid} is of nobody known: give --ledger URL with --genesis, or --trust FILE"
-            ),
-        );
-        return finding;
-    }
-    match list(&token, None, None, trust) {
-        Err(error) => finding.check("signature", Err::<&str, _>(error)),
-        Ok((verified, name)) => {
-            finding.fact("issued", moment(milliseconds(verified.issued_at())));
-            if let Some(expires_at) = verified.expires_at() {
-                finding.fact("expires", moment(milliseconds(expires_at)));
-            }
-            let count = |wanted: fn(&Status) -> bool| {
-                (0..verified.list().len())
-                    .filter(|index| {
-                        verified
-                            .status_at(*index)
-                            .is_ok_and(|status| wanted(&status))
-                    })
-                    .count()
-            };
-            finding.fact("entries", verified.list().len());
-            finding.fact("revoked", count(|status| *status == Status::Invalid));
-            finding.fact("suspended", count(|status| *status == Status::Suspended));
-            finding.check(
-                "signature",
-                Ok::<_, String>(format!("by {name}; times hold")),
-            );
-        }
-    }
-    finding
-}
-
 /// Any other signed JWT: who signed it, and whether its times hold.
 pub(super) fn jwt(text: &str, kind: &str, trust: &Trust) -> Finding {
     let mut finding = Finding::new(match kind {
@@ -374,10 +200,7 @@ pub(super) fn jwt(text: &str, kind: &str, trust: &Trust) -> Finding {
     let jws = match Jws::parse(text) {
         Ok(jws) => jws,
         Err(fault) => {
-            finding.check(
-                "form",
-                Err::<&str, _>(format!("{} ({fault})", fault.code())),
-            );
+            finding.fail("form", fault);
             return finding;
         }
     };
@@ -387,6 +210,9 @@ pub(super) fn jwt(text: &str, kind: &str, trust: &Trust) -> Finding {
         if let Some(value) = said(claim) {
             finding.fact(name, value);
         }
+    }
+    if kind == "openid4vci-proof+jwt" || kind == "dpop+jwt" {
+        return of_possession(finding, &jws);
     }
     let issued_ms = time("iat").map_or(trust.at_ms, milliseconds);
     let keys = trust.credential_keys(said("iss"), issued_ms);
@@ -406,10 +232,8 @@ pub(super) fn jwt(text: &str, kind: &str, trust: &Trust) -> Finding {
     };
     finding.check(
         "signature",
-        match jws.verify(key) {
-            Ok(()) => Ok(format!("by {name}, key {}", key.key_id())),
-            Err(fault) => Err(format!("{} ({fault})", fault.code())),
-        },
+        jws.verify(key)
+            .map(|()| format!("by {name}, key {}", key.key_id())),
     );
     let at = seconds(trust.at_ms);
     let ahead = at.saturating_add(tegata_credential::CLOCK_SKEW_S);
@@ -427,44 +251,52 @@ pub(super) fn jwt(text: &str, kind: &str, trust: &Trust) -> Finding {
     finding
 }
 
-/// Whom a presentation is for, only its receiver knows: shown is what it says of itself.
+/// A wallet's proof that it holds a key (OpenID4VCI, DPoP): it carries the key. Whose it is, nobody says.
+fn of_possession(mut finding: Finding, jws: &Jws) -> Finding {
+    let jwk = jws.header().get("jwk").cloned().unwrap_or_default();
+    match PublicKey::from_jwk(&jwk) {
+        Err(error) => finding.fail("form", format!("the key in the header: {error}")),
+        Ok(key) => {
+            finding.fact("key", key.key_id());
+            let verified = jws.verify(&key);
+            finding.check(
+                "signature",
+                verified.map(|()| "by the key that it carries: whoever made it holds that key"),
+            );
+        }
+    }
+    finding
+}
+
+/// Whom a presentation is for, only its receiver knows: shown is what it says of itself. Where the request is named, it is
+/// compared with that.
 fn key_binding(
     finding: &mut Finding,
     credential: &SdJwt,
-    text: &str,
-    key: &tegata_credential::keys::PublicKey,
-    at_s: i64,
+    key: &PublicKey,
+    carried: Option<&Carried>,
+    trust: &Trust,
 ) {
-    let claims = text
-        .rsplit('~')
-        .next()
-        .and_then(|jwt| jwt.split('.').nth(1));
-    let claims = claims.and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
-    let claims: serde_json::Value = claims
-        .and_then(|claims| serde_json::from_slice(&claims).ok())
-        .unwrap_or_default();
-    let said = |name: &str| claims[name].as_str().unwrap_or_default().to_owned();
-    let (audience, nonce) = (said("aud"), said("nonce"));
-    finding.fact("presented to", &audience);
-    finding.fact("nonce", &nonce);
+    let claims = credential.unverified_key_binding();
+    let said = |name: &str| claims.and_then(|claims| claims.get(name)?.as_str());
+    let (audience, nonce) = (
+        said("aud").unwrap_or_default(),
+        said("nonce").unwrap_or_default(),
+    );
+    finding.fact("presented to", audience);
+    finding.fact("nonce", nonce);
     let policy = KeyBindingPolicy {
-        audience: &audience,
-        nonce: &nonce,
+        audience,
+        nonce,
         max_age_s: i64::MAX,
     };
-    match credential.verify_with_key_binding(key, &policy, at_s) {
+    match credential.verify_with_key_binding(key, &policy, seconds(trust.at_ms)) {
         Ok(presentation) => {
             let presented = moment(milliseconds(presentation.presented_at()));
-            finding.check(
-                "key binding",
-                Ok::<_, String>(format!(
-                    "the holder's key signed it at {presented}, over these disclosures"
-                )),
-            );
+            let text = format!("the holder's key signed it at {presented}, over these disclosures");
+            finding.hold("key binding", text);
+            presented::examine(finding, &presentation, carried, trust);
         }
-        Err(error) => finding.check(
-            "key binding",
-            Err::<&str, _>(format!("{} ({error})", error.code())),
-        ),
+        Err(error) => finding.fail("key binding", error),
     }
 }

@@ -6,18 +6,24 @@ use super::vault::{examine_list, examine_record};
 use std::collections::{BTreeMap, BTreeSet};
 use tegata_consent::cbor;
 use tegata_consent::cose::Signed;
-use tegata_consent::deposit::{Deposit, SealedRecord, deposit_digest};
-use tegata_consent::ids::{ChainId, DrawerId, Hash};
+use tegata_consent::deposit::{Deposit, DepositReceipt, SealedRecord, deposit_digest};
+use tegata_consent::ids::{ChainId, DrawerId, Hash, OrganisationId, VaultId};
+use tegata_consent::invitation::{Drawer, Invitation};
 use tegata_consent::order::Order;
-use tegata_vault::ExportItem;
+use tegata_vault::{ExportHead, ExportItem};
 
-/// Deposits that lists name and records that were not found with them.
+/// What was read so far. `listed` are deposits in drawers' papers whose records have not come yet.
 #[derive(Default)]
 struct Seen {
-    drawers: BTreeSet<DrawerId>,
+    drawers: BTreeMap<DrawerId, Drawer>,
+    hosts: BTreeSet<OrganisationId>,
+    vaults: BTreeSet<VaultId>,
+    /// Drawers that are not as the vault's own invitations have them.
+    other_drawers: BTreeSet<DrawerId>,
     listed: BTreeMap<Hash, DrawerId>,
     records: u64,
     orders: u64,
+    presentations: u64,
     bytes: u64,
 }
 
@@ -81,13 +87,43 @@ pub(super) fn export(bytes: &[u8], trust: &Trust) -> Option<Finding> {
         Err(format!("{lacking} receipted records are missing"))
     };
     finding.check("records", whole);
+    of_one_vault(&mut finding, &seen, &head);
     finding.fact("drawers", seen.drawers.len());
     finding.fact(
         "records",
         format!("{} ({} bytes of ciphertext)", seen.records, seen.bytes),
     );
     finding.fact("orders", seen.orders);
+    finding.fact("grants for one presentation", seen.presentations);
     Some(finding)
+}
+
+/// Nobody signs the first item and the drawers: receipts and the vault's own invitations must agree with them.
+fn of_one_vault(finding: &mut Finding, seen: &Seen, head: &ExportHead) {
+    if let Some(other) = seen.hosts.iter().find(|host| **host != head.host) {
+        finding.fail(
+            "host",
+            format!(
+                "it is said to be of host {}, and has receipts of {other}",
+                head.host
+            ),
+        );
+    }
+    if let Some(other) = seen.vaults.iter().find(|vault| **vault != head.vault) {
+        finding.fail(
+            "vault",
+            format!(
+                "it is said to be of vault {}, and has an invitation of {other}",
+                head.vault
+            ),
+        );
+    }
+    if let Some(drawer) = seen.other_drawers.first() {
+        finding.fail(
+            "drawers",
+            format!("drawer {drawer} is not as the vault's invitation has it"),
+        );
+    }
 }
 
 /// The next item, strictly read, and what follows it; absent at the end.
@@ -125,10 +161,10 @@ fn examine_item(
                 "drawer",
                 format!("{} {} (epoch {})", drawer.id, drawer.category, drawer.epoch),
             );
-            seen.drawers.insert(drawer.id);
+            seen.drawers.insert(drawer.id, drawer.clone());
         }
         ExportItem::List(list) => {
-            if !seen.drawers.contains(&list.drawer) {
+            if !seen.drawers.contains_key(&list.drawer) {
                 finding.check(
                     "form",
                     Err::<&str, _>(format!(
@@ -137,6 +173,9 @@ fn examine_item(
                     )),
                 );
             }
+            let opened = list.receipts.iter();
+            let opened = opened.filter_map(|receipt| DepositReceipt::open(receipt, chain).ok());
+            seen.hosts.extend(opened.map(|(receipt, _)| receipt.host));
             seen.listed.extend(
                 list.deposits
                     .iter()
@@ -165,6 +204,20 @@ fn examine_item(
                     )),
                 );
             }
+            if let Ok((invitation, vault)) = Invitation::open(&record.invitation, chain) {
+                seen.vaults.insert(VaultId(vault.0));
+                let differs = |drawer: &&Drawer| match seen.drawers.get(&drawer.id) {
+                    Some(listed) => listed != *drawer,
+                    None => false,
+                };
+                let other: Vec<_> = invitation
+                    .drawers
+                    .iter()
+                    .filter(differs)
+                    .map(|drawer| drawer.id)
+                    .collect();
+                seen.other_drawers.extend(other);
+            }
             let name = || match Deposit::open(&record.deposit, chain) {
                 Ok((deposit, _)) => format!("record {}", deposit.record),
                 Err(_) => format!("record number {}", seen.records),
@@ -176,6 +229,8 @@ fn examine_item(
                 name,
             );
         }
+        // The one-time grant of a presentation opens no drawer, so there is no order under it.
+        ExportItem::Order(order) if order.is_empty() => seen.presentations += 1,
         ExportItem::Order(order) => {
             seen.orders += 1;
             if trust.chain.is_some() {
@@ -189,7 +244,7 @@ fn examine_item(
                         }
                     });
                 if let Err(error) = own {
-                    finding.check("order", Err::<&str, _>(error));
+                    finding.fail("order", error);
                 }
             }
         }

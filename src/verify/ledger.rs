@@ -2,42 +2,55 @@
 
 use super::finding::Finding;
 use super::trust::{Trust, moment};
-use tegata_consent::cbor;
+use std::collections::BTreeSet;
 use tegata_consent::cose::{Sign1, Signed};
-use tegata_consent::entry::{Body, Entry};
-use tegata_consent::fetch::GrantHistory;
-use tegata_consent::genesis::Genesis;
+use tegata_consent::entry::{Body, Entry, VerifiedEntry};
+use tegata_consent::fetch::{GrantHistory, HandedOut, Opening};
 use tegata_consent::header::{CertifiedHeader, Header};
-use tegata_consent::history::verify_history;
+use tegata_consent::history::{Reading, verify_history};
 use tegata_consent::ids::{GrantId, OrganisationId};
 use tegata_consent::organisation::{OrganisationState, Role};
 use tegata_consent::over_asking::{RequestObject, is_request_object};
 use tegata_consent::proof::{Receipt, StateProof};
 use tegata_consent::request::ConsentRequest;
 use tegata_consent::state::{GrantState, Outcome, StateKey};
+use tegata_service::genesis;
 
 const NO_GENESIS: &str = "give --genesis FILE: without it nothing from the ledger can be checked";
 
-pub(super) fn genesis(genesis: &Genesis, trust: &Trust) -> Finding {
+/// A genesis file; absent where the text is none.
+pub(super) fn genesis(text: &str, trust: &Trust) -> Option<Finding> {
+    let genesis = match genesis::from_json(text) {
+        Ok(genesis) => genesis,
+        Err(error) => {
+            let document: serde_json::Value = serde_json::from_str(text).ok()?;
+            let has = |name: &str| document.get(name).is_some_and(serde_json::Value::is_array);
+            return (has("validators") && has("operators")).then(|| {
+                let mut finding = Finding::new("The genesis of a ledger");
+                finding.fail("content", error.to_string());
+                finding
+            });
+        }
+    };
     let mut finding = Finding::new(format!("The genesis of the ledger {:?}", genesis.name));
     finding.fact("chain", genesis.chain_id());
     finding.fact("time", moment(genesis.time_ms));
     finding.fact("validators", genesis.validators.len());
     finding.fact("operators", genesis.operators.len());
-    finding.check("content", genesis.check().map(|()| "well-formed"));
+    finding.hold("content", "well-formed");
     match &trust.chain {
         Some((chain, _)) if *chain == genesis.chain_id() => {
-            finding.check("genesis", Ok::<_, String>("the same as --genesis"))
+            finding.hold("genesis", "the same as --genesis");
         }
-        Some((chain, _)) => finding.check(
+        Some((chain, _)) => finding.fail(
             "genesis",
-            Err::<&str, _>(format!("--genesis is ledger {chain}, another one")),
+            format!("--genesis is ledger {chain}, another one"),
         ),
         None => {
             finding.unknown("genesis", "nobody signs a genesis: compare it with one from a source you trust (--genesis FILE)");
         }
     }
-    finding
+    Some(finding)
 }
 
 pub(super) fn header(certified: CertifiedHeader, trust: &Trust) -> Finding {
@@ -77,7 +90,7 @@ fn header_facts(finding: &mut Finding, header: &Header, trust: &Trust) {
     finding.fact("chain", header.chain);
 }
 
-pub(super) fn entry(bytes: &[u8], trust: &Trust) -> Finding {
+pub(super) async fn entry(bytes: &[u8], trust: &Trust) -> Finding {
     let Ok(entry) = Entry::parse(bytes) else {
         let mut finding = Finding::new("An entry for the ledger");
         finding.check("form", Entry::parse(bytes).map(|_| ""));
@@ -90,19 +103,45 @@ pub(super) fn entry(bytes: &[u8], trust: &Trust) -> Finding {
         None => finding.unknown("signature", NO_GENESIS),
         Some((chain, _)) => {
             finding.fact("id", entry.id(chain));
-            finding.check(
-                "signature",
-                entry
-                    .verify(chain)
-                    .map(|_| "signature and countersignatures hold"),
-            );
-            finding.unknown(
-                "on the ledger",
-                "an entry alone does not show that the ledger has it: ask for its receipt",
-            );
+            match entry.verify(chain) {
+                Err(error) => finding.fail("signature", error),
+                Ok(verified) => {
+                    finding.hold("signature", "signature and countersignatures hold");
+                    on_the_ledger(&mut finding, &verified, trust).await;
+                }
+            }
         }
     }
     finding
+}
+
+/// Whether the ledger has an entry, byte for byte: its id is the same whoever countersigned it.
+async fn on_the_ledger(finding: &mut Finding, entry: &VerifiedEntry, trust: &Trust) {
+    const NAME: &str = "on the ledger";
+    match trust.receipt(&entry.id()).await {
+        None => finding.unknown(
+            NAME,
+            "an entry alone does not show that the ledger has it: ask for its receipt, or give --ledger URL",
+        ),
+        Some(Err(error)) => finding.unknown(NAME, error.to_string()),
+        Some(Ok(None)) => finding.unknown(NAME, "the node does not have it"),
+        Some(Ok(Some(receipt))) if *receipt.leaf.entry != *entry.bytes() => {
+            finding.fail(NAME, "the ledger has it with other countersignatures");
+        }
+        Some(Ok(Some(receipt))) => {
+            let leaf = &receipt.leaf;
+            finding.fact("outcome", outcome(&leaf.outcome));
+            let when = moment(leaf.time_ms);
+            finding.hold(NAME, format!("in the block of height {}, {when}", leaf.height));
+        }
+    }
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Applied => "applied".to_owned(),
+        Outcome::Refused(refusal) => format!("refused: {refusal}"),
+    }
 }
 
 pub(super) fn receipt(receipt: Receipt, trust: &Trust) -> Finding {
@@ -117,13 +156,7 @@ pub(super) fn receipt(receipt: Receipt, trust: &Trust) -> Finding {
     }
     finding.fact("height", leaf.height);
     finding.fact("block time", moment(leaf.time_ms));
-    finding.fact(
-        "outcome",
-        match leaf.outcome {
-            Outcome::Applied => "applied".to_owned(),
-            Outcome::Refused(refusal) => format!("refused: {refusal}"),
-        },
-    );
+    finding.fact("outcome", outcome(&leaf.outcome));
     finding.fact("proven at height", receipt.certified.header.height);
     match &trust.chain {
         None => finding.unknown("receipt", NO_GENESIS),
@@ -164,7 +197,7 @@ pub(super) fn state_proof(proof: StateProof, trust: &Trust) -> Finding {
                 finding.check("proof", Ok::<_, String>(held));
                 in_force(&mut finding, proven.value.as_ref(), time_ms, trust);
             }
-            Err(error) => finding.check("proof", Err::<&str, _>(error)),
+            Err(error) => finding.fail("proof", error),
         }
     } else if let Some(id) = organisation.and_then(|id| OrganisationId::try_from(id).ok()) {
         finding.what = "A proof about an organisation".into();
@@ -174,7 +207,7 @@ pub(super) fn state_proof(proof: StateProof, trust: &Trust) -> Finding {
                 finding.check("proof", Ok::<_, String>(held));
                 registered(&mut finding, proven.value.as_ref(), time_ms);
             }
-            Err(error) => finding.check("proof", Err::<&str, _>(error)),
+            Err(error) => finding.fail("proof", error),
         }
     } else {
         finding.fact(
@@ -339,30 +372,44 @@ pub(super) fn history(history: &GrantHistory, trust: &Trust) -> Finding {
                     readings.len()
                 )),
             );
-            let opens = |opening: &tegata_consent::fetch::Opening| {
-                let reading = readings.iter().find(|reading| reading.id == opening.access);
-                reading.is_some_and(|reading| {
-                    opening.scope.commitment(&opening.salt) == reading.access.commitment
-                })
-            };
-            let wrong = history.openings.iter().find(|opening| !opens(opening));
-            finding.check(
-                "openings",
-                match wrong {
-                    Some(opening) => Err(format!(
-                        "the opening of access {} does not fit the ledger",
-                        opening.access
-                    )),
-                    None => Ok(format!(
-                        "{} openings fit what the ledger committed to",
-                        history.openings.len()
-                    )),
-                },
-            );
+            openings(&mut finding, history, &readings);
         }
-        Err(error) => finding.check("complete", Err::<&str, _>(error)),
+        Err(error) => finding.fail("complete", error),
     }
     finding
+}
+
+/// Openings fit the accesses that the ledger has, one for each at most. What was handed out under them is the host's word,
+/// but lies within what was asked for.
+fn openings(finding: &mut Finding, history: &GrantHistory, readings: &[Reading]) {
+    let mut seen = BTreeSet::new();
+    let mut fits = |opening: &Opening| {
+        let reading = readings.iter().find(|reading| reading.id == opening.access);
+        let asked = |handed: &HandedOut| {
+            let (scope, record) = (&opening.scope, &handed.record);
+            let records = scope.records.as_ref();
+            scope.drawers.contains(&handed.drawer)
+                && records.is_none_or(|records| records.contains(record))
+        };
+        reading.is_some_and(|reading| {
+            opening.scope.commitment(&opening.salt) == reading.access.commitment
+        }) && opening.records.iter().all(asked)
+            && seen.insert(opening.access)
+    };
+    let wrong = history.openings.iter().find(|opening| !fits(opening));
+    finding.check(
+        "openings",
+        match wrong {
+            Some(opening) => Err(format!(
+                "the opening of access {} does not fit the ledger",
+                opening.access
+            )),
+            None => Ok(format!(
+                "{} openings fit what the ledger committed to",
+                history.openings.len()
+            )),
+        },
+    );
 }
 
 fn body_facts(finding: &mut Finding, entry: &Entry, trust: &Trust) {

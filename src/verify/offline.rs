@@ -8,7 +8,10 @@ use tegata_credential::smart_health_card::{
     PREFIX, ShcError, SmartHealthCard, VerifiedShc, from_qr,
 };
 
-const GIVE_TRUST: &str = "give --trust FILE with the issuer's certificates or keys";
+const GIVE_CERTIFICATES: &str =
+    "give --trust FILE with the signer's certificate (PEM, DER) or a list of certificates";
+/// `ISSUER` stands for the card's.
+const GIVE_KEYS: &str = "give --trust FILE with the issuer's keys: the JWK Set that it serves at ISSUER/.well-known/jwks.json, saved, or {\"ISSUER\": [JWK, …]}; or --ledger URL with --genesis";
 /// Most cards in one file.
 const CARDS_MAX: usize = 100;
 
@@ -17,10 +20,7 @@ pub(super) fn hcert(text: &str, trust: &Trust) -> Finding {
     let hcert = match Hcert::parse(text) {
         Ok(hcert) => hcert,
         Err(error) => {
-            finding.check(
-                "form",
-                Err::<&str, _>(format!("{} ({error})", error.code())),
-            );
+            finding.fail("form", error);
             return finding;
         }
     };
@@ -41,7 +41,7 @@ pub(super) fn hcert(text: &str, trust: &Trust) -> Finding {
     if trust.list.keys().is_empty() {
         finding.unknown(
             "signature",
-            format!("the signer is not known: {GIVE_TRUST}"),
+            format!("the signer is not known: {GIVE_CERTIFICATES}"),
         );
         return finding;
     }
@@ -56,7 +56,7 @@ pub(super) fn hcert(text: &str, trust: &Trust) -> Finding {
                 HcertError::Payload(_) | HcertError::Claim(_) => "form",
                 _ => "signature",
             };
-            finding.check(name, Err::<&str, _>(format!("{} ({error})", error.code())));
+            finding.check(name, Err::<&str, _>(error));
             return finding;
         }
     };
@@ -111,7 +111,7 @@ pub(super) fn card(text: &str, trust: &Trust) -> Finding {
             ShcError::KeyUnknown(_) | ShcError::Signature | ShcError::AlgMismatch => "signature",
             _ => "form",
         };
-        finding.check(name, Err::<&str, _>(format!("{} ({error})", error.code())));
+        finding.check(name, Err::<&str, _>(error));
     }
     finding
 }
@@ -147,7 +147,13 @@ fn one_card(finding: &mut Finding, jws: &str, trust: &Trust) -> Result<(), ShcEr
     if list.keys().is_empty() {
         finding.unknown(
             "signature",
-            format!("the issuer is not known: {GIVE_TRUST}, or --ledger URL with --genesis"),
+            format!(
+                "the issuer is not known: {}",
+                GIVE_KEYS.replace(
+                    "ISSUER",
+                    card.issuer().unwrap_or("ISSUER").trim_end_matches('/')
+                )
+            ),
         );
         return Ok(());
     }

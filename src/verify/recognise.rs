@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use super::trust::Trust;
-use super::{companions, credential, export, ledger, offline, vault, w3c};
+use super::{companions, credential, export, ledger, offline, openid4vp, status, vault, w3c};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tegata_consent::cbor;
@@ -15,6 +15,7 @@ use tegata_consent::invitation::Invitation;
 use tegata_consent::order::Order;
 use tegata_consent::proof::{Receipt, StateProof};
 use tegata_consent::request::ConsentRequest;
+use tegata_credential::openid4vp::REQUEST_TYP;
 use tegata_credential::{cose, hcert, smart_health_card, status_list};
 
 /// Longest text that is taken for encoded bytes, in bytes.
@@ -45,13 +46,16 @@ async fn recognise_text(text: &str, trust: &Trust) -> Option<Finding> {
         return Some(offline::card(text, trust));
     }
     if text.starts_with('{') {
-        if let Ok(genesis) = tegata_service::genesis::from_json(text) {
-            return Some(ledger::genesis(&genesis, trust));
+        if let Some(finding) = ledger::genesis(text, trust) {
+            return Some(finding);
         }
         if w3c::is_one(text) {
             return Some(w3c::examine(text, trust).await);
         }
         let document = tegata_credential::json::parse(text.as_bytes()).ok()?;
+        if let Some(finding) = companions::ticket(&document, trust).await {
+            return Some(finding);
+        }
         return offline::cards(&document, trust);
     }
     let header = jwt_header(text)?;
@@ -59,7 +63,8 @@ async fn recognise_text(text: &str, trust: &Trust) -> Option<Finding> {
         return Some(offline::card(text, trust));
     }
     match header["typ"].as_str().unwrap_or_default() {
-        "statuslist+jwt" => Some(credential::status_list(text, trust)),
+        "statuslist+jwt" => Some(status::of_jwt(text, trust).await),
+        REQUEST_TYP => Some(openid4vp::request(text, trust)),
         "dc+sd-jwt" | "vc+sd-jwt" => Some(credential::sd_jwt(text, trust).await),
         _ if text.contains('~') => Some(credential::sd_jwt(text, trust).await),
         kind if header["alg"].is_string() => Some(credential::jwt(text, kind, trust)),
@@ -92,11 +97,19 @@ async fn recognise_bytes(bytes: &[u8], trust: &Trust) -> Option<Finding> {
         && cose::Sign1::parse(bytes)
             .is_ok_and(|token| token.typ() == Some(status_list::CWT_MEDIA_TYPE))
     {
-        return Some(credential::status_list_cwt(bytes, trust));
+        return Some(status::of_cwt(bytes, trust).await);
     }
     if let Some(kind) = signed_type(bytes) {
+        let kind = match kind {
+            Ok(kind) => kind,
+            Err(error) => {
+                let mut finding = Finding::new("A signed envelope");
+                finding.fail("form", error);
+                return Some(finding);
+            }
+        };
         return Some(match kind.as_str() {
-            ENTRY_TYPE => ledger::entry(bytes, trust),
+            ENTRY_TYPE => ledger::entry(bytes, trust).await,
             Deposit::TYPE => vault::deposit(bytes, trust),
             DepositReceipt::TYPE => vault::deposit_receipt(bytes, trust),
             Invitation::TYPE => companions::invitation(bytes, trust),
@@ -136,11 +149,14 @@ async fn recognise_bytes(bytes: &[u8], trust: &Trust) -> Option<Finding> {
     export::export(bytes, trust)
 }
 
-/// The `typ` of a COSE_Sign1.
-fn signed_type(bytes: &[u8]) -> Option<String> {
+/// The `typ` of a COSE_Sign1, or why it is not one as we sign them; absent where it is none at all.
+fn signed_type(bytes: &[u8]) -> Option<Result<String, CoseError>> {
     const NONE: &str = "";
+    /// How tag 18 begins.
+    const SIGN1: u8 = 0xd2;
     match Sign1::parse(bytes, 64 * 1024, NONE) {
-        Err(CoseError::Type { found, .. }) => Some(found),
+        Err(CoseError::Type { found, .. }) => Some(Ok(found)),
+        Err(error) if bytes.first() == Some(&SIGN1) => Some(Err(error)),
         _ => None,
     }
 }

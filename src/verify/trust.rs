@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::ValidatorSet;
-use tegata_consent::ids::{ChainId, GrantId, OrganisationId, PublicKey};
+use tegata_consent::ids::{ChainId, EntryId, GrantId, OrganisationId, PublicKey};
 use tegata_consent::organisation::{KeyUse, OrganisationState, Role};
-use tegata_consent::proof::{Proven, StateProof};
+use tegata_consent::proof::{Proven, StateProof, VerifiedReceipt};
 use tegata_consent::state::GrantState;
+use tegata_consent::status::StatusListState;
 use tegata_credential::keys::{Algorithm, PublicKey as CredentialKey};
 use tegata_credential::status_list::StatusListCwt;
 use tegata_credential::trust_list::{TrustList, TrustedKey};
+use tegata_service::keys::{OrganisationKeys, load_organisation_keys};
 use tegata_service::ledger::{Ledger, LedgerError};
 use tegata_service::{clock, genesis};
 use time::OffsetDateTime;
@@ -41,6 +43,7 @@ pub enum TrustError {
 }
 
 /// A saved statement of what is revoked.
+#[derive(Clone)]
 pub(super) enum SavedStatus {
     /// A status list token, JWT.
     Jwt(String),
@@ -81,8 +84,16 @@ impl SavedStatus {
     }
 }
 
+/// Which list of an issuer under a URI was proven to be the newest; absent: none was on the ledger.
+#[derive(Clone)]
+pub(super) struct NewestList {
+    pub(super) issuer: OrganisationId,
+    pub(super) uri: String,
+    pub(super) newest: Option<StatusListState>,
+}
+
 /// What is believed.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Trust {
     /// As of when, in milliseconds since 1970.
     pub at_ms: u64,
@@ -90,6 +101,12 @@ pub struct Trust {
     pub(super) organisations: Vec<OrganisationState>,
     pub(super) list: TrustList,
     pub(super) statuses: Vec<SavedStatus>,
+    /// What a presentation proves about the newest lists.
+    pub(super) lists: Vec<NewestList>,
+    /// The signed request that a presentation is to answer.
+    pub(super) request: Option<String>,
+    /// Opens what is sealed to an organisation.
+    pub(super) own: Option<OrganisationKeys>,
     ledger: Option<Ledger>,
 }
 
@@ -121,6 +138,21 @@ impl Trust {
             trust.statuses.push(status.ok_or_else(|| TrustError::File {
                 path: path.clone(),
                 detail: "neither a status list token (JWT or CWT) nor a list of revoked health cards".into(),
+            })?);
+        }
+        if let Some(path) = &options.request {
+            let text = String::from_utf8(read(path)?);
+            let text = text.map_err(|_| TrustError::File {
+                path: path.clone(),
+                detail: "not a signed request: not text".into(),
+            })?;
+            trust.request = Some(text.trim().to_owned());
+        }
+        if let Some(path) = &options.keys {
+            let keys = load_organisation_keys(path);
+            trust.own = Some(keys.map_err(|error| TrustError::File {
+                path: path.clone(),
+                detail: error.to_string(),
             })?);
         }
         Ok(trust)
@@ -161,6 +193,20 @@ impl Trust {
     #[must_use]
     pub fn with_keys(mut self, keys: impl IntoIterator<Item = TrustedKey>) -> Self {
         self.list.extend(keys);
+        self
+    }
+
+    /// Knows the signed request that presentations are to answer.
+    #[must_use]
+    pub fn with_request(mut self, text: &str) -> Self {
+        self.request = Some(text.trim().to_owned());
+        self
+    }
+
+    /// Opens what is sealed to an organisation.
+    #[must_use]
+    pub fn with_own_keys(mut self, keys: OrganisationKeys) -> Self {
+        self.own = Some(keys);
         self
     }
 
@@ -248,6 +294,23 @@ impl Trust {
         self.organisations
             .iter()
             .find(|state| is_called(state, name))
+    }
+
+    /// The organisation with a credential key that counts now.
+    pub(super) fn holder_of(&self, key_id: &str) -> Option<&OrganisationState> {
+        self.organisations.iter().find(|state| {
+            let keys = [
+                (KeyUse::CredentialEdDsa, Algorithm::EdDsa),
+                (KeyUse::CredentialEs256, Algorithm::Es256),
+            ];
+            keys.into_iter().any(|(key_use, algorithm)| {
+                let mut keys = state.keys_at(key_use, self.at_ms);
+                keys.any(|key| {
+                    CredentialKey::from_bytes(algorithm, &key.public)
+                        .is_ok_and(|key| key.key_id() == key_id)
+                })
+            })
+        })
     }
 
     /// All keys for SMART Health Cards of a time: those named, and those that the registry has for the issuer's URL.
@@ -340,6 +403,34 @@ impl Trust {
         Some(ledger.grant(id).await.map(|(_, proven)| proven))
     }
 
+    /// An entry's receipt; absent without a node.
+    pub(super) async fn receipt(
+        &self,
+        id: &EntryId,
+    ) -> Option<Result<Option<VerifiedReceipt>, LedgerError>> {
+        let found = self.ledger.as_ref()?.receipt(id).await;
+        Some(found.map(|found| found.map(|(_, receipt)| receipt)))
+    }
+
+    /// Which list of an issuer under a URI the ledger has as the newest, and where that was seen; absent where nobody says.
+    pub(super) async fn newest_list(
+        &self,
+        issuer: &OrganisationId,
+        uri: &str,
+    ) -> Option<Result<(Option<StatusListState>, String), LedgerError>> {
+        if let Some(ledger) = &self.ledger {
+            let proven = ledger.status_list(issuer, uri).await;
+            return Some(proven.map(|proven| {
+                let height = proven.header.header().height;
+                (proven.value, format!("on the ledger at height {height}"))
+            }));
+        }
+        let mut lists = self.lists.iter();
+        let carried = lists.find(|list| list.issuer == *issuer && list.uri == uri)?;
+        let seen = "as the presentation proves".to_owned();
+        Some(Ok((carried.newest.clone(), seen)))
+    }
+
     /// Reads a status list from its URI; only where a node may be asked too.
     pub(super) async fn fetch_status_list(&self, uri: &str) -> Result<String, String> {
         let ledger = self
@@ -386,16 +477,29 @@ fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
     })
 }
 
-/// A time as people write it: RFC 3339, or milliseconds since 1970.
+/// A time as people write it: RFC 3339, a date (its beginning in UTC), or milliseconds since 1970.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn parse_time(text: &str) -> Result<u64, String> {
     if let Ok(number) = text.parse() {
-        return Ok(number);
+        // Whoever writes seconds would otherwise be told that nothing is valid yet.
+        return match number {
+            ..100_000_000_000 => Err(format!(
+                "{number} milliseconds are {}; times are written as 2026-12-01T09:30:00+09:00 (RFC 3339), or in milliseconds, not seconds",
+                moment(number)
+            )),
+            _ => Ok(number),
+        };
     }
-    let time = OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|error| format!("neither RFC 3339 nor milliseconds: {error}"))?;
+    let is_date = text.len() == 10 && !text.contains('T');
+    let whole = match is_date {
+        true => format!("{text}T00:00:00Z"),
+        false => text.to_owned(),
+    };
+    let time = OffsetDateTime::parse(&whole, &Rfc3339).map_err(|error| {
+        format!("write 2026-12-01, 2026-12-01T09:30:00+09:00 (RFC 3339), or milliseconds since 1970: {error}")
+    })?;
     u64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|_| "before 1970".to_owned())
 }
 
@@ -427,7 +531,11 @@ mod tests {
             parse_time("2025-10-09T17:53:20+09:00"),
             Ok(1_760_000_000_000)
         );
-        assert!(parse_time("yesterday").is_err());
+        assert_eq!(parse_time("2025-10-09"), parse_time("2025-10-09T00:00:00Z"));
+        for wrong in ["yesterday", "2025-13-09", "1760000000", "2025-10-09T08"] {
+            let message = parse_time(wrong).unwrap_err();
+            assert!(message.contains("T09:30:00+09:00"), "{wrong}: {message}");
+        }
         assert_eq!(moment(1_760_000_000_000), "2025-10-09T08:53:20Z");
     }
 }

@@ -1,7 +1,7 @@
 //! What a vault host keeps: deposits, its chain of receipts for them, sealed records.
 
 use super::companions::open;
-use super::finding::Finding;
+use super::finding::{self, Coded, Finding};
 use super::trust::{Trust, moment};
 use std::collections::BTreeSet;
 use tegata_consent::cose::Signed;
@@ -113,7 +113,7 @@ pub(super) fn examine_list(finding: &mut Finding, list: &DrawerList, trust: &Tru
                 receipts
             }
             Err(error) => {
-                finding.check("receipt chain", Err::<&str, _>(error));
+                finding.fail("receipt chain", error);
                 return;
             }
         };
@@ -187,14 +187,14 @@ pub(super) fn examine_record(finding: &mut Finding, record: &SealedRecord, trust
     let lock = match Lock::parse(&record.lock) {
         Ok(lock) => lock,
         Err(error) => {
-            finding.check("lock", Err::<&str, _>(error));
+            finding.fail("lock", error);
             return;
         }
     };
     let verified = match Deposit::verify(&record.deposit, chain, &record.file, &lock) {
         Ok(verified) => verified,
         Err(error) => {
-            finding.check("deposit", Err::<&str, _>(error));
+            finding.fail("deposit", error);
             return;
         }
     };
@@ -206,22 +206,19 @@ pub(super) fn examine_record(finding: &mut Finding, record: &SealedRecord, trust
     deposit_facts(finding, deposit, trust);
     let invited = Invitation::verify(&record.invitation, chain, &deposit.depositor);
     let invited = invited
-        .map_err(|error| error.to_string())
+        .map_err(|error| finding::of(&error))
         .and_then(|invited| {
-            let names = invited
-                .invitation
-                .drawers
-                .iter()
-                .any(|drawer| drawer.id == deposit.drawer);
+            let refused = |words: &str| Err(Coded("invitation-other", words.to_owned()));
+            let mut drawers = invited.invitation.drawers.iter();
             if invitation_digest(&record.invitation) != deposit.invitation {
-                Err("it is another one than the deposit names".to_owned())
-            } else if names {
+                refused("it is another one than the deposit names")
+            } else if drawers.any(|drawer| drawer.id == deposit.drawer) {
                 Ok(format!(
                     "signed by vault {}, for this depositor and drawer",
                     invited.vault
                 ))
             } else {
-                Err("it does not name this drawer".to_owned())
+                refused("it does not name this drawer")
             }
         });
     finding.check("invitation", invited);
@@ -235,7 +232,7 @@ pub(super) fn examine_record(finding: &mut Finding, record: &SealedRecord, trust
             "receipt",
             "there is none: this is how records go in, not how hosts give them out",
         ),
-        Some(Err(error)) => finding.check("receipt", Err::<&str, _>(error)),
+        Some(Err(error)) => finding.fail("receipt", error),
         Some(Ok((receipt, signer))) => {
             received_ms = receipt.received_ms;
             if (receipt.deposit, receipt.drawer) != (verified.digest, deposit.drawer) {

@@ -1,6 +1,6 @@
 //! W3C credentials and presentations with Data Integrity proofs, and Bitstring status lists.
 
-use super::finding::Finding;
+use super::finding::{Coded, Finding};
 use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const GIVE_TRUST: &str = "give --ledger URL with --genesis, or --trust FILE";
 
 /// Whether a JSON text is one of these, as far as one look tells.
 pub(super) fn is_one(text: &str) -> bool {
-    text.contains(CREDENTIALS_V2)
+    text.contains(CREDENTIALS_V2) || text.contains("\"DataIntegrityProof\"")
 }
 
 pub(super) async fn examine(text: &str, trust: &Trust) -> Finding {
@@ -204,7 +204,7 @@ async fn checks(
     let schema = record.map(|record| format!("{which}the claims fit {}", record.record_type.vct()));
     finding.check(
         "schema",
-        schema.map_err(|error| format!("{which}{} ({error})", error.code())),
+        schema.map_err(|error| Coded(error.code(), format!("{which}{error}"))),
     );
     match status(credential, known, trust).await {
         Ok(Some(reason)) => {
@@ -215,8 +215,8 @@ async fn checks(
             format!("{which}the credential names no status list, so nobody can say"),
         ),
         Err(Refused::Unknown(reason)) => finding.unknown("not revoked", format!("{which}{reason}")),
-        Err(Refused::No(reason)) => {
-            finding.check("not revoked", Err::<&str, _>(format!("{which}{reason}")))
+        Err(Refused::No(Coded(code, words))) => {
+            finding.fail("not revoked", Coded(code, format!("{which}{words}")));
         }
     }
 }
@@ -224,7 +224,7 @@ async fn checks(
 /// Why a status is not known to be good.
 enum Refused {
     Unknown(String),
-    No(String),
+    No(Coded),
 }
 
 async fn status(
@@ -235,7 +235,7 @@ async fn status(
     if credential.statuses().is_empty() {
         return Ok(None);
     }
-    let no = |code: &str, error: &dyn std::fmt::Display| Refused::No(format!("{code} ({error})"));
+    let no = |code, error: &dyn std::fmt::Display| Refused::No(Coded(code, error.to_string()));
     let entries = BitstringEntry::of(credential).map_err(|error| no(error.code(), &error))?;
     for entry in &entries {
         let saved = trust.statuses.iter().find_map(|saved| match saved {
@@ -254,8 +254,8 @@ async fn status(
                 .map_err(Refused::Unknown)?,
         };
         let list = known.verifier(trust, |verifier| verifier.credential(text.as_bytes()));
-        let list =
-            list.map_err(|error| Refused::No(format!("status list: {} ({error})", error.code())))?;
+        let list = list
+            .map_err(|error| Refused::No(Coded(error.code(), format!("status list: {error}"))))?;
         let list = VerifiedBitstring::new(&list).map_err(|error| no(error.code(), &error))?;
         match (
             list.is_set(entry, credential)
@@ -263,10 +263,10 @@ async fn status(
             entry.purpose,
         ) {
             (true, StatusPurpose::Revocation) => {
-                return Err(Refused::No("the issuer has revoked it".into()));
+                return Err(no("revoked", &"the issuer has revoked it"));
             }
             (true, StatusPurpose::Suspension) => {
-                return Err(Refused::No("the issuer has suspended it".into()));
+                return Err(no("suspended", &"the issuer has suspended it"));
             }
             (false, _) => {}
         }
@@ -279,10 +279,7 @@ async fn status(
 
 fn list(finding: &mut Finding, credential: &VerifiedCredential) {
     match VerifiedBitstring::new(credential) {
-        Err(error) => finding.check(
-            "form",
-            Err::<&str, _>(format!("{} ({error})", error.code())),
-        ),
+        Err(error) => finding.fail("form", error),
         Ok(list) => {
             finding.fact("of", list.uri());
             finding.fact("purpose", list.purpose().name());
@@ -321,7 +318,7 @@ fn failed(finding: &mut Finding, signature: &'static str, error: &DataIntegrityE
 }
 
 fn refused(finding: &mut Finding, check: &'static str, error: &DataIntegrityError) {
-    finding.check(check, Err::<&str, _>(format!("{} ({error})", error.code())));
+    finding.check(check, Err::<&str, _>(error));
 }
 
 /// The DID documents that are known for those who signed: their own, the registry's, or what trusted keys make of them.

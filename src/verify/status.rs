@@ -1,0 +1,254 @@
+//! Token Status Lists: by themselves, and what they say about a credential.
+//!
+//! The ledger says which list of an issuer is the newest (`specs/consent/status.md`). Where a node can be asked, or the
+//! presentation brings the proof, no other list counts; where not, a list counts by its own times.
+
+use super::credential::GIVE_TRUST;
+use super::finding::{Coded, Finding};
+use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
+use tegata_consent::status::{StatusListRefused, StatusListState, check_status_list};
+use tegata_credential::keys::PublicKey;
+use tegata_credential::sd_jwt::VerifiedSdJwt;
+use tegata_credential::status_list::{
+    RECALLED, Status, StatusListCwt, StatusListError, StatusListToken, VerifiedStatusList,
+};
+
+/// Whether the issuer's list has a credential as valid.
+pub(super) async fn not_revoked(finding: &mut Finding, verified: &VerifiedSdJwt, trust: &Trust) {
+    const NAME: &str = "not revoked";
+    let Some(reference) = verified.status() else {
+        return finding.unknown(
+            NAME,
+            "the credential names no status list, so nobody can say",
+        );
+    };
+    let saved = trust.statuses.iter().filter_map(Token::parse).flatten();
+    let mut saved = saved.filter(|token| token.uri() == Some(reference.uri.as_str()));
+    let token = match saved.next() {
+        Some(token) => token,
+        None => match trust.fetch_status_list(&reference.uri).await {
+            Err(error) => return finding.unknown(NAME, error),
+            Ok(text) => match Token::of_jwt(&text) {
+                Ok(token) => token,
+                Err(error) => return finding.fail(NAME, error),
+            },
+        },
+    };
+    let list = match list(&token, verified.issuer(), Some(&reference.uri), trust) {
+        Ok((list, _)) => list,
+        Err(coded) => return finding.fail(NAME, coded),
+    };
+    let seen = match newest(&token, &list, verified.issuer(), trust).await {
+        Newest::Unasked => String::new(),
+        Newest::Unknown(reason) => return finding.unknown(NAME, reason),
+        Newest::Refused(refused) => return finding.fail(NAME, refused),
+        Newest::InForce(seen) => format!(", the newest {seen}"),
+    };
+    let result = match list.status_at(reference.index) {
+        Ok(Status::Valid) => Ok(format!(
+            "valid in the status list of {}{seen}",
+            moment(milliseconds(list.issued_at()))
+        )),
+        Ok(Status::Invalid) => Err(coded("revoked", "the issuer has revoked it")),
+        Ok(Status::Suspended) => Err(coded("suspended", "the issuer has suspended it")),
+        Ok(RECALLED) => Err(coded(
+            "recalled",
+            "the issuer has recalled it: it was bound to the wrong person",
+        )),
+        Ok(Status::Other(value)) => Err(coded(
+            "status_unknown",
+            &format!("the issuer's list has status {value}"),
+        )),
+        Err(error) => Err(Coded(error.code(), error.to_string())),
+    };
+    finding.check(NAME, result);
+}
+
+fn coded(code: &'static str, words: &str) -> Coded {
+    Coded(code, words.to_owned())
+}
+
+/// A status list token in either form, with its bytes where the ledger knows their digest.
+enum Token {
+    Jwt(Box<StatusListToken>, String),
+    Cwt(Box<StatusListCwt>),
+}
+
+impl Token {
+    /// Absent where the saved status is of another kind.
+    fn parse(saved: &SavedStatus) -> Option<Result<Self, StatusListError>> {
+        match saved {
+            SavedStatus::Jwt(text) => Some(Self::of_jwt(text)),
+            SavedStatus::Cwt(bytes) => Some(Self::of_cwt(bytes)),
+            SavedStatus::Cards { .. } | SavedStatus::W3c(_) => None,
+        }
+    }
+
+    fn of_jwt(text: &str) -> Result<Self, StatusListError> {
+        StatusListToken::parse(text).map(|token| Self::Jwt(Box::new(token), text.to_owned()))
+    }
+
+    fn of_cwt(bytes: &[u8]) -> Result<Self, StatusListError> {
+        StatusListCwt::parse(bytes).map(|token| Self::Cwt(Box::new(token)))
+    }
+
+    fn uri(&self) -> Option<&str> {
+        match self {
+            Self::Jwt(token, _) => token.uri(),
+            Self::Cwt(token) => token.uri(),
+        }
+    }
+
+    fn key_id(&self) -> Option<&str> {
+        match self {
+            Self::Jwt(token, _) => token.key_id(),
+            Self::Cwt(token) => token.key_id().and_then(|id| std::str::from_utf8(id).ok()),
+        }
+    }
+
+    fn verify(
+        &self,
+        key: &PublicKey,
+        uri: &str,
+        at: i64,
+    ) -> Result<VerifiedStatusList, StatusListError> {
+        match self {
+            Self::Jwt(token, _) => token.verify(key, uri, at),
+            Self::Cwt(token) => token.verify(key, uri, at),
+        }
+    }
+}
+
+/// Verifies a status list by a key of its issuer; gives whose key it was.
+fn list(
+    token: &Token,
+    issuer: Option<&str>,
+    uri: Option<&str>,
+    trust: &Trust,
+) -> Result<(VerifiedStatusList, String), Coded> {
+    let keys = trust.credential_keys(issuer, trust.at_ms);
+    let key = keys
+        .iter()
+        .find(|(_, key)| token.key_id() == Some(key.key_id().as_str()));
+    let unknown = "the status list is not signed with a key that is known and counts";
+    let (name, key) = key.ok_or_else(|| coded("status_list_key_unknown", unknown))?;
+    let uri = uri.or(token.uri()).unwrap_or_default();
+    let list = token
+        .verify(key, uri, seconds(trust.at_ms))
+        .map_err(|error| Coded(error.code(), error.to_string()))?;
+    Ok((list, name.clone()))
+}
+
+/// Whether a list is the newest that its issuer put on the ledger.
+enum Newest {
+    /// Nobody was asked, or the issuer is not in the registry.
+    Unasked,
+    Unknown(String),
+    Refused(StatusListRefused),
+    /// It is; where that was seen.
+    InForce(String),
+}
+
+async fn newest(
+    token: &Token,
+    list: &VerifiedStatusList,
+    issuer: Option<&str>,
+    trust: &Trust,
+) -> Newest {
+    // A list of its own is asked for by whose key signed it; every organisation publishes under its own address.
+    let state = match issuer {
+        Some(issuer) => trust.issuer(issuer),
+        None => trust.holder_of(token.key_id().unwrap_or_default()),
+    };
+    let Some(state) = state else {
+        return Newest::Unasked;
+    };
+    let (known, seen) = match trust.newest_list(&state.id, list.uri()).await {
+        None => return Newest::Unasked,
+        Some(Err(error)) => return Newest::Unknown(error.to_string()),
+        Some(Ok(found)) => found,
+    };
+    let issued_ms = milliseconds(list.issued_at());
+    let checked = match token {
+        Token::Jwt(_, text) => check_status_list(known.as_ref(), text.as_bytes(), issued_ms),
+        Token::Cwt(_) => check_time(known.as_ref(), issued_ms),
+    };
+    match checked {
+        Ok(()) => Newest::InForce(seen),
+        Err(refused) => Newest::Refused(refused),
+    }
+}
+
+/// The ledger has the digest of the JWT form alone; the CWT form is signed with it, so it has the same time.
+fn check_time(newest: Option<&StatusListState>, issued_ms: u64) -> Result<(), StatusListRefused> {
+    let newest = newest.ok_or(StatusListRefused::NotOnLedger)?;
+    match issued_ms.cmp(&newest.issued_ms) {
+        std::cmp::Ordering::Less => Err(StatusListRefused::Superseded {
+            issued_ms: newest.issued_ms,
+        }),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(StatusListRefused::NotOnLedger),
+    }
+}
+
+pub(super) async fn of_jwt(text: &str, trust: &Trust) -> Finding {
+    let finding = Finding::new("A status list (Token Status List)");
+    examine(finding, Token::of_jwt(text), trust).await
+}
+
+pub(super) async fn of_cwt(bytes: &[u8], trust: &Trust) -> Finding {
+    let finding = Finding::new("A status list (Token Status List, CWT)");
+    examine(finding, Token::of_cwt(bytes), trust).await
+}
+
+async fn examine(
+    mut finding: Finding,
+    token: Result<Token, StatusListError>,
+    trust: &Trust,
+) -> Finding {
+    let token = match token {
+        Ok(token) => token,
+        Err(error) => {
+            finding.fail("form", error);
+            return finding;
+        }
+    };
+    finding.fact("of", token.uri().unwrap_or("none"));
+    let keys = trust.credential_keys(None, trust.at_ms);
+    let named = |(_, key): &(String, PublicKey)| token.key_id() == Some(key.key_id().as_str());
+    if !keys.iter().any(named) {
+        let kid = token.key_id().unwrap_or("none");
+        finding.unknown(
+            "signature",
+            format!("key {kid} is of nobody known: {GIVE_TRUST}"),
+        );
+        return finding;
+    }
+    let (verified, name) = match list(&token, None, None, trust) {
+        Ok(found) => found,
+        Err(coded) => {
+            finding.fail("signature", coded);
+            return finding;
+        }
+    };
+    finding.fact("issued", moment(milliseconds(verified.issued_at())));
+    if let Some(expires_at) = verified.expires_at() {
+        finding.fact("expires", moment(milliseconds(expires_at)));
+    }
+    let count = |wanted: Status| {
+        let is = |index: &u64| verified.status_at(*index) == Ok(wanted);
+        (0..verified.list().len()).filter(is).count()
+    };
+    finding.fact("entries", verified.list().len());
+    finding.fact("revoked", count(Status::Invalid));
+    finding.fact("suspended", count(Status::Suspended));
+    finding.fact("recalled", count(RECALLED));
+    finding.hold("signature", format!("by {name}; times hold"));
+    match newest(&token, &verified, None, trust).await {
+        Newest::Unasked => {}
+        Newest::Unknown(reason) => finding.unknown("newest", reason),
+        Newest::Refused(refused) => finding.fail("newest", refused),
+        Newest::InForce(seen) => finding.hold("newest", format!("its issuer's newest {seen}")),
+    }
+    finding
+}
