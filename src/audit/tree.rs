@@ -92,7 +92,7 @@ fn digest(tag: &[u8], left: &Bytes, right: &Bytes) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tegata_consent::tree::{TreeLeaf, TreeProof};
+    use tegata_consent::tree::TreeProof;
 
     /// The definition, over sorted leaves.
     fn definition(leaves: &[(Bytes, Bytes)], depth: usize) -> Hash {
@@ -132,19 +132,16 @@ mod tests {
         let mut tree = StateTree::default();
         tree.set(b"a", b"1");
         tree.set(b"b", b"2");
-        let leaf = |key: &[u8], value: &[u8]| TreeLeaf {
-            key_hash: Hash(Sha256::digest(key).into()),
-            value_hash: Hash(Sha256::digest(value).into()),
-        };
-        let (a, b) = (leaf(b"a", b"1"), leaf(b"b", b"2"));
-        let same = (a.key_hash.0[0] ^ b.key_hash.0[0]).leading_zeros();
-        let mut siblings = vec![digest(b"JMT::LeafNode", &b.key_hash.0, &b.value_hash.0)];
+        let sha = |bytes: &[u8]| Bytes::from(Sha256::digest(bytes));
+        let (a, b) = (sha(b"a"), sha(b"b"));
+        let same = (a[0] ^ b[0]).leading_zeros();
+        let mut siblings = vec![digest(b"JMT::LeafNode", &b, &sha(b"2"))];
         siblings.extend(std::iter::repeat_n(
             EMPTY_ROOT,
             usize::try_from(same).unwrap(),
         ));
         let proof = TreeProof {
-            leaf: Some(a),
+            other: None,
             siblings,
         };
         proof.verify(&tree.root(), b"a", Some(b"1")).unwrap();

@@ -75,7 +75,7 @@ impl View<'_> {
         let bytes = borsh::to_vec(&proof).expect("writing Borsh to memory cannot fail");
         let proof = borsh::from_slice::<WireProof>(&bytes)
             .map_err(failed)?
-            .into_ours();
+            .into_ours(&KeyHash::with::<Sha256>(key.as_bytes()));
         Ok((self.value(STATE, key.as_bytes())?, proof))
     }
 }
@@ -171,9 +171,10 @@ enum WireNode {
 }
 
 impl WireProof {
-    fn into_ours(self) -> TreeProof {
+    fn into_ours(self, key: &KeyHash) -> TreeProof {
+        let other = self.leaf.filter(|leaf| leaf.key_hash != key.0);
         TreeProof {
-            leaf: self.leaf.map(|leaf| TreeLeaf {
+            other: other.map(|leaf| TreeLeaf {
                 key_hash: Hash(leaf.key_hash),
                 value_hash: Hash(leaf.value_hash),
             }),

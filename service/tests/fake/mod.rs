@@ -439,11 +439,12 @@ fn prove(mut leaves: &[([u8; 32], [u8; 32])], key: &[u8; 32]) -> TreeProof {
         leaves = mine;
     }
     siblings.reverse();
-    let leaf = leaves.first().map(|(key, value)| TreeLeaf {
+    let stands = leaves.first().filter(|(stands, _)| stands != key);
+    let other = stands.map(|(key, value)| TreeLeaf {
         key_hash: Hash(*key),
         value_hash: Hash(*value),
     });
-    TreeProof { leaf, siblings }
+    TreeProof { other, siblings }
 }
 
 /// How a node behaves.

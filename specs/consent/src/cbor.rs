@@ -49,10 +49,26 @@ pub fn decode<'b, T: Decode<'b, ()> + Encode<()>>(
     }
     let value: T =
         minicbor::decode(bytes).map_err(|error| CborError::Malformed(error.to_string()))?;
-    if encode(&value) != bytes {
-        return Err(CborError::NotCanonical);
+    let mut rest = Rest(bytes);
+    match minicbor::encode(&value, &mut rest) {
+        Ok(()) if rest.0.is_empty() => Ok(value),
+        _ => Err(CborError::NotCanonical),
     }
-    Ok(value)
+}
+
+/// What is left of the bytes that were read, while the value is written again over them: nothing is copied.
+struct Rest<'b>(&'b [u8]);
+
+/// Something else was written than was read.
+#[derive(Debug)]
+struct Differs;
+
+impl minicbor::encode::Write for Rest<'_> {
+    type Error = Differs;
+    fn write_all(&mut self, written: &[u8]) -> Result<(), Differs> {
+        self.0 = self.0.strip_prefix(written).ok_or(Differs)?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

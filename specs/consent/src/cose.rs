@@ -330,11 +330,32 @@ pub fn public_key(key: &SigningKey) -> PublicKey {
 /// # Errors
 /// [`CoseError::Key`] or [`CoseError::Signature`].
 pub fn verify_strict(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), CoseError> {
-    let verifying = VerifyingKey::from_bytes(&key.0).map_err(|_| CoseError::Key(*key))?;
-    let signature = Signature::from_slice(signature).map_err(|_| CoseError::Signature(*key))?;
-    verifying
-        .verify_strict(message, &signature)
-        .map_err(|_| CoseError::Signature(*key))
+    UnpackedKey::new(key)?.verify_strict(message, signature)
+}
+
+/// A public key that is unpacked for many checks: unpacking takes a quarter of a check.
+#[derive(Debug, Clone)]
+pub struct UnpackedKey(PublicKey, VerifyingKey);
+
+impl UnpackedKey {
+    /// # Errors
+    /// [`CoseError::Key`].
+    pub fn new(key: &PublicKey) -> Result<Self, CoseError> {
+        let verifying = VerifyingKey::from_bytes(&key.0).map_err(|_| CoseError::Key(*key))?;
+        Ok(Self(*key, verifying))
+    }
+
+    /// As the function [`verify_strict`].
+    ///
+    /// # Errors
+    /// [`CoseError::Signature`].
+    pub fn verify_strict(&self, message: &[u8], signature: &[u8]) -> Result<(), CoseError> {
+        let wrong = CoseError::Signature(self.0);
+        let Ok(signature) = Signature::from_slice(signature) else {
+            return Err(wrong);
+        };
+        self.1.verify_strict(message, &signature).map_err(|_| wrong)
+    }
 }
 
 fn sig_structure(protected: &[u8], chain: &ChainId, payload: &[u8]) -> Vec<u8> {

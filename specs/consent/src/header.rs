@@ -3,10 +3,10 @@
 //! The header of block *h* commits to the history and to the state **after** block *h*.
 
 use crate::cbor;
-use crate::cose::verify_strict;
+use crate::cose::UnpackedKey;
 use crate::ids::{Address, ChainId, Hash, PublicKey, hash};
 use minicbor::bytes::ByteArray;
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 /// Version of the header's format.
 pub const HEADER_VERSION: u8 = 1;
@@ -24,9 +24,36 @@ pub struct Validator {
 }
 
 /// The validators in force at a height, ordered by power (highest first), then address.
-#[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
-#[cbor(transparent)]
-pub struct ValidatorSet(#[n(0)] Vec<Validator>);
+#[derive(Debug, Clone)]
+pub struct ValidatorSet {
+    validators: Vec<Validator>,
+    /// Of each, in the same order: computed once, because a set checks many certificates. `None` for a key that is none.
+    known: Vec<(Address, Option<UnpackedKey>)>,
+}
+
+impl PartialEq for ValidatorSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.validators == other.validators
+    }
+}
+
+impl Eq for ValidatorSet {}
+
+impl<C> Encode<C> for ValidatorSet {
+    fn encode<W: encode::Write>(
+        &self,
+        encoder: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        self.validators.encode(encoder, context)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for ValidatorSet {
+    fn decode(decoder: &mut Decoder<'b>, context: &mut C) -> Result<Self, decode::Error> {
+        Vec::decode(decoder, context).map(Self::in_order)
+    }
+}
 
 impl ValidatorSet {
     /// Orders the validators.
@@ -37,27 +64,42 @@ impl ValidatorSet {
                 .cmp(&a.power)
                 .then_with(|| Address::of(&a.key).cmp(&Address::of(&b.key)))
         });
-        Self(validators)
+        Self::in_order(validators)
+    }
+
+    fn in_order(validators: Vec<Validator>) -> Self {
+        let know = |validator: &Validator| {
+            let key = UnpackedKey::new(&validator.key);
+            (Address::of(&validator.key), key.ok())
+        };
+        Self {
+            known: validators.iter().map(know).collect(),
+            validators,
+        }
     }
 
     /// In order.
     #[must_use]
     pub fn validators(&self) -> &[Validator] {
-        &self.0
+        &self.validators
     }
 
     /// The validator with an address.
     #[must_use]
     pub fn get(&self, address: &Address) -> Option<&Validator> {
-        self.0
-            .iter()
-            .find(|validator| Address::of(&validator.key) == *address)
+        self.find(address).map(|(validator, _)| validator)
+    }
+
+    fn find(&self, address: &Address) -> Option<(&Validator, Option<&UnpackedKey>)> {
+        let place = self.known.iter().position(|(known, _)| known == address)?;
+        Some((&self.validators[place], self.known[place].1.as_ref()))
     }
 
     /// All power together.
     #[must_use]
     pub fn total_power(&self) -> u64 {
-        self.0.iter().map(|validator| validator.power).sum()
+        let power = self.validators.iter().map(|validator| validator.power);
+        power.sum()
     }
 
     /// `SHA-256("tegata/v1/validators" ‖ 0 ‖ set)`.
@@ -286,8 +328,8 @@ impl CertifiedHeader {
         let mut signed = 0;
         let mut seen = Vec::with_capacity(certificate.signatures.len().min(100));
         for CommitSignature { address, signature } in &certificate.signatures {
-            let validator = validators
-                .get(address)
+            let (validator, key) = validators
+                .find(address)
                 .ok_or(HeaderError::Stranger(*address))?;
             if seen.contains(address) {
                 return Err(HeaderError::Twice(*address));
@@ -301,8 +343,8 @@ impl CertifiedHeader {
                 Some(&hash),
                 address,
             );
-            verify_strict(&validator.key, &message, &signature[..])
-                .map_err(|_| HeaderError::Signature(*address))?;
+            key.and_then(|key| key.verify_strict(&message, &signature[..]).ok())
+                .ok_or(HeaderError::Signature(*address))?;
             signed += validator.power;
         }
         let total = validators.total_power();

@@ -14,7 +14,7 @@ const EMPTY: &[u8; 32] = b"SPARSE_MERKLE_PLACEHOLDER_HASH__";
 /// Root of the empty tree.
 pub const EMPTY_ROOT: Hash = Hash(*EMPTY);
 
-/// The leaf where a proof ends.
+/// The leaf of another key.
 #[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
 #[cbor(array)]
 pub struct TreeLeaf {
@@ -30,19 +30,20 @@ pub struct TreeLeaf {
 #[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
 #[cbor(array)]
 pub struct TreeProof {
-    /// What stands at the place: this key, another key (then this one is absent), or nothing.
+    /// Another key that stands at the place, so that this one is absent; `None` where this key stands there, or nothing.
+    /// This key's own leaf follows from key and value, so it is not carried.
     #[n(0)]
-    pub leaf: Option<TreeLeaf>,
-    /// Sibling hashes, lowest first.
-    #[n(1)]
+    pub other: Option<TreeLeaf>,
+    /// Sibling hashes, lowest first. Encoded as one byte string.
+    #[cbor(n(1), with = "joined")]
     pub siblings: Vec<Hash>,
 }
 
 /// Why a state proof is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TreeError {
-    /// The proof is for another key or value.
-    #[error("the proof ends at another key or value")]
+    /// The proof is for another key, or says "present" and names another key's leaf.
+    #[error("the proof ends at another key")]
     Leaf,
     /// Says "absent", but ends at the key itself or outside its subtree.
     #[error("the proof does not show that the key is absent")]
@@ -79,27 +80,22 @@ impl TreeProof {
             return Err(TreeError::Length);
         }
         let key_hash: [u8; 32] = Sha256::digest(key).into();
-        match (&self.leaf, value) {
-            (Some(leaf), Some(value)) => {
-                if leaf.key_hash.0 != key_hash
-                    || leaf.value_hash.0 != <[u8; 32]>::from(Sha256::digest(value))
-                {
-                    return Err(TreeError::Leaf);
-                }
+        let start = match (&self.other, value) {
+            (None, Some(value)) => {
+                let value_hash = Hash(Sha256::digest(value).into());
+                digest(LEAF, &Hash(key_hash), &value_hash)
             }
-            (None, Some(_)) => return Err(TreeError::Leaf),
+            (Some(_), Some(_)) => return Err(TreeError::Leaf),
             (Some(leaf), None) => {
                 if leaf.key_hash.0 == key_hash
                     || common_prefix_bits(&leaf.key_hash.0, &key_hash) < depth
                 {
                     return Err(TreeError::NotAbsent);
                 }
+                digest(LEAF, &leaf.key_hash, &leaf.value_hash)
             }
-            (None, None) => {}
-        }
-        let start = self.leaf.as_ref().map_or(EMPTY_ROOT, |leaf| {
-            digest(LEAF, &leaf.key_hash, &leaf.value_hash)
-        });
+            (None, None) => EMPTY_ROOT,
+        };
         let found = self
             .siblings
             .iter()
@@ -117,6 +113,34 @@ impl TreeProof {
         } else {
             Err(TreeError::Root)
         }
+    }
+}
+
+/// Hashes one after the other in one byte string, so that a level costs 32 bytes.
+mod joined {
+    use super::Hash;
+    use minicbor::decode::Error as DecodeError;
+    use minicbor::encode::{Error as EncodeError, Write};
+    use minicbor::{Decoder, Encoder};
+
+    pub(super) fn encode<C, W: Write>(
+        hashes: &[Hash],
+        encoder: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        let hashes: Vec<[u8; 32]> = hashes.iter().map(|hash| hash.0).collect();
+        encoder.bytes(hashes.as_flattened())?.ok()
+    }
+
+    pub(super) fn decode<C>(
+        decoder: &mut Decoder<'_>,
+        _: &mut C,
+    ) -> Result<Vec<Hash>, DecodeError> {
+        let at = decoder.position();
+        let (hashes, []) = decoder.bytes()?.as_chunks::<32>() else {
+            return Err(DecodeError::message("not whole hashes").at(at));
+        };
+        Ok(hashes.iter().copied().map(Hash).collect())
     }
 }
 

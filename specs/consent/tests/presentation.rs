@@ -155,7 +155,7 @@ fn proof(world: &World, key: &StateKey, value: Option<Vec<u8>>, time_ms: u64) ->
         key: key.as_bytes().to_vec().into(),
         value: value.map(Into::into),
         proof: TreeProof {
-            leaf: Some(leaf),
+            other: (leaf.key_hash != sha(key.as_bytes())).then_some(leaf),
             siblings: vec![],
         },
     }

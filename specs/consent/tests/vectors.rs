@@ -37,7 +37,7 @@ use tegata_consent::status::{
     StatusListRefused, StatusListState, check_status_list, erasure_commitment, status_list_id,
     token_digest,
 };
-use tegata_consent::tree::{TreeLeaf, TreeProof};
+use tegata_consent::tree::TreeProof;
 use world::{DAY_MS, START_MS, World, grant_id, id, key, organisation};
 
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
@@ -600,10 +600,6 @@ fn consent_proof(world: &World, grant: &GrantState) -> Vec<u8> {
         header: hash,
         signatures: (0..3).map(sign).collect(),
     };
-    let leaf = TreeLeaf {
-        key_hash,
-        value_hash,
-    };
     cbor::encode(&StateProof {
         certified: CertifiedHeader {
             header,
@@ -612,7 +608,7 @@ fn consent_proof(world: &World, grant: &GrantState) -> Vec<u8> {
         key: key_of.as_bytes().to_vec().into(),
         value: Some(value.into()),
         proof: TreeProof {
-            leaf: Some(leaf),
+            other: None,
             siblings: Vec::new(),
         },
     })

@@ -224,7 +224,7 @@ impl TestLedger {
         let inner = self.inner.lock().unwrap();
         let place: [u8; 32] = Sha256::digest(key.as_bytes()).into();
         let mut proof = TreeProof {
-            leaf: None,
+            other: None,
             siblings: Vec::new(),
         };
         prove(&places(&inner.state), &place, 0, &mut proof);
@@ -378,7 +378,7 @@ fn prove(places: &Places, place: &[u8; 32], depth: usize, proof: &mut TreeProof)
         0 => {}
         1 => {
             let (key, value) = places.first_key_value().unwrap();
-            proof.leaf = Some(TreeLeaf {
+            proof.other = (key != place).then_some(TreeLeaf {
                 key_hash: Hash(*key),
                 value_hash: Hash(*value),
             });
