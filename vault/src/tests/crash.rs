@@ -7,7 +7,7 @@ use super::fetch::drawer;
 use super::{World, key, organisation};
 use crate::config::Limits;
 use crate::fsck::fsck;
-use crate::store::Store;
+use crate::store::{SMALL_FILE_MAX, Store};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -45,7 +45,7 @@ fn file(record: u8) -> Vec<u8> {
     vec![
         record;
         if record.is_multiple_of(3) {
-            70_000
+            SMALL_FILE_MAX + 1
         } else {
             700
         }

@@ -3,6 +3,7 @@
 use super::{DAY_MS, World, key, organisation, registration};
 use crate::config::Limits;
 use crate::fsck::fsck;
+use crate::store::SMALL_FILE_MAX;
 use axum::http::Method;
 use minicbor::bytes::ByteVec;
 use tegata_consent::cbor;
@@ -42,8 +43,8 @@ async fn deposits_make_one_chain_of_receipts_and_come_back_as_they_came() {
     let world = World::new().opened().await;
     let files = [
         vec![1; 100],
-        vec![2; 65_536],
-        vec![3; 65_537],
+        vec![2; SMALL_FILE_MAX],
+        vec![3; SMALL_FILE_MAX + 1],
         vec![4; 3_000_000],
     ];
     for (record, file) in (1..).zip(&files) {
