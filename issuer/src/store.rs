@@ -144,6 +144,15 @@ impl OpenList {
     }
 }
 
+/// Below `key` there is nothing in the queue. What was done leaves marks of deletion at the queue's front until RocksDB
+/// clears them away, and a look from the very beginning would read all of them each time.
+#[derive(Default)]
+struct QueueFloor {
+    key: Vec<u8>,
+    /// How often something was queued.
+    puts: u64,
+}
+
 /// Everything that the issuer keeps.
 pub(crate) struct Store {
     db: DB,
@@ -153,6 +162,7 @@ pub(crate) struct Store {
     /// Pushed authorisation requests that are kept.
     pushed: AtomicI64,
     status_changes: AtomicU64,
+    queue_floor: Mutex<QueueFloor>,
 }
 
 impl Store {
@@ -185,6 +195,7 @@ impl Store {
             counts: Default::default(),
             pushed: AtomicI64::new(0),
             status_changes: AtomicU64::new(0),
+            queue_floor: Mutex::default(),
             path: path.clone(),
         };
         match store.get(Table::About, b"format")? {
@@ -226,6 +237,7 @@ impl Store {
             counts: Default::default(),
             pushed: AtomicI64::new(0),
             status_changes: AtomicU64::new(0),
+            queue_floor: Mutex::default(),
             path,
         })
     }
@@ -418,11 +430,20 @@ impl Store {
         skip: impl Fn(&RecordId) -> bool,
     ) -> Result<(Vec<Record>, Option<u64>), StoreError> {
         let mut found = Vec::new();
-        for item in self
-            .db
-            .iterator_cf(self.family(Table::Queue), IteratorMode::Start)
-        {
+        let (floor, puts) = {
+            let floor = self.queue_floor();
+            (floor.key.clone(), floor.puts)
+        };
+        let from = IteratorMode::From(&floor, Direction::Forward);
+        let queue = self.db.iterator_cf(self.family(Table::Queue), from);
+        for (place, item) in queue.enumerate() {
             let (key, _) = item.map_err(|error| self.error(error))?;
+            if place == 0 {
+                let mut floor = self.queue_floor();
+                if floor.puts == puts {
+                    floor.key = key.to_vec();
+                }
+            }
             let (due_ms, id) = queue_entry(&key)?;
             if due_ms > now_ms {
                 return Ok((found, Some(due_ms)));
@@ -436,6 +457,12 @@ impl Store {
             found.push(self.record(&id)?.ok_or(StoreError::Damaged("queue"))?);
         }
         Ok((found, None))
+    }
+
+    fn queue_floor(&self) -> MutexGuard<'_, QueueFloor> {
+        self.queue_floor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records of one status, oldest first, after `after`.
@@ -867,6 +894,16 @@ impl Change<'_> {
             .db
             .write_opt(batch, &options)
             .map_err(|error| self.store.error(error))?;
+        let mut queued = self.changes.iter().filter_map(|((table, key), value)| {
+            (*table == Table::Queue && value.is_some()).then_some(key)
+        });
+        if let Some(lowest) = queued.next() {
+            let mut floor = self.store.queue_floor();
+            floor.puts += 1;
+            if *lowest < floor.key {
+                floor.key.clone_from(lowest);
+            }
+        }
         for (count, delta) in self.store.counts.iter().zip(self.deltas) {
             count.fetch_add(delta, Ordering::Relaxed);
         }

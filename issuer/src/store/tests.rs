@@ -165,3 +165,33 @@ fn another_format_is_refused() {
         Err(StoreError::Format { .. })
     ));
 }
+
+#[test]
+fn what_is_queued_before_the_front_of_the_queue_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let due = || -> Vec<u8> {
+        let (due, _) = store.due(u64::MAX, 10, |_| false).unwrap();
+        due.iter().map(|record| record.id.0[0]).collect()
+    };
+    put(
+        &store,
+        &[record(5, Status::Queued), record(7, Status::Queued)],
+    );
+    assert_eq!(due(), [5, 7]);
+    put(&store, &[record(5, Status::Deposited)]);
+    assert_eq!(due(), [7]);
+    put(
+        &store,
+        &[record(2, Status::Queued), record(9, Status::Queued)],
+    );
+    assert_eq!(due(), [2, 7, 9]);
+    put(
+        &store,
+        &[record(2, Status::Waiting), record(7, Status::Waiting)],
+    );
+    put(&store, &[record(9, Status::Waiting)]);
+    assert!(due().is_empty());
+    put(&store, &[record(5, Status::Queued)]);
+    assert_eq!(due(), [5]);
+}
