@@ -55,7 +55,7 @@ impl Patience {
             let answer = async {
                 let answer = send().await?;
                 let status = answer.status();
-                let bytes = answer.bytes().await?.to_vec();
+                let bytes = answer.bytes().await?.into();
                 Ok(Whole { status, bytes })
             };
             let answer = answer.await;

@@ -1,22 +1,14 @@
-//! SD-JWT VC and consent proofs beside raw Ed25519.
+//! SD-JWT VC beside raw Ed25519, and beside npm.
 
-use crate::table::Table;
+use crate::peer::Peer;
+use crate::table::{Goal, Table};
 use ed25519_dalek::{Signer, SigningKey};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use std::hint::black_box;
-use tegata_consent::cbor;
+use std::process::Command;
 use tegata_consent::cose::{public_key, verify_strict};
-use tegata_consent::header::{
-    Certificate, CertifiedHeader, CommitSignature, Header, Validator, ValidatorSet, VoteStep,
-    vote_bytes,
-};
-use tegata_consent::ids::{Address, ChainId, Hash};
-use tegata_consent::proof::StateProof;
-use tegata_consent::state::StateKey;
-use tegata_consent::tree::{TreeLeaf, TreeProof};
 use tegata_credential::keys::{Algorithm, SigningKey as CredentialKey};
 use tegata_credential::sd_jwt::{Issuance, KeyBinding, KeyBindingPolicy, Path, SdJwt, issue};
 use tegata_records::catalogue;
@@ -63,7 +55,7 @@ pub(crate) fn run(table: &mut Table) -> Result<(), String> {
         "per second and core",
         "raw Ed25519 sign",
         Some(limit),
-        "≥ 0.5",
+        Goal::RatioLeast(0.5),
     );
 
     let key = issuer.public_key();
@@ -101,155 +93,62 @@ pub(crate) fn run(table: &mut Table) -> Result<(), String> {
         "per second and core",
         "raw Ed25519 verify ÷ 2",
         Some(limit / 2.0),
-        "≥ 0.8",
+        Goal::RatioLeast(0.8),
     );
 
-    for (validators, grants_bits) in [(4, 20), (10, 24)] {
-        let (proof, chain, set, key) = consent_proof(validators, grants_bits);
-        let bytes = cbor::encode(&proof);
-        let check = || {
-            let proof = StateProof::parse(&bytes).map_err(|e| text(&e))?;
-            proof.verify(&chain, &set, &key).map_err(|e| text(&e))
-        };
-        check()?;
-        let (ours, limit) = table.pair(
-            || {
-                black_box(check().is_ok());
-            },
-            || {
-                black_box(verify_strict(&raw_public, &message, &signature).is_ok());
-            },
-        );
-        let signatures = f64::from(
-            u32::try_from(proof.certified.certificate.signatures.len()).unwrap_or(u32::MAX),
-        );
-        let name = format!("consent proof check, {validators} validators, 2^{grants_bits} grants");
-        table.row(
-            &name,
-            ours,
-            "per second and core",
-            "raw Ed25519 verify ÷ signatures",
-            Some(limit / signatures),
-            "≤ 0.2 ms each",
-        );
-        let name = format!("consent proof size, {validators} validators, 2^{grants_bits} grants");
-        table.row(
-            &name,
-            bytes.len() as f64,
-            "bytes",
-            "the goal",
-            Some(2048.0),
-            "≤ 2,048 bytes",
-        );
-    }
+    let mut npm = npm(&claims)?;
+    let (ours, limit) = table.beside(
+        || {
+            black_box(issue(&issuance, &issuer, &mut rng).is_ok());
+        },
+        |slice| npm.rate("issue", slice),
+    )?;
+    table.row(
+        "SD-JWT VC issue, beside npm",
+        ours,
+        "per second and core",
+        "npm @sd-jwt/sd-jwt-vc",
+        Some(limit),
+        Goal::RatioLeast(13.0),
+    );
+    let (ours, limit) = table.beside(
+        || {
+            black_box(check().is_ok());
+        },
+        |slice| npm.rate("verify", slice),
+    )?;
+    table.row(
+        "SD-JWT VC verify with key binding, beside npm",
+        ours,
+        "per second and core",
+        "npm @sd-jwt/sd-jwt-vc",
+        Some(limit),
+        Goal::RatioLeast(6.0),
+    );
     Ok(())
 }
 
-/// A consent proof as deep as a tree of `2^bits` keys makes it, over a value of a real grant's length.
-fn consent_proof(validators: u8, bits: u32) -> (StateProof, ChainId, ValidatorSet, StateKey) {
-    let keys: Vec<SigningKey> = (0..validators)
-        .map(|i| SigningKey::from_bytes(&[100 + i; 32]))
+/// `@sd-jwt/sd-jwt-vc` alone, with the same claims, all of them disclosable and shown.
+fn npm(claims: &serde_json::Value) -> Result<Peer, String> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../interop");
+    if !folder.join("node_modules/@sd-jwt/sd-jwt-vc").is_dir() {
+        return Err("npm's @sd-jwt is not installed: make setup".into());
+    }
+    let mut with_issuer = claims.clone();
+    with_issuer["iss"] = "https://clinic.example".into();
+    with_issuer["iat"] = AT_S.into();
+    with_issuer["vct"] = "urn:tegata:record:vaccination:1".into();
+    let names: Vec<&String> = claims
+        .as_object()
+        .into_iter()
+        .flat_map(|all| all.keys())
         .collect();
-    let set = ValidatorSet::new(
-        keys.iter()
-            .map(|key| Validator {
-                key: public_key(key),
-                power: 1,
-            })
-            .collect(),
-    );
-    let chain = ChainId([1; 32]);
-    let key = StateKey::grant(&tegata_consent::ids::GrantId([5; 32]));
-    let value = vec![9_u8; 260];
-    let leaf = TreeLeaf {
-        key_hash: sha256(&[key.as_bytes()]),
-        value_hash: sha256(&[&value]),
-    };
-    let proof = TreeProof {
-        leaf: Some(leaf),
-        siblings: vec![Hash([3; 32]); bits as usize],
-    };
-    let state_root = root(&proof, key.as_bytes());
-    let header = Header {
-        version: 1,
-        chain,
-        height: 1_000_000,
-        time_ms: 1_800_000_000_000,
-        proposer: Address::of(&set.validators()[0].key),
-        previous: Hash([1; 32]),
-        log_size: 10_000_000,
-        log_root: Hash([2; 32]),
-        state_root,
-        validators: set.hash(),
-        next_validators: set.hash(),
-    };
-    let hash = header.hash();
-    let needed = usize::from(validators) * 2 / 3 + 1;
-    let signatures = keys.iter().take(needed).map(|key| {
-        let address = Address::of(&public_key(key));
-        let message = vote_bytes(
-            &chain,
-            VoteStep::Precommit,
-            header.height,
-            0,
-            Some(&hash),
-            &address,
-        );
-        CommitSignature {
-            address,
-            signature: key.sign(&message).to_bytes().into(),
-        }
-    });
-    let certificate = Certificate {
-        height: header.height,
-        round: 0,
-        header: hash,
-        signatures: signatures.collect(),
-    };
-    let certified = CertifiedHeader {
-        header,
-        certificate,
-    };
-    (
-        StateProof {
-            certified,
-            key: key.as_bytes().to_vec().into(),
-            value: Some(value.into()),
-            proof,
-        },
-        chain,
-        set,
-        key,
+    let first = json!({ "claims": with_issuer, "disclosable": names, "shown": names,
+        "audience": "https://verifier.example", "nonce": "n-1", "at": AT_S });
+    Peer::start(
+        Command::new("node")
+            .arg("bench-sd-jwt.mjs")
+            .current_dir(folder),
+        &first,
     )
-}
-
-/// The root that a proof leads to (`specs/consent/ledger.md`, section 5).
-fn root(proof: &TreeProof, key: &[u8]) -> Hash {
-    let place = sha256(&[key]).0;
-    let leaf = proof
-        .leaf
-        .as_ref()
-        .map_or(tegata_consent::tree::EMPTY_ROOT, |leaf| {
-            sha256(&[b"JMT::LeafNode", &leaf.key_hash.0, &leaf.value_hash.0])
-        });
-    proof
-        .siblings
-        .iter()
-        .enumerate()
-        .fold(leaf, |hash, (below, sibling)| {
-            let bit = proof.siblings.len() - 1 - below;
-            let right = place[bit / 8] >> (7 - bit % 8) & 1 == 1;
-            let (left, right) = if right {
-                (sibling, &hash)
-            } else {
-                (&hash, sibling)
-            };
-            sha256(&[b"JMT::IntrnalNode", &left.0, &right.0])
-        })
-}
-
-fn sha256(parts: &[&[u8]]) -> Hash {
-    let mut hasher = Sha256::new();
-    parts.iter().for_each(|part| hasher.update(part));
-    Hash(hasher.finalize().into())
 }

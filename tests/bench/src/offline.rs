@@ -1,6 +1,6 @@
 //! What is checked offline beside raw ECDSA over P-256; and status lists of a million.
 
-use crate::table::Table;
+use crate::table::{Goal, Table};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
@@ -52,7 +52,7 @@ fn cwt(table: &mut Table, key: &SigningKey) -> Result<(), String> {
         "per second and core",
         "raw ES256 sign",
         Some(limit),
-        "≥ 0.85",
+        Goal::RatioLeast(0.85),
     );
     let (ours, limit) = table.pair(
         || {
@@ -72,7 +72,7 @@ fn cwt(table: &mut Table, key: &SigningKey) -> Result<(), String> {
         "per second and core",
         "raw ES256 verify",
         Some(limit),
-        "≥ 0.9",
+        Goal::RatioLeast(0.9),
     );
     Ok(())
 }
@@ -119,7 +119,7 @@ fn codes(table: &mut Table, key: &SigningKey) -> Result<(), String> {
         "per second and core",
         "raw ES256 sign",
         Some(limit),
-        "—",
+        Goal::None,
     );
     let (ours, limit) = table.pair(|| drop(black_box(check())), verify_raw);
     table.row(
@@ -128,7 +128,7 @@ fn codes(table: &mut Table, key: &SigningKey) -> Result<(), String> {
         "per second and core",
         "raw ES256 verify",
         Some(limit),
-        "—",
+        Goal::None,
     );
     table.row(
         "HCERT vaccination: QR code",
@@ -136,7 +136,7 @@ fn codes(table: &mut Table, key: &SigningKey) -> Result<(), String> {
         "bytes",
         "the goal",
         Some(400.0),
-        "≤ 400 bytes",
+        Goal::Most(400.0),
     );
 
     let patient = json!({ "resourceType": "Patient", "name": [{ "family": "Wakaba", "given": ["Hana"] }], "birthDate": "2024-10-12" });
@@ -165,7 +165,7 @@ fn codes(table: &mut Table, key: &SigningKey) -> Result<(), String> {
         "per second and core",
         "raw ES256 sign",
         Some(limit),
-        "—",
+        Goal::None,
     );
     let (ours, limit) = table.pair(|| drop(black_box(check())), verify_raw);
     table.row(
@@ -174,7 +174,7 @@ fn codes(table: &mut Table, key: &SigningKey) -> Result<(), String> {
         "per second and core",
         "raw ES256 verify",
         Some(limit),
-        "—",
+        Goal::None,
     );
     // Digits take ten bits for three.
     let digits = card.len() as f64 * 2.0;
@@ -184,7 +184,7 @@ fn codes(table: &mut Table, key: &SigningKey) -> Result<(), String> {
         "bytes",
         "—",
         None,
-        "—",
+        Goal::None,
     );
     Ok(())
 }
@@ -245,10 +245,10 @@ fn million(table: &mut Table, key: &SigningKey) -> Result<(), String> {
             "bytes",
             "one bit each",
             Some(plain),
-            "—",
+            Goal::None,
         );
-        table.row(&row("publish"), publish_ms, "ms", "—", None, "—");
-        table.row(&row("check one"), check_ms, "ms", "—", None, "—");
+        table.row(&row("publish"), publish_ms, "ms", "—", None, Goal::None);
+        table.row(&row("check one"), check_ms, "ms", "—", None, Goal::None);
     }
     Ok(())
 }

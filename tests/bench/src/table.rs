@@ -1,7 +1,49 @@
-//! Rows, and how long a case is run for.
+//! Rows, what each is to reach, and how long a case is run for.
 
+use crate::bounds::bound_of;
+use crate::processes::own_cpu_s;
 use serde::Serialize;
 use std::time::{Duration, Instant};
+
+/// What a row is to reach (`README.md` beside this crate).
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Goal {
+    /// Nothing: the row informs.
+    None,
+    /// Ours divided by what stands beside it, at least.
+    RatioLeast(f64),
+    /// Ours divided by what stands beside it, at most.
+    RatioMost(f64),
+    /// Ours, at least.
+    Least(f64),
+    /// Ours, at most.
+    Most(f64),
+}
+
+impl Goal {
+    /// Absent where there is nothing to reach.
+    fn met(self, ours: f64, ratio: Option<f64>) -> Option<bool> {
+        let ratio = ratio.unwrap_or(f64::NAN);
+        match self {
+            Self::None => None,
+            Self::RatioLeast(least) => Some(ratio >= least),
+            Self::RatioMost(most) => Some(ratio <= most),
+            Self::Least(least) => Some(ours >= least),
+            Self::Most(most) => Some(ours <= most),
+        }
+    }
+
+    fn text(self, unit: &str) -> String {
+        let unit = unit.split([',', ';']).next().unwrap_or_default();
+        match self {
+            Self::None => "—".to_owned(),
+            Self::RatioLeast(least) => format!("≥ {least} ×"),
+            Self::RatioMost(most) => format!("≤ {most} ×"),
+            Self::Least(least) => format!("≥ {least} {unit}"),
+            Self::Most(most) => format!("≤ {most} {unit}"),
+        }
+    }
+}
 
 /// One measured thing.
 #[derive(Serialize)]
@@ -13,6 +55,10 @@ struct Row {
     limit: Option<f64>,
     ratio: Option<f64>,
     goal: String,
+    /// Absent where there is no goal.
+    met: Option<bool>,
+    /// What bounds a row that misses its goal, by its profile (`PROFILES.md`).
+    bound: Option<&'static str>,
 }
 
 /// The rows so far.
@@ -29,8 +75,8 @@ impl Table {
         if !json {
             println!("load before: {load_before}");
             println!(
-                "{:<44} {:>12} {:>12} {:>7}  goal",
-                "case", "ours", "beside", "ratio"
+                "{:<56} {:>12} {:>12} {:>7}  {:<22} {:<6}  unit; beside",
+                "case", "ours", "beside", "ratio", "goal", ""
             );
         }
         Self {
@@ -41,7 +87,7 @@ impl Table {
         }
     }
 
-    /// Runs two cases in turn, several rounds, and gives the median rate of each per second.
+    /// Runs two cases in turn, several rounds, and gives the median rate of each per second of processor time.
     pub(crate) fn pair(&self, mut ours: impl FnMut(), mut limit: impl FnMut()) -> (f64, f64) {
         const ROUNDS: u32 = 5;
         let mut rates = (Vec::new(), Vec::new());
@@ -74,25 +120,40 @@ impl Table {
         unit: &'static str,
         beside: &str,
         limit: Option<f64>,
-        goal: &str,
+        goal: Goal,
     ) {
         let ratio = limit.map(|limit| ours / limit);
-        if !self.json {
-            let beside_text = limit.map_or_else(|| "—".to_owned(), |limit| format!("{limit:.1}"));
-            let ratio_text = ratio.map_or_else(|| "—".to_owned(), |ratio| format!("{ratio:.2}"));
-            println!(
-                "{name:<44} {ours:>12.1} {beside_text:>12} {ratio_text:>7}  {goal}   [{unit}; beside: {beside}]"
-            );
-        }
-        self.rows.push(Row {
+        let met = goal.met(ours, ratio);
+        let row = Row {
             name: name.into(),
             ours,
             unit,
             beside: beside.into(),
             limit,
             ratio,
-            goal: goal.into(),
-        });
+            goal: goal.text(unit),
+            met,
+            bound: bound_of(name).filter(|_| met == Some(false)),
+        };
+        if !self.json {
+            let number = |number: Option<f64>| number.map_or_else(|| "—".to_owned(), digits);
+            let met = match met {
+                None => "",
+                Some(true) => "met",
+                Some(false) => "MISSED",
+            };
+            println!(
+                "{name:<56} {:>12} {:>12} {:>7}  {:<22} {met:<6}  [{unit}; beside: {beside}]",
+                digits(ours),
+                number(limit),
+                ratio.map_or_else(|| "—".to_owned(), |ratio| format!("{ratio:.2}")),
+                row.goal,
+            );
+            if let Some(bound) = row.bound {
+                println!("    bound: {bound}");
+            }
+        }
+        self.rows.push(row);
     }
 
     pub(crate) fn end(self) {
@@ -105,6 +166,15 @@ impl Table {
     }
 }
 
+/// Four significant digits, or all before the point.
+fn digits(number: f64) -> String {
+    match number.abs() {
+        size if size >= 1000.0 => format!("{number:.0}"),
+        size if size >= 10.0 => format!("{number:.1}"),
+        _ => format!("{number:.3}"),
+    }
+}
+
 fn load() -> String {
     std::fs::read_to_string("/proc/loadavg")
         .unwrap_or_default()
@@ -112,14 +182,18 @@ fn load() -> String {
         .to_owned()
 }
 
+/// Runs in a second of this thread's processor time: what others do meanwhile does not count.
 fn rate(slice: Duration, case: &mut impl FnMut()) -> f64 {
-    let started = Instant::now();
+    let (started, before_s) = (Instant::now(), own_cpu_s());
     let mut runs = 0_u32;
     while started.elapsed() < slice {
         case();
         runs += 1;
     }
-    f64::from(runs) / started.elapsed().as_secs_f64()
+    let took_s = own_cpu_s()
+        .zip(before_s)
+        .map(|(after_s, before_s)| after_s - before_s);
+    f64::from(runs) / took_s.unwrap_or_else(|| started.elapsed().as_secs_f64())
 }
 
 pub(crate) fn median(values: &mut [f64]) -> f64 {

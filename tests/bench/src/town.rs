@@ -1,14 +1,13 @@
 //! A made-up town: every infant gets a vault over the real APIs, and one CSV file with twenty records each goes in.
 
-use crate::table::Table;
+use crate::people::systems;
+use crate::processes::memory_mib;
+use crate::table::{Goal, Table};
 use futures::stream::{StreamExt, TryStreamExt};
 use serde_json::json;
 use std::fmt::Write;
-use std::path::Path;
 use std::time::{Duration, Instant};
 use tegata::demo::Running;
-use tegata::demo::patience::Patience;
-use tegata::demo::systems::Systems;
 use tegata::demo::wallet::Wallet;
 
 const RECORD_TYPES: &[&str] = &[
@@ -32,42 +31,12 @@ const VACCINES: &[(&str, u32)] = &[
 pub(crate) async fn run(
     table: &mut Table,
     running: &Running,
-    dir: &Path,
     infants: usize,
 ) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let service = &running.demo.services["municipality-issuer"];
-    let issuer = Systems::new(running.ledger.http(), service, Patience::default());
+    let issuer = systems(running, "municipality-issuer");
     let started = Instant::now();
-    futures::stream::iter(0..infants)
-        .map(|number| {
-            let issuer = &issuer;
-            async move {
-                let mut wallet = Wallet::open(&running.demo.host, running.ledger.clone())
-                    .await
-                    .map_err(|e| text(&e))?;
-                wallet
-                    .open_drawers(&["infant_checkup", "vaccination"])
-                    .await
-                    .map_err(|e| text(&e))?;
-                let pairing = issuer
-                    .post("/v1/pairings", &json!({ "subject": subject(number) }))
-                    .await
-                    .map_err(|e| text(&e))?;
-                let link = pairing.body["link"]
-                    .as_str()
-                    .ok_or("no pairing link")?
-                    .to_owned();
-                wallet
-                    .pair(&link, RECORD_TYPES)
-                    .await
-                    .map_err(|e| text(&e))?;
-                Ok::<_, String>(wallet)
-            }
-        })
-        .buffer_unordered(16)
-        .try_collect::<Vec<_>>()
-        .await?;
+    open_vaults(running, infants).await?;
     let opened = infants as f64 / started.elapsed().as_secs_f64();
     table.row(
         "town: vaults opened and paired",
@@ -75,7 +44,7 @@ pub(crate) async fn run(
         "per second",
         "—",
         None,
-        "—",
+        Goal::None,
     );
 
     let csv = csv(infants);
@@ -115,7 +84,7 @@ pub(crate) async fn run(
         "rows/s",
         "—",
         None,
-        "—",
+        Goal::None,
     );
     table.row(
         &format!("town: {records} records signed, sealed, deposited"),
@@ -123,23 +92,54 @@ pub(crate) async fn run(
         "records/s",
         "—",
         None,
-        "—",
+        Goal::None,
     );
     for name in ["municipality-issuer", "host", "node0"] {
-        let peak = peak_mib(&dir.join("run").join(format!("{name}.pid"))).unwrap_or(0.0);
+        let pid = running.cluster.pid(name).map_err(|e| text(&e))?;
+        let peak = memory_mib(pid, "VmHWM")?;
         table.row(
             &format!("town: peak memory of {name}"),
             peak,
             "MiB",
             "—",
             None,
-            "—",
+            Goal::None,
         );
     }
     Ok(())
 }
 
-fn subject(number: usize) -> String {
+/// Opens a vault for each infant and pairs it with the municipality.
+pub(crate) async fn open_vaults(running: &Running, infants: usize) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let issuer = systems(running, "municipality-issuer");
+    let open = |number| {
+        let issuer = &issuer;
+        async move {
+            let mut wallet = Wallet::open(&running.demo.host, running.ledger.clone())
+                .await
+                .map_err(|e| text(&e))?;
+            wallet
+                .open_drawers(&["infant_checkup", "vaccination"])
+                .await
+                .map_err(|e| text(&e))?;
+            let pairing = issuer
+                .post("/v1/pairings", &json!({ "subject": subject(number) }))
+                .await
+                .map_err(|e| text(&e))?;
+            let link = pairing.body["link"].as_str().ok_or("no pairing link")?;
+            let paired = wallet.pair(link, RECORD_TYPES).await;
+            paired.map(drop).map_err(|e| text(&e))
+        }
+    };
+    futures::stream::iter(0..infants)
+        .map(open)
+        .buffer_unordered(16)
+        .try_collect::<()>()
+        .await
+}
+
+pub(crate) fn subject(number: usize) -> String {
     format!("{:010}", 4_000_000_000_u64 + number as u64)
 }
 
@@ -170,13 +170,4 @@ fn csv(infants: usize) -> String {
         }
     }
     csv
-}
-
-/// The most memory that a process had at once, in MiB.
-fn peak_mib(pid: &Path) -> Option<f64> {
-    let pid = std::fs::read_to_string(pid).ok()?;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
-    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib / 1024.0)
 }

@@ -1,6 +1,6 @@
 //! Deposit and fetch beside a plain axum server that writes the same bytes to a file, synced.
 
-use crate::table::{Table, median};
+use crate::table::{Goal, Table, median};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -92,7 +92,7 @@ pub(crate) async fn run(table: &mut Table, running: &Running) -> Result<(), Stri
             answer.bytes().await.map_err(|error| error.to_string())?;
             read.push(1.0 / started.elapsed().as_secs_f64());
         }
-        let goal = if bytes > 10_000 { "≥ 0.7" } else { "≥ 0.4" };
+        let goal = Goal::RatioLeast(if bytes > 10_000 { 0.7 } else { 0.4 });
         table.row(
             &format!("vault deposit of {name}"),
             median(&mut ours),

@@ -1,15 +1,14 @@
 //! W3C credentials beside raw Ed25519 and beside `ssi` alone; a status list of a million.
 
-use crate::table::Table;
+use crate::peer::Peer;
+use crate::table::{Goal, Table};
 use ed25519_dalek::{Signer, SigningKey};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use std::hint::black_box;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 use tegata_consent::cose::{public_key, verify_strict};
 use tegata_credential::bitstring::{
     Bitstring, BitstringIssuance, StatusPurpose, VerifiedBitstring, list_credential,
@@ -83,7 +82,7 @@ pub(crate) fn run(table: &mut Table) -> Result<(), String> {
         "per second and core",
         "raw Ed25519 sign",
         Some(limit),
-        "—",
+        Goal::None,
     );
     let jcs = written(&EddsaJcs2022)?;
     let (ours, limit) = table.pair(
@@ -100,12 +99,12 @@ pub(crate) fn run(table: &mut Table) -> Result<(), String> {
         "per second and core",
         "raw Ed25519 verify",
         Some(limit),
-        "≥ 0.7",
+        Goal::RatioLeast(0.7),
     );
 
     let rdfc_suite = tegata_w3c::eddsa_rdfc_2022();
     let rdfc = written(rdfc_suite)?;
-    let mut peer = Peer::start(&unsigned.clone().into())?;
+    let mut peer = ssi(&unsigned.clone().into())?;
     let (ours, limit) = table.beside(
         || {
             black_box(sign(rdfc_suite).is_ok());
@@ -118,7 +117,7 @@ pub(crate) fn run(table: &mut Table) -> Result<(), String> {
         "per second and core",
         "ssi alone",
         Some(limit),
-        "≥ 1",
+        Goal::RatioLeast(1.0),
     );
     let (ours, limit) = table.beside(
         || {
@@ -132,7 +131,7 @@ pub(crate) fn run(table: &mut Table) -> Result<(), String> {
         "per second and core",
         "ssi alone",
         Some(limit),
-        "≥ 1",
+        Goal::RatioLeast(1.0),
     );
     drop(peer);
 
@@ -159,7 +158,7 @@ pub(crate) fn run(table: &mut Table) -> Result<(), String> {
         "bytes",
         "the bits",
         Some(ENTRIES as f64 / 8.0),
-        "—",
+        Goal::None,
     );
     let check = || {
         let verified = verifier.credential(&list).map_err(|e| text(&e))?;
@@ -180,7 +179,7 @@ pub(crate) fn run(table: &mut Table) -> Result<(), String> {
         "per second and core",
         "",
         None,
-        "—",
+        Goal::None,
     );
     table.row(
         "Bitstring Status List, a million entries: check",
@@ -188,67 +187,28 @@ pub(crate) fn run(table: &mut Table) -> Result<(), String> {
         "per second and core",
         "",
         None,
-        "—",
+        Goal::None,
     );
     Ok(())
 }
 
-/// `ssi` in a process of its own.
-struct Peer {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Peer {
-    fn start(credential: &Value) -> Result<Self, String> {
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/peer-ssi/Cargo.toml");
-        let mut child = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args([
-                "run",
-                "-q",
-                "--locked",
-                "--profile",
-                "peer",
-                "--manifest-path",
-                manifest,
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("cargo: {error}"))?;
-        let stdin = child.stdin.take().ok_or("its input")?;
-        let stdout = BufReader::new(child.stdout.take().ok_or("its output")?);
-        let mut peer = Self {
-            child,
-            stdin,
-            stdout,
-        };
-        let contexts: serde_json::Map<String, Value> = tegata_w3c::contexts()
-            .documents()
-            .map(|(url, text)| (url.to_owned(), text.into()))
-            .collect();
-        let first = json!({ "credential": credential, "contexts": contexts });
-        writeln!(peer.stdin, "{first}").map_err(|error| format!("the peer: {error}"))?;
-        Ok(peer)
-    }
-
-    fn rate(&mut self, what: &str, slice: Duration) -> Result<f64, String> {
-        writeln!(self.stdin, "{what} {}", slice.as_secs_f64())
-            .map_err(|error| format!("the peer: {error}"))?;
-        let mut line = String::new();
-        self.stdout
-            .read_line(&mut line)
-            .map_err(|error| format!("the peer: {error}"))?;
-        line.trim()
-            .parse()
-            .map_err(|_| format!("the peer says {line:?}"))
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// `ssi` alone.
+fn ssi(credential: &Value) -> Result<Peer, String> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/peer-ssi/Cargo.toml");
+    let contexts: serde_json::Map<String, Value> = tegata_w3c::contexts()
+        .documents()
+        .map(|(url, text)| (url.to_owned(), text.into()))
+        .collect();
+    Peer::start(
+        Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args([
+            "run",
+            "-q",
+            "--locked",
+            "--profile",
+            "peer",
+            "--manifest-path",
+            manifest,
+        ]),
+        &json!({ "credential": credential, "contexts": contexts }),
+    )
 }
