@@ -40,16 +40,14 @@ fn folder() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
 
-/// A file that differs from record to record; every third is big enough for the disk.
+/// A file that differs from record to record: a third of them are files on disk, a third lie in blob files, a third in rows.
 fn file(record: u8) -> Vec<u8> {
-    vec![
-        record;
-        if record.is_multiple_of(3) {
-            SMALL_FILE_MAX + 1
-        } else {
-            700
-        }
-    ]
+    let length = match record % 3 {
+        0 => SMALL_FILE_MAX + 1,
+        1 => 100_000,
+        _ => 700,
+    };
+    vec![record; length]
 }
 
 #[tokio::test]
