@@ -3,6 +3,7 @@
 use super::finding::Finding;
 use super::trust::{Trust, moment};
 use std::collections::BTreeSet;
+use tegata_consent::cbor;
 use tegata_consent::cose::{Sign1, Signed};
 use tegata_consent::entry::{Body, Entry, VerifiedEntry};
 use tegata_consent::fetch::{GrantHistory, HandedOut, Opening};
