@@ -9,9 +9,9 @@ use tegata_consent::scope::Scope;
 
 /// Files longer than this lie on disk as files, shorter ones in RocksDB, in bytes.
 ///
-/// A file of its own is written once and waited for three times: its bytes, its name, its row. In RocksDB it is written twice
-/// (log, then blob file) and waited for once, together with its row. Up to the size of a compressed picture waiting is what
-/// a deposit takes; beyond it, writing.
+/// A file of its own is written once and waited for three times: its bytes, its name, its row. In RocksDB it is waited for once,
+/// together with its row, and written again when tables are merged. Up to the size of a compressed picture waiting is what a
+/// deposit takes; beyond it, writing.
 pub(crate) const SMALL_FILE_MAX: usize = 1024 * 1024;
 
 /// A deposit that was judged and is to be kept.

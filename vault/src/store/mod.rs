@@ -33,8 +33,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tegata_consent::cbor;
 
 const ROW_MAX: usize = 2 * 1024 * 1024;
-/// Values from this size on, in bytes, lie in blob files, which compaction does not copy.
-const BLOB_MIN: u64 = 16 * 1024;
 const LOCKS: usize = 256;
 
 /// The first byte of every key.
@@ -131,8 +129,6 @@ impl Store {
         options.create_if_missing(true);
         options.set_compression_type(rocksdb::DBCompressionType::Lz4);
         options.set_keep_log_file_num(5);
-        options.set_enable_blob_files(true);
-        options.set_min_blob_size(BLOB_MIN);
         // Only a torn last write is forgiven: what was acknowledged before it must all be there.
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         let db = DB::open(&options, folder.join("rows"))?;

@@ -40,7 +40,7 @@ fn folder() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
 
-/// A file that differs from record to record: a third of them are files on disk, a third lie in blob files, a third in rows.
+/// A file that differs from record to record: a third of them are files on disk, the others rows, large and small.
 fn file(record: u8) -> Vec<u8> {
     let length = match record % 3 {
         0 => SMALL_FILE_MAX + 1,
