@@ -89,8 +89,10 @@ fn run() -> Result<PathBuf, BuildError> {
 }
 
 fn workspace_root() -> Result<PathBuf, BuildError> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors()
+    // `cargo run` says it now: checkouts that share a target directory share this program, built in one of them.
+    let here = env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&here)
+        .ancestors()
         .nth(3)
         .map(Path::to_path_buf)
         .ok_or(BuildError::Unknown("the workspace folder"))
