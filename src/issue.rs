@@ -376,7 +376,6 @@ fn hcert_of(
     let certificate = certificates
         .first()
         .ok_or(IssueError::Missing("certificate"))?;
-    refused!(certificate.check_valid_at(issued_at))?;
     let id = options.id.clone().unwrap_or_else(|| {
         let mut rng: StdRng = rand::make_rng();
         let random: [u8; 8] = rng.random();
@@ -401,6 +400,7 @@ fn hcert_of(
         &person,
         &certifier
     ))?;
+    refused!(certificate.check_valid_at(issued_at))?;
     let issuance = HcertIssuance {
         issuer: &options.country,
         issued_at,

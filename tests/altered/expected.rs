@@ -53,7 +53,7 @@ const TICKET: &[&str] = &["ticket, sealed anew"];
 
 /// Kinds, the beginning of a place, and what may be said there. The first that fits counts; `*` is any step, and an empty
 /// beginning is any place. Steps are keys of maps and places in arrays, as the pages in `specs` have them: a receipt is
-/// `[[header, certificate], index, leaf, path]`, a state proof `[[header, certificate], key, value, [leaf, path]]`. What is
+/// `[[header, certificate], index, leaf, path]`, a state proof `[[header, certificate], key, value, [other leaf, path]]`. What is
 /// no longer of any kind is not recognised; a check with `?` could not be made, since whoever is named is nobody known.
 type Rule = (
     &'static [&'static str],
@@ -116,9 +116,8 @@ const RULES: &[Rule] = &[
     (STATES, "0/1/3/*/1", &["not recognised", "proof header-signature"]),
     (STATES, "0/1/3", &["not recognised", "proof header-signed-twice", "proof header-no-quorum"]),
     (STATES, "0/1", &["not recognised"]),
-    (STATES, "1", &["proof state-leaf", "not recognised"]),
-    (STATES, "2", &["proof state-leaf", "not recognised"]),
-    (STATES, "3/0", &["proof state-leaf", "not recognised"]),
+    (STATES, "1", &["proof state-root", "not recognised"]),
+    (STATES, "2", &["proof state-root", "not recognised"]),
     (STATES, "3", &["proof state-root", "not recognised"]),
     (STATES, "", &["not recognised"]),
     (&["reading history"], "1/0/0/0", &["proof", "proof header-version, complete"]),
@@ -131,9 +130,8 @@ const RULES: &[Rule] = &[
     (&["reading history"], "1/0/1/3/*/1", &["proof", "proof header-signature, complete"]),
     (&["reading history"], "1/0/1/3", &["proof", "proof header-signed-twice, complete", "proof header-no-quorum, complete"]),
     (&["reading history"], "1/0/1", &["proof"]),
-    (&["reading history"], "1/1", &["proof state-leaf, complete", "proof state-leaf, complete ?", "proof"]),
-    (&["reading history"], "1/2", &["proof state-leaf, complete", "proof"]),
-    (&["reading history"], "1/3/0", &["proof state-leaf, complete", "proof"]),
+    (&["reading history"], "1/1", &["proof state-root, complete", "proof state-root, complete ?", "proof"]),
+    (&["reading history"], "1/2", &["proof state-root, complete", "proof"]),
     (&["reading history"], "1/3", &["proof state-root, complete", "proof"]),
     (&["reading history"], "1", &["not recognised", "proof"]),
     (&["reading history"], "2/0", &["complete history-head", "complete history-count", "not recognised"]),
@@ -258,8 +256,7 @@ const RULES: &[Rule] = &[
     (ANEW, "consent/3/0/1/3", &["issuer signature ?", "consent proof header-signed-twice", "consent proof header-no-quorum"]),
     (ANEW, "consent/3/0/1", &["issuer signature ?"]),
     (ANEW, "consent/3/1", &["consent proof state-leaf", "issuer signature ?"]),
-    (ANEW, "consent/3/2", &["consent proof state-leaf", "issuer signature ?"]),
-    (ANEW, "consent/3/3/0", &["consent proof state-leaf", "issuer signature ?"]),
+    (ANEW, "consent/3/2", &["consent proof state-root", "issuer signature ?"]),
     (ANEW, "consent/3/3", &["consent proof state-root", "issuer signature ?"]),
     (ANEW, "consent/4", &["issuer signature ?"]),
     (ANEW, "consent/5", &["status list proof proof-header", "status list proof proof-state", "issuer signature ?"]),
