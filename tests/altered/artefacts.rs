@@ -434,7 +434,20 @@ impl<'a> Collector<'a> {
     /// An entry of each kind, a receipt, headers, and proofs of the state.
     async fn ledger_papers(&mut self, wallet: &Wallet) {
         let chain = self.world.running.ledger.chain();
-        let leaves = self.log().await;
+        // The node that is asked may be a block behind the one that took the last entry.
+        let begun = std::time::Instant::now();
+        let mut leaves = self.log().await;
+        while leaves
+            .iter()
+            .all(|leaf| kind(leaf) != "entry (organisation suspended)")
+        {
+            assert!(
+                begun.elapsed().as_secs() < 20,
+                "the last entry is not there"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            leaves = self.log().await;
+        }
         let mut seen = Vec::new();
         for leaf in leaves.iter().rev() {
             let kind = kind(leaf);
