@@ -128,6 +128,16 @@ mod tests {
         );
     }
 
+    /// PEM's lines of 64 characters.
+    fn lines(der: &[u8]) -> String {
+        let body = STANDARD.encode(der);
+        let starts = (0..body.len()).step_by(64);
+        let lines: Vec<&str> = starts
+            .map(|at| &body[at..body.len().min(at + 64)])
+            .collect();
+        lines.join("\n")
+    }
+
     /// RFC 7515 appendix A.3's key, as a JWK and as `openssl pkcs8 -topk8 -nocrypt` writes it.
     #[test]
     fn a_p256_key_both_ways() {
@@ -145,14 +155,9 @@ mod tests {
             part("y"),
         ]
         .concat();
-        let body = STANDARD.encode(der);
-        let lines: Vec<&str> = (0..body.len())
-            .step_by(64)
-            .map(|at| &body[at..body.len().min(at + 64)])
-            .collect();
         let pem = format!(
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-            lines.join("\n")
+            lines(&der)
         );
         assert_eq!(parse(&pem).unwrap().key_id(), key.key_id());
         // RFC 5915, with the curve's name before it as `openssl ecparam -name prime256v1 -genkey` writes it.
@@ -164,14 +169,9 @@ mod tests {
             part("y"),
         ]
         .concat();
-        let body = STANDARD.encode(der);
-        let lines: Vec<&str> = (0..body.len())
-            .step_by(64)
-            .map(|at| &body[at..body.len().min(at + 64)])
-            .collect();
         let pem = format!(
             "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n-----BEGIN EC PRIVATE KEY-----\n{}\n-----END EC PRIVATE KEY-----\n",
-            lines.join("\n")
+            lines(&der)
         );
         assert_eq!(parse(&pem).unwrap().key_id(), key.key_id());
     }
