@@ -67,7 +67,7 @@ pub(crate) type Shared = State<Arc<Issuer>>;
         openid4vci::credential::issue,
         vc_api::did_document,
         vc_api::issue,
-        vc_api::revocation_list,
+        vc_api::bitstring_list,
     )
 )]
 struct Api;
@@ -79,8 +79,8 @@ pub(crate) fn router(issuer: Arc<Issuer>, readiness: Readiness) -> Router {
             .route("/credentials/issue", post(vc_api::issue))
             .layer(DefaultBodyLimit::max(DOCUMENT_MAX_BYTES))
             .route(
-                "/v1/status-lists/{number}/revocation",
-                get(vc_api::revocation_list),
+                "/v1/status-lists/{number}/{purpose}",
+                get(vc_api::bitstring_list),
             ),
         None => Router::new(),
     };
@@ -196,16 +196,11 @@ async fn status_list_token(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let number = list_number(&number)?;
-    let (token, media_type) = match wants_cwt(&headers) {
-        true => (
-            status::current_cwt(&issuer, number, now_s()).await,
-            status_list::CWT_MEDIA_TYPE,
-        ),
-        false => (
-            status::current(&issuer, number, Form::Token, now_s()).await,
-            status_list::MEDIA_TYPE,
-        ),
+    let (form, media_type) = match wants_cwt(&headers) {
+        true => (Form::Cwt, status_list::CWT_MEDIA_TYPE),
+        false => (Form::Jwt, status_list::MEDIA_TYPE),
     };
+    let token = status::current(&issuer, number, form, now_s()).await;
     let vary = [(header::VARY, header::ACCEPT.to_string())];
     Ok((vary, served_list(&issuer, token, media_type)?).into_response())
 }

@@ -48,8 +48,6 @@ pub(crate) enum IntakeError {
     TakenBack,
     #[error("the record was not issued yet")]
     NotIssued,
-    #[error("a W3C credential can be revoked, not suspended")]
-    NotSuspendable,
     #[error("the source record of the correction is another record already")]
     SourceTaken,
     #[error(transparent)]
@@ -262,10 +260,6 @@ pub(crate) fn suspend(
     }
     if reason.is_some() == record.suspension.is_some() {
         return Ok(record);
-    }
-    if record.status == Status::Issued {
-        // It names a list of what is revoked, and no other.
-        return Err(IntakeError::NotSuspendable);
     }
     record.suspension = reason.map(|reason| Revocation {
         at_ms: now_ms,

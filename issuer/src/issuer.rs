@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tegata_consent::ids::{ChainId, OrganisationId, RecordId};
 use tegata_consent::organisation::{KeyUse, OrganisationState};
+use tegata_credential::bitstring::StatusPurpose;
 use tegata_credential::keys::{Algorithm, KeyError, SigningKey};
 use tegata_service::keys::{OrganisationKeys, load_organisation_keys};
 use tegata_service::ledger::LedgerError;
@@ -123,9 +124,9 @@ impl Issuer {
         )
     }
 
-    /// Where the W3C form of a status list is published: what is revoked.
-    pub(crate) fn revocation_list_uri(&self, list: u32) -> String {
-        format!("{}/revocation", self.status_list_uri(list))
+    /// Where a W3C form of a status list is published: what is revoked, or what is suspended.
+    pub(crate) fn bitstring_uri(&self, list: u32, purpose: StatusPurpose) -> String {
+        format!("{}/{}", self.status_list_uri(list), purpose.name())
     }
 
     /// The key that W3C credentials are signed with, and its DID URL, as long as the registry has it.

@@ -1,7 +1,7 @@
 //! The ledger, as the issuer asks it: who is registered, and which status lists count.
 
 use futures::future::{BoxFuture, FutureExt};
-use tegata_consent::ids::{ChainId, OrganisationId};
+use tegata_consent::ids::{ChainId, Hash, OrganisationId};
 use tegata_consent::organisation::OrganisationState;
 use tegata_consent::status::StatusListState;
 use tegata_service::ledger::{Ledger, LedgerError};
@@ -14,11 +14,11 @@ pub(crate) trait Registry: Send + Sync {
     /// Submits an entry until it is final. An error may leave open whether it will be.
     fn submit<'a>(&'a self, entry: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>>;
 
-    /// The newest status list that an issuer published under a URI.
+    /// The newest of an issuer's status lists ([`tegata_consent::status::status_list_id`]).
     fn status_list<'a>(
         &'a self,
         issuer: &'a OrganisationId,
-        uri: &'a str,
+        list: &'a Hash,
     ) -> BoxFuture<'a, Result<Option<StatusListState>, LedgerError>>;
 
     /// An organisation as it stands now; `None` where it is not registered.
@@ -40,9 +40,9 @@ impl Registry for Ledger {
     fn status_list<'a>(
         &'a self,
         issuer: &'a OrganisationId,
-        uri: &'a str,
+        list: &'a Hash,
     ) -> BoxFuture<'a, Result<Option<StatusListState>, LedgerError>> {
-        async move { Ok(Self::status_list(self, issuer, uri).await?.value) }.boxed()
+        async move { Ok(Self::status_list(self, issuer, list).await?.value) }.boxed()
     }
 
     fn organisation<'a>(

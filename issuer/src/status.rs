@@ -1,6 +1,6 @@
 //! Status lists: what is revoked, suspended or recalled, signed anew whenever it changed or a copy grows old (Token Status
-//! List; where W3C credentials are issued, Bitstring Status List with the same places), and put on the ledger before it is
-//! served (`specs/consent/status.md`).
+//! List, as JWT and as CWT; where W3C credentials are issued, Bitstring Status Lists with the same places), and put on the
+//! ledger before it is served (`specs/consent/status.md`).
 
 use crate::issuer::{Issuer, blocking};
 use crate::store::{STATUS_LIST_SIZE, StoreError};
@@ -10,7 +10,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tegata_consent::entry::{Body, Entry, StatusListPublished};
-use tegata_consent::status::{STATUS_LIST_AHEAD_MAX_MS, status_list_id, token_digest};
+use tegata_consent::ids::Hash;
+use tegata_consent::status::{
+    STATUS_LIST_AHEAD_MAX_MS, status_list_cwt_id, status_list_id, token_digest,
+};
 use tegata_credential::bitstring::{
     Bitstring, BitstringError, BitstringIssuance, StatusPurpose, list_credential,
 };
@@ -30,28 +33,50 @@ const NOT_AFTER_MS: u64 = 120_000;
 /// Bits for each record: valid, revoked, suspended, recalled.
 const BITS: u8 = 2;
 
-/// In which form a list is published, each under its own URL.
+/// In which form a list is published. Each is signed, put on the ledger and served by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Form {
-    /// Token Status List, as JWT and as CWT.
-    Token,
+    /// Token Status List, as JWT.
+    Jwt,
+    /// Token Status List, as CWT; under the same URL.
+    Cwt,
     /// Bitstring Status List: what is revoked, recalled or corrected.
     Revocation,
+    /// Bitstring Status List: what is suspended.
+    Suspension,
 }
 
 impl Form {
     /// The forms that an issuer publishes.
     fn of(issuer: &Issuer) -> &'static [Self] {
         match issuer.config.vc_api {
-            Some(_) => &[Self::Token, Self::Revocation],
-            None => &[Self::Token],
+            Some(_) => &[Self::Jwt, Self::Cwt, Self::Revocation, Self::Suspension],
+            None => &[Self::Jwt, Self::Cwt],
         }
     }
 
     fn uri(self, issuer: &Issuer, number: u32) -> String {
         match self {
-            Self::Token => issuer.status_list_uri(number),
-            Self::Revocation => issuer.revocation_list_uri(number),
+            Self::Jwt | Self::Cwt => issuer.status_list_uri(number),
+            Self::Revocation => issuer.bitstring_uri(number, StatusPurpose::Revocation),
+            Self::Suspension => issuer.bitstring_uri(number, StatusPurpose::Suspension),
+        }
+    }
+
+    /// What the ledger calls the list.
+    fn list_id(self, uri: &str) -> Hash {
+        match self {
+            Self::Cwt => status_list_cwt_id(uri),
+            Self::Jwt | Self::Revocation | Self::Suspension => status_list_id(uri),
+        }
+    }
+
+    /// For what a bit of the list stands; absent of a list of values.
+    fn purpose(self) -> Option<StatusPurpose> {
+        match self {
+            Self::Jwt | Self::Cwt => None,
+            Self::Revocation => Some(StatusPurpose::Revocation),
+            Self::Suspension => Some(StatusPurpose::Suspension),
         }
     }
 }
@@ -89,8 +114,6 @@ type Said = Arc<[(u32, u8)]>;
 #[derive(Clone)]
 struct Signed {
     token: Bytes,
-    /// The same list with the same times, as a CWT; empty of [`Form::Revocation`].
-    cwt: Bytes,
     /// The store's count of changes when it was made.
     version: u64,
     /// What it says.
@@ -145,23 +168,6 @@ pub(crate) async fn current(
     }
 }
 
-/// As [`current`] of [`Form::Token`], the same list as a CWT. On the ledger are its time and the digest of the JWT form.
-///
-/// # Errors
-/// [`PublishError`].
-pub(crate) async fn current_cwt(
-    issuer: &Arc<Issuer>,
-    number: u32,
-    now_s: i64,
-) -> Result<Bytes, PublishError> {
-    let (signed, published) = look(issuer, number, Form::Token, now_s).await?;
-    match (signed, published) {
-        (Some(signed), _) => Ok(signed.cwt),
-        (None, Err(error)) => Err(error),
-        (None, Ok(())) => Err(PublishError::NoSuchList(number)),
-    }
-}
-
 /// Publishes what has changed in a list, in all its forms.
 ///
 /// # Errors
@@ -203,6 +209,7 @@ async fn sign_and_publish(
     slot: &mut Slot,
 ) -> Result<(), PublishError> {
     let uri = form.uri(issuer, number);
+    let list = form.list_id(&uri);
     let says = blocking(issuer, move |issuer| says(issuer, number, form));
     let (says, version) = says.await?;
     if slot.sent.is_none()
@@ -219,7 +226,7 @@ async fn sign_and_publish(
         .map_or(i64::MIN, |signed| signed.issued_s);
     if slot.served.is_none() || slot.sent.is_some() {
         // After a start, or an answer that did not come: what does the ledger have?
-        let newest = issuer.registry.status_list(&issuer.id, &uri).await?;
+        let newest = issuer.registry.status_list(&issuer.id, &list).await?;
         if let Some(newest) = newest {
             let newest_s = i64::try_from(newest.issued_ms / 1000).unwrap_or(i64::MAX);
             after_s = after_s.max(newest_s);
@@ -238,41 +245,42 @@ async fn sign_and_publish(
     if issued_s.saturating_sub(now_s) > (STATUS_LIST_AHEAD_MAX_MS / 1000) as i64 {
         return Err(PublishError::Ahead);
     }
-    let signer = match form {
-        Form::Token => None,
-        Form::Revocation => {
+    let signer = match form.purpose() {
+        None => None,
+        Some(purpose) => {
             let own = issuer.own().await?.ok_or(PublishError::NotRegistered)?;
             let key = issuer.w3c_key(&own, now_ms())?;
             Some((
                 own.organisation.did,
                 key.ok_or(PublishError::NotRegistered)?,
+                purpose,
             ))
         }
     };
-    let list_uri = uri.clone();
     let signed = blocking(issuer, move |issuer| {
         let lifetime_s = i64::try_from(issuer.config.status_list.lifetime_s)
             .unwrap_or(i64::MAX / 2)
             .max(2);
         let expires_s = issued_s + lifetime_s;
-        let made = match &signer {
-            None => sign_token(issuer, &list_uri, &says, issued_s, expires_s),
-            Some((did, (key, method))) => {
+        let token = match &signer {
+            None => sign_token(issuer, form, &uri, &says, issued_s, expires_s)?,
+            Some((did, (key, method), purpose)) => {
                 let issuance = BitstringIssuance {
-                    uri: &list_uri,
+                    uri: &uri,
                     issuer: did,
-                    purpose: StatusPurpose::Revocation,
+                    purpose: *purpose,
                     valid_from: issued_s,
                     valid_until: Some(expires_s),
                 };
-                sign_revocations(issuer, &issuance, &says, key, method)
+                sign_bitstring(issuer, &issuance, &says, key, method)?
             }
         };
-        let (token, cwt) = made?;
-        let recalled = says.iter().filter(|(_, value)| *value == RECALLED.value());
+        // Counted once for each list, not for each of its forms.
+        let recalled = says
+            .iter()
+            .filter(|(_, value)| form == Form::Jwt && *value == RECALLED.value());
         Ok::<_, PublishError>(Signed {
             token,
-            cwt,
             version,
             recalled: u32::try_from(recalled.count()).unwrap_or(u32::MAX),
             says,
@@ -284,7 +292,7 @@ async fn sign_and_publish(
     let signed = signed.await?;
     let body = Body::StatusListPublished(StatusListPublished {
         issuer: issuer.id,
-        list: status_list_id(&uri),
+        list,
         token: token_digest(&signed.token),
         issued_ms: u64::try_from(issued_s).unwrap_or(0) * 1000,
         recalled: signed.recalled,
@@ -301,9 +309,10 @@ async fn sign_and_publish(
 /// What a list says, by place, in rising order, and the store's count of changes.
 fn says(issuer: &Issuer, number: u32, form: Form) -> Result<(Said, u64), StoreError> {
     let (mut statuses, version) = issuer.store.statuses(number)?;
-    if form == Form::Revocation {
-        // A bit says that a credential is gone for good, not why.
-        statuses.retain(|(_, value)| *value != Status::Suspended.value());
+    if let Some(purpose) = form.purpose() {
+        // A bit says that a credential is gone for good, or for now, not why.
+        let suspended = purpose == StatusPurpose::Suspension;
+        statuses.retain(|(_, value)| (*value == Status::Suspended.value()) == suspended);
         statuses
             .iter_mut()
             .for_each(|(_, value)| *value = Status::Invalid.value());
@@ -311,14 +320,15 @@ fn says(issuer: &Issuer, number: u32, form: Form) -> Result<(Said, u64), StoreEr
     Ok((statuses.into(), version))
 }
 
-/// The Token Status List of what is said, as JWT and CWT.
+/// The Token Status List of what is said.
 fn sign_token(
     issuer: &Issuer,
+    form: Form,
     uri: &str,
     says: &[(u32, u8)],
     issued_s: i64,
     expires_s: i64,
-) -> Result<(Bytes, Bytes), PublishError> {
+) -> Result<Bytes, PublishError> {
     let entries = says
         .iter()
         .map(|(index, value)| (u64::from(*index), Status::from(*value)));
@@ -331,18 +341,20 @@ fn sign_token(
         ttl_s: Some(issuer.config.status_list.ttl_s.max(1)),
     };
     let key = &issuer.credential_key;
-    let (token, cwt) = (sign(&list, &issuance, key), sign_cwt(&list, &issuance, key));
-    Ok((Bytes::from(token), Bytes::from(cwt)))
+    Ok(match form {
+        Form::Cwt => Bytes::from(sign_cwt(&list, &issuance, key)),
+        _ => Bytes::from(sign(&list, &issuance, key)),
+    })
 }
 
-/// The Bitstring Status List of what is revoked.
-fn sign_revocations(
+/// The Bitstring Status List of what is revoked, or suspended.
+fn sign_bitstring(
     issuer: &Issuer,
     issuance: &BitstringIssuance<'_>,
     says: &[(u32, u8)],
     key: &SigningKey,
     method: &str,
-) -> Result<(Bytes, Bytes), PublishError> {
+) -> Result<Bytes, PublishError> {
     let set = says.iter().map(|(index, _)| u64::from(*index));
     let list = Bitstring::from_indexes(u64::from(STATUS_LIST_SIZE), set)?;
     let config = issuer.config.vc_api.clone().unwrap_or_default();
@@ -350,7 +362,7 @@ fn sign_revocations(
     let options = ProofOptions::new(method, issuance.valid_from);
     let unsigned = list_credential(&list, issuance);
     let signed = sign_credential(unsigned, suite, contexts, &options, key)?;
-    Ok((Bytes::from(Value::Object(signed).to_string()), Bytes::new()))
+    Ok(Bytes::from(Value::Object(signed).to_string()))
 }
 
 /// Publishes every list when it changed or grows old, until `stop` says so. A list that the ledger did not take is tried
@@ -387,7 +399,7 @@ mod tests {
         let config = config(world.folder.path(), "127.0.0.1:1".parse().unwrap());
         let issuer = Issuer::open(config, registry).unwrap();
         let uri = issuer.status_list_uri(1);
-        let token = async |now_s| current(&issuer, 1, Form::Token, now_s).await.unwrap();
+        let token = async |now_s| current(&issuer, 1, Form::Jwt, now_s).await.unwrap();
         let status_at = |token: &Bytes, index, now_s| {
             let token = StatusListToken::parse(std::str::from_utf8(token).unwrap()).unwrap();
             let list = token.verify(&credential_key(&world), &uri, now_s).unwrap();
@@ -414,7 +426,7 @@ mod tests {
         world.registry.set_stale(true);
         assert_eq!(token(1_001_801).await, renewed);
         assert!(matches!(
-            current(&issuer, 1, Form::Token, 1_005_400).await,
+            current(&issuer, 1, Form::Jwt, 1_005_400).await,
             Err(PublishError::Ledger(LedgerError::Stale { .. }))
         ));
         world.registry.set_stale(false);
@@ -431,6 +443,18 @@ mod tests {
             (on_ledger().token, on_ledger().recalled),
             (token_digest(&changed), 1)
         );
+        let cwt = current(&issuer, 1, Form::Cwt, 1_001_801).await.unwrap();
+        let newest = world.registry.published(&status_list_cwt_id(&uri)).unwrap();
+        assert_eq!(
+            (newest.token, newest.recalled),
+            (token_digest(&cwt), 0),
+            "what is recalled is counted once"
+        );
+        assert_eq!(
+            on_ledger().token,
+            token_digest(&changed),
+            "each form counts by itself"
+        );
         set(8, Status::Valid);
         let lifted = token(1_001_801).await;
         assert_eq!(status_at(&lifted, 8, 1_001_801), Status::Valid);
@@ -445,7 +469,7 @@ mod tests {
         assert_eq!(status_at(&next, 8, 1_001_803), Status::Suspended);
         for number in [0, 2, u32::MAX] {
             assert!(matches!(
-                current(&issuer, number, Form::Token, 1).await,
+                current(&issuer, number, Form::Jwt, 1).await,
                 Err(PublishError::NoSuchList(_))
             ));
         }

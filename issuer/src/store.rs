@@ -3,27 +3,36 @@
 //! Every change goes through a [`Change`]: one writer at a time, one synced write batch. What [`Change::commit`] returned
 //! from is on disk; of what it did not, nothing is.
 
+mod change;
+mod keys;
 mod openid4vci;
 
+pub(crate) use change::Change;
 pub(crate) use openid4vci::{Kind, SWEEP_MAX, Slot};
 
-use crate::model::{Import, Invited, KnownReceipt, Pairing, Record, Status, StatusPlace};
+use crate::model::{Import, Invited, Pairing, Record, Status, StatusPlace};
+use keys::{
+    place_key, place_of, queue_entry, queue_key, source_key, status_key, status_value,
+    subject_hash, subject_key,
+};
 use minicbor::Decode;
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Direction, IteratorMode, Options,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    Direction, IteratorMode, Options,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tegata_consent::cbor;
-use tegata_consent::ids::{ChainId, DrawerId, Hash, OrganisationId, RecordId, hash};
+use tegata_consent::ids::{ChainId, Hash, OrganisationId, RecordId};
 use tegata_credential::status_list::Status as ListStatus;
 
 /// Places in one status list. A list is closed when half of them are taken, so that a free one is found at once and the
 /// index says nothing about the order.
 pub(crate) const STATUS_LIST_SIZE: u32 = 1 << 17;
+
+/// What the cache of all tables holds, with their indexes.
+const CACHE_BYTES: usize = 64 << 20;
 
 /// Why the store cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -182,8 +191,15 @@ impl Store {
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_max_total_wal_size(64 << 20);
         options.set_keep_log_file_num(3);
+        // One bounded cache for all tables, their indexes in it: memory does not grow with the records.
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES));
+        blocks.set_cache_index_and_filter_blocks(true);
+        // A source record is looked for before it is taken in, and almost never found.
+        blocks.set_bloom_filter(10.0, false);
         let tables = Table::ALL.map(|table| {
             let mut options = Options::default();
+            options.set_block_based_table_factory(&blocks);
             options.set_compression_type(DBCompressionType::Lz4);
             options.set_write_buffer_size(16 << 20);
             ColumnFamilyDescriptor::new(table.name(), options)
@@ -706,315 +722,8 @@ impl Store {
     }
 }
 
-/// A change in the making. Reads see it; disk and others see it after [`Change::commit`], or never.
-pub(crate) struct Change<'a> {
-    store: &'a Store,
-    _writer: MutexGuard<'a, OpenList>,
-    changes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
-    deltas: [i64; Status::ALL.len()],
-    changes_status: bool,
-}
-
-impl Change<'_> {
-    /// A record as this change leaves it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn record(&self, id: &RecordId) -> Result<Option<Record>, StoreError> {
-        self.value(Table::Records, &id.0)
-    }
-
-    /// Stores a record and everything by which it is found.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn put_record(&mut self, record: &Record) -> Result<(), StoreError> {
-        if let Some(old) = self.record(&record.id)? {
-            if old.status.is_queued() {
-                self.delete(Table::Queue, queue_key(&old));
-            }
-            self.delete(Table::ByStatus, status_key(old.status, &old));
-            self.deltas[old.status.index()] -= 1;
-        } else {
-            self.put(
-                Table::BySubject,
-                subject_key(&subject_hash(&record.subject), record),
-                Vec::new(),
-            );
-        }
-        if record.status.is_queued() {
-            self.put(Table::Queue, queue_key(record), Vec::new());
-        }
-        self.put(
-            Table::ByStatus,
-            status_key(record.status, record),
-            Vec::new(),
-        );
-        self.deltas[record.status.index()] += 1;
-        self.put(Table::Records, record.id.0.to_vec(), cbor::encode(record));
-        Ok(())
-    }
-
-    /// The record that came from a source record.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn source(
-        &self,
-        system: &str,
-        source_id: &str,
-    ) -> Result<Option<Record>, StoreError> {
-        let Some(id) = self.get(Table::Sources, &source_key(system, source_id))? else {
-            return Ok(None);
-        };
-        self.record(&RecordId::try_from(id.as_slice()).map_err(|_| StoreError::Damaged("sources"))?)
-    }
-
-    /// Says which record a source record became.
-    pub(crate) fn put_source(&mut self, record: &Record) {
-        self.put(
-            Table::Sources,
-            source_key(&record.system, &record.source_id),
-            record.id.0.to_vec(),
-        );
-    }
-
-    /// Records of a person, as they were before this change.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn by_subject(&self, subject: &str) -> Result<Vec<Record>, StoreError> {
-        self.store.by_subject(subject, None, usize::MAX)
-    }
-
-    /// Stores signed and sealed bytes.
-    pub(crate) fn put_sealed(&mut self, id: &RecordId, bytes: Vec<u8>) {
-        self.put(Table::Sealed, id.0.to_vec(), bytes);
-    }
-
-    /// Erases signed and sealed bytes.
-    pub(crate) fn delete_sealed(&mut self, id: &RecordId) {
-        self.delete(Table::Sealed, id.0.to_vec());
-    }
-
-    /// A pairing as this change leaves it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn pairing(&self, code: &Hash) -> Result<Option<Pairing>, StoreError> {
-        self.value(Table::Pairings, &code.0)
-    }
-
-    /// Stores a pairing.
-    pub(crate) fn put_pairing(&mut self, code: &Hash, pairing: &Pairing) {
-        self.put(Table::Pairings, code.0.to_vec(), cbor::encode(pairing));
-    }
-
-    /// A person's newest invitation as this change leaves it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn invited(&self, subject: &str) -> Result<Option<Invited>, StoreError> {
-        self.value(Table::Invitations, &subject_hash(subject))
-    }
-
-    /// Stores a person's newest invitation.
-    pub(crate) fn put_invited(&mut self, subject: &str, invited: &Invited) {
-        self.put(
-            Table::Invitations,
-            subject_hash(subject).to_vec(),
-            cbor::encode(invited),
-        );
-    }
-
-    /// A receipt of a drawer that is known already, by its sequence.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn known_receipt(
-        &self,
-        drawer: &DrawerId,
-        sequence: u64,
-    ) -> Result<Option<KnownReceipt>, StoreError> {
-        self.value(Table::Receipts, &receipt_key(drawer, sequence))
-    }
-
-    /// Remembers a receipt of a drawer.
-    pub(crate) fn put_known_receipt(
-        &mut self,
-        drawer: &DrawerId,
-        sequence: u64,
-        receipt: &KnownReceipt,
-    ) {
-        self.put(
-            Table::Receipts,
-            receipt_key(drawer, sequence),
-            cbor::encode(receipt),
-        );
-    }
-
-    /// Keeps a reserved place in a status list for a record.
-    pub(crate) fn put_place(&mut self, place: StatusPlace, record: &RecordId) {
-        self.put(Table::Places, place_key(place), record.0.to_vec());
-    }
-
-    /// Sets what the status list says of a place.
-    pub(crate) fn set_place(&mut self, place: StatusPlace, status: ListStatus) {
-        let key = place_key(place);
-        match status {
-            ListStatus::Valid => self.delete(Table::RevokedPlaces, key),
-            // As versions before suspensions wrote it.
-            ListStatus::Invalid => self.put(Table::RevokedPlaces, key, Vec::new()),
-            other => self.put(Table::RevokedPlaces, key, vec![other.value()]),
-        }
-        self.changes_status = true;
-    }
-
-    /// Stores an import.
-    pub(crate) fn put_import(&mut self, import: &Import) {
-        self.put(Table::Imports, import.id.0.to_vec(), cbor::encode(import));
-    }
-
-    /// Writes everything at once and waits until it is on disk.
-    ///
-    /// # Errors
-    /// [`StoreError`]; then nothing was written, or the disk cannot say.
-    pub(crate) fn commit(self) -> Result<(), StoreError> {
-        let pushed = self.pushed_delta()?;
-        let mut batch = WriteBatch::default();
-        for ((table, key), value) in &self.changes {
-            match value {
-                Some(value) => batch.put_cf(self.store.family(*table), key, value),
-                None => batch.delete_cf(self.store.family(*table), key),
-            }
-        }
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.store
-            .db
-            .write_opt(batch, &options)
-            .map_err(|error| self.store.error(error))?;
-        let mut queued = self.changes.iter().filter_map(|((table, key), value)| {
-            (*table == Table::Queue && value.is_some()).then_some(key)
-        });
-        if let Some(lowest) = queued.next() {
-            let mut floor = self.store.queue_floor();
-            floor.puts += 1;
-            if *lowest < floor.key {
-                floor.key.clone_from(lowest);
-            }
-        }
-        for (count, delta) in self.store.counts.iter().zip(self.deltas) {
-            count.fetch_add(delta, Ordering::Relaxed);
-        }
-        self.store.pushed.fetch_add(pushed, Ordering::Relaxed);
-        if self.changes_status {
-            self.store.status_changes.fetch_add(1, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    fn value<T: for<'b> Decode<'b, ()>>(
-        &self,
-        table: Table,
-        key: &[u8],
-    ) -> Result<Option<T>, StoreError> {
-        self.get(table, key)?
-            .map(|bytes| read(table, &bytes))
-            .transpose()
-    }
-
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.changes.get(&(table, key.to_vec())) {
-            Some(changed) => Ok(changed.clone()),
-            None => self.store.get(table, key),
-        }
-    }
-
-    fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
-        self.changes.insert((table, key), Some(value));
-    }
-
-    fn delete(&mut self, table: Table, key: Vec<u8>) {
-        self.changes.insert((table, key), None);
-    }
-}
-
 fn read<T: for<'b> Decode<'b, ()>>(table: Table, bytes: &[u8]) -> Result<T, StoreError> {
     minicbor::decode(bytes).map_err(|_| StoreError::Damaged(table.name()))
-}
-
-fn source_key(system: &str, source_id: &str) -> Vec<u8> {
-    let length = (system.len() as u64).to_be_bytes();
-    hash(
-        "tegata/v1/issuer/source",
-        &[&[&length, system.as_bytes(), source_id.as_bytes()].concat()],
-    )
-    .to_vec()
-}
-
-fn subject_hash(subject: &str) -> [u8; 32] {
-    hash("tegata/v1/issuer/subject", &[subject.as_bytes()])
-}
-
-fn subject_key(subject: &[u8; 32], record: &Record) -> Vec<u8> {
-    [
-        subject.as_slice(),
-        &record.accepted_ms.to_be_bytes(),
-        &record.id.0,
-    ]
-    .concat()
-}
-
-fn status_key(status: Status, record: &Record) -> Vec<u8> {
-    [
-        [status.index() as u8].as_slice(),
-        &record.accepted_ms.to_be_bytes(),
-        &record.id.0,
-    ]
-    .concat()
-}
-
-fn queue_key(record: &Record) -> Vec<u8> {
-    [record.due_ms.to_be_bytes().as_slice(), &record.id.0].concat()
-}
-
-fn queue_entry(key: &[u8]) -> Result<(u64, RecordId), StoreError> {
-    let (due_ms, id) = key
-        .split_first_chunk::<8>()
-        .ok_or(StoreError::Damaged("queue"))?;
-    let id = RecordId::try_from(id).map_err(|_| StoreError::Damaged("queue"))?;
-    Ok((u64::from_be_bytes(*due_ms), id))
-}
-
-fn receipt_key(drawer: &DrawerId, sequence: u64) -> Vec<u8> {
-    [drawer.0.as_slice(), &sequence.to_be_bytes()].concat()
-}
-
-fn place_key(place: StatusPlace) -> Vec<u8> {
-    [place.list.to_be_bytes(), place.index.to_be_bytes()].concat()
-}
-
-/// What a row of places that are not valid says.
-fn status_value(value: &[u8]) -> Result<u8, StoreError> {
-    match value {
-        [] => Ok(ListStatus::Invalid.value()),
-        [value @ 1..=3] => Ok(*value),
-        _ => Err(StoreError::Damaged("revoked_places")),
-    }
-}
-
-fn place_of(key: &[u8]) -> Result<StatusPlace, StoreError> {
-    let (list, index) = key
-        .split_first_chunk::<4>()
-        .ok_or(StoreError::Damaged("places"))?;
-    let index: [u8; 4] = index
-        .try_into()
-        .map_err(|_| StoreError::Damaged("places"))?;
-    Ok(StatusPlace {
-        list: u32::from_be_bytes(*list),
-        index: u32::from_be_bytes(index),
-    })
 }
 
 #[cfg(test)]

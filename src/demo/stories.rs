@@ -243,7 +243,7 @@ impl Stage<'_> {
             checks(&read[0])
         ));
 
-        let (state, history) = wallet.history(&grant).await?;
+        let (state, history) = wallet.history_of(&grant, 1).await?;
         promise(
             self.counts(history.len(), 1) && state.uses as usize == history.len(),
             "the wallet must see one reading",
@@ -297,7 +297,7 @@ impl Stage<'_> {
             refused.body.to_string().contains("revoked"),
             format!("the refusal must say why: {}", refused.body),
         )?;
-        let (state, history) = wallet.history(&grant).await?;
+        let (state, history) = wallet.history_of(&grant, 3).await?;
         let revoked = Outcome::Refused(Refusal::Revoked);
         let refused = history
             .iter()
@@ -411,7 +411,7 @@ impl Stage<'_> {
             text(&decisions[0], "currency")?
         ));
 
-        let (_, history) = wallet.history(&grant).await?;
+        let (_, history) = wallet.history_of(&grant, 2).await?;
         promise(
             history.len() >= 2
                 && history

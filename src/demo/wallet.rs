@@ -1,8 +1,10 @@
 //! A wallet without a screen: does over the public APIs exactly what the browser's wallet does. The stories, the scenario
 //! tests and the town of a thousand infants use it.
 
+mod history;
 mod present;
 
+pub use history::Read;
 pub use present::{PreparedPresentation, PresentationRequest};
 
 use super::patience::{Patience, Whole};
@@ -23,8 +25,6 @@ use tegata_consent::deposit::{
     Deposit, DrawerList, EMPTY_HEAD, SealedRecord, verify_receipt_chain,
 };
 use tegata_consent::entry::{Body, Entry, Grant, OverAsking, Revocation};
-use tegata_consent::fetch::{GrantHistory, HandedOut};
-use tegata_consent::history::{HistoryReader, Reading};
 use tegata_consent::ids::{
     DrawerId, EntryId, GrantId, Hash, Nonce, OrganisationId, PublicKey, RecordId, Salt, SealKey,
 };
@@ -34,12 +34,10 @@ use tegata_consent::lock::{Lock, LockLabel};
 use tegata_consent::order::{GrantSubmission, Order};
 use tegata_consent::organisation::{KeyUse, OrganisationState, Role};
 use tegata_consent::over_asking::{RequestObject, is_request_object};
-use tegata_consent::proof::{Receipt, StateProof};
+use tegata_consent::proof::Receipt;
 use tegata_consent::request::{ConsentRequest, request_commitment};
 use tegata_consent::scope::Scope;
 use tegata_consent::sealing::{self, Manifest, Part};
-use tegata_consent::state::GrantState;
-use tegata_consent::status::erasure_commitment;
 use tegata_consent::ticket::{Ticket, TicketDrawer, request_digest};
 use tegata_credential::keys::{Algorithm, PublicKey as CredentialKey};
 use tegata_credential::sd_jwt::SdJwt;
@@ -92,17 +90,6 @@ pub struct OpenedRecord {
     pub replaces: Option<RecordId>,
     /// The credential.
     pub sd_jwt: String,
-}
-
-/// One line of "who read what and when".
-#[derive(Debug, Clone)]
-pub struct Read {
-    /// The proven access.
-    pub reading: Reading,
-    /// What the host handed out under it.
-    pub records: Vec<HandedOut>,
-    /// Under what the ledger would have the recipient's confirmation that it dropped each of them, were it recalled.
-    pub erasures: Vec<Hash>,
 }
 
 /// A deposit that is ready to be sent.
@@ -784,84 +771,6 @@ impl Wallet {
             .iter()
             .map(|given| self.secret.grant_id(&given.nonce))
             .collect()
-    }
-
-    /// Who read what and when under a grant, complete by proof.
-    pub async fn history(&self, grant: &GrantId) -> Result<(GrantState, Vec<Read>)> {
-        let mut reader = HistoryReader::new(self.ledger.chain(), *grant);
-        let mut reads = Vec::new();
-        loop {
-            let (state, page) = self.history_page(grant, &mut reader).await?;
-            reads.extend(page);
-            if reader.finish(&state).is_ok() {
-                return Ok((state, reads));
-            }
-        }
-    }
-
-    /// The next page of a history.
-    async fn history_page(
-        &self,
-        grant: &GrantId,
-        reader: &mut HistoryReader,
-    ) -> Result<(GrantState, Vec<Read>)> {
-        let url = format!(
-            "{}/v1/vaults/{}/grants/{grant}?from={}",
-            self.host_url,
-            self.secret.vault_id(),
-            reader.count()
-        );
-        let bytes = self
-            .call(reqwest::Method::GET, &url, None, Vec::new())
-            .await?;
-        let history: GrantHistory =
-            cbor::decode(&bytes, GrantHistory::LIMIT).map_err(|e| wrong("history")(&e))?;
-        let (chain, validators) = (self.ledger.chain(), self.ledger.validators());
-        let proof = StateProof::parse(&history.proof).map_err(|e| wrong("consent proof")(&e))?;
-        let proven = proof
-            .verify_grant(&chain, &validators, grant)
-            .map_err(|e| wrong("consent proof")(&e))?;
-        let newest = self.ledger.newest().map_err(|e| wrong("ledger")(&e))?;
-        if proven.header.header().time_ms + 15_000 < newest.header().time_ms {
-            return Err(WalletError(
-                "the host shows an old state of the grant".into(),
-            ));
-        }
-        let state = proven
-            .value
-            .ok_or_else(|| WalletError("the ledger has no such grant".into()))?;
-        let readings = reader
-            .page(&state, history.first.unwrap_or(0), &history.accesses)
-            .map_err(|e| wrong("history")(&e))?;
-        let mut reads = Vec::with_capacity(readings.len());
-        for reading in readings {
-            let opening = history
-                .openings
-                .iter()
-                .find(|opening| opening.access == reading.id);
-            if let Some(opening) = opening
-                && opening.scope.commitment(&opening.salt) != reading.access.commitment
-            {
-                return Err(WalletError(
-                    "the host shows another opening than the access committed to".into(),
-                ));
-            }
-            let erasures = opening.map(|opening| {
-                let records = opening.records.iter();
-                let commitment = |handed: &HandedOut| {
-                    erasure_commitment(&opening.salt, &opening.access, &handed.record)
-                };
-                records.map(commitment).collect()
-            });
-            reads.push(Read {
-                erasures: erasures.unwrap_or_default(),
-                reading,
-                records: opening
-                    .map(|opening| opening.records.clone())
-                    .unwrap_or_default(),
-            });
-        }
-        Ok((state, reads))
     }
 
     /// The whole vault in one file.

@@ -6,7 +6,10 @@
 use super::credential::GIVE_TRUST;
 use super::finding::{Coded, Finding};
 use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
-use tegata_consent::status::{StatusListRefused, StatusListState, check_status_list};
+use tegata_consent::ids::Hash;
+use tegata_consent::status::{
+    StatusListRefused, check_status_list, status_list_cwt_id, status_list_id,
+};
 use tegata_credential::keys::PublicKey;
 use tegata_credential::sd_jwt::VerifiedSdJwt;
 use tegata_credential::status_list::{
@@ -68,10 +71,10 @@ fn coded(code: &'static str, words: &str) -> Coded {
     Coded(code, words.to_owned())
 }
 
-/// A status list token in either form, with its bytes where the ledger knows their digest.
+/// A status list token in either form, with its bytes.
 enum Token {
     Jwt(Box<StatusListToken>, String),
-    Cwt(Box<StatusListCwt>),
+    Cwt(Box<StatusListCwt>, Vec<u8>),
 }
 
 impl Token {
@@ -89,20 +92,28 @@ impl Token {
     }
 
     fn of_cwt(bytes: &[u8]) -> Result<Self, StatusListError> {
-        StatusListCwt::parse(bytes).map(|token| Self::Cwt(Box::new(token)))
+        StatusListCwt::parse(bytes).map(|token| Self::Cwt(Box::new(token), bytes.to_vec()))
     }
 
     fn uri(&self) -> Option<&str> {
         match self {
             Self::Jwt(token, _) => token.uri(),
-            Self::Cwt(token) => token.uri(),
+            Self::Cwt(token, _) => token.uri(),
+        }
+    }
+
+    /// What the ledger calls the list with this URI in this form, and the bytes whose digest it has.
+    fn on_ledger(&self, uri: &str) -> (Hash, &[u8]) {
+        match self {
+            Self::Jwt(_, text) => (status_list_id(uri), text.as_bytes()),
+            Self::Cwt(_, bytes) => (status_list_cwt_id(uri), bytes),
         }
     }
 
     fn key_id(&self) -> Option<&str> {
         match self {
             Self::Jwt(token, _) => token.key_id(),
-            Self::Cwt(token) => token.key_id().and_then(|id| std::str::from_utf8(id).ok()),
+            Self::Cwt(token, _) => token.key_id().and_then(|id| std::str::from_utf8(id).ok()),
         }
     }
 
@@ -114,7 +125,7 @@ impl Token {
     ) -> Result<VerifiedStatusList, StatusListError> {
         match self {
             Self::Jwt(token, _) => token.verify(key, uri, at),
-            Self::Cwt(token) => token.verify(key, uri, at),
+            Self::Cwt(token, _) => token.verify(key, uri, at),
         }
     }
 }
@@ -163,31 +174,16 @@ async fn newest(
     let Some(state) = state else {
         return Newest::Unasked;
     };
-    let (known, seen) = match trust.newest_list(&state.id, list.uri()).await {
+    let (id, signed) = token.on_ledger(list.uri());
+    let (known, seen) = match trust.newest_list(&state.id, &id).await {
         None => return Newest::Unasked,
         Some(Err(error)) => return Newest::Unknown(error.to_string()),
         Some(Ok(found)) => found,
     };
     let issued_ms = milliseconds(list.issued_at());
-    let checked = match token {
-        Token::Jwt(_, text) => check_status_list(known.as_ref(), text.as_bytes(), issued_ms),
-        Token::Cwt(_) => check_time(known.as_ref(), issued_ms),
-    };
-    match checked {
+    match check_status_list(known.as_ref(), signed, issued_ms) {
         Ok(()) => Newest::InForce(seen),
         Err(refused) => Newest::Refused(refused),
-    }
-}
-
-/// The ledger has the digest of the JWT form alone; the CWT form is signed with it, so it has the same time.
-fn check_time(newest: Option<&StatusListState>, issued_ms: u64) -> Result<(), StatusListRefused> {
-    let newest = newest.ok_or(StatusListRefused::NotOnLedger)?;
-    match issued_ms.cmp(&newest.issued_ms) {
-        std::cmp::Ordering::Less => Err(StatusListRefused::Superseded {
-            issued_ms: newest.issued_ms,
-        }),
-        std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Greater => Err(StatusListRefused::NotOnLedger),
     }
 }
 

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::ValidatorSet;
-use tegata_consent::ids::{ChainId, EntryId, GrantId, OrganisationId, PublicKey};
+use tegata_consent::ids::{ChainId, EntryId, GrantId, Hash, OrganisationId, PublicKey};
 use tegata_consent::organisation::{KeyUse, OrganisationState, Role};
 use tegata_consent::proof::{Proven, StateProof, VerifiedReceipt};
 use tegata_consent::state::GrantState;
-use tegata_consent::status::StatusListState;
+use tegata_consent::status::{StatusListState, status_list_id};
 use tegata_credential::keys::{Algorithm, PublicKey as CredentialKey};
 use tegata_credential::status_list::StatusListCwt;
 use tegata_credential::trust_list::{TrustList, TrustedKey};
@@ -412,21 +412,22 @@ impl Trust {
         Some(found.map(|found| found.map(|(_, receipt)| receipt)))
     }
 
-    /// Which list of an issuer under a URI the ledger has as the newest, and where that was seen; absent where nobody says.
+    /// Which of an issuer's status lists the ledger has as the newest, and where that was seen; absent where nobody says.
     pub(super) async fn newest_list(
         &self,
         issuer: &OrganisationId,
-        uri: &str,
+        list: &Hash,
     ) -> Option<Result<(Option<StatusListState>, String), LedgerError>> {
         if let Some(ledger) = &self.ledger {
-            let proven = ledger.status_list(issuer, uri).await;
+            let proven = ledger.status_list(issuer, list).await;
             return Some(proven.map(|proven| {
                 let height = proven.header.header().height;
                 (proven.value, format!("on the ledger at height {height}"))
             }));
         }
-        let mut lists = self.lists.iter();
-        let carried = lists.find(|list| list.issuer == *issuer && list.uri == uri)?;
+        let mut carried = self.lists.iter();
+        let carried = carried
+            .find(|carried| carried.issuer == *issuer && status_list_id(&carried.uri) == *list)?;
         let seen = "as the presentation proves".to_owned();
         Some(Ok((carried.newest.clone(), seen)))
     }

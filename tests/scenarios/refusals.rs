@@ -210,7 +210,7 @@ async fn the_host_serves_only_what_the_ledger_allowed_to_whom_it_allowed_it() {
         "a grant ends once"
     );
 
-    let (_, history) = wallet.history(&grant).await.unwrap();
+    let (_, history) = wallet.history_of(&grant, 4).await.unwrap();
     assert_eq!(
         history.len(),
         4,

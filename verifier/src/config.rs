@@ -64,10 +64,6 @@ pub struct VerifierConfig {
     /// For how long a consent request may be answered, in seconds.
     #[serde(default = "week_s")]
     pub request_ttl_s: u64,
-    /// A status list that was fetched this long before a reading began is used without asking again, in seconds; 0: every
-    /// reading asks. Older copies are used only while the list's own `ttl` lasts, and only if the issuer does not answer.
-    #[serde(default)]
-    pub status_fresh_s: u32,
     /// What is paid for what.
     #[serde(default)]
     pub payout: PayoutConfig,

@@ -92,7 +92,7 @@ impl Core {
             keys,
             secrets,
             store,
-            lists: StatusLists::new(client.clone(), ledger.clone(), config.status_fresh_s),
+            lists: StatusLists::new(client.clone(), ledger.clone()),
             recalls: Recalls::default(),
             rules,
             presentations,

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tegata_consent::entry::{Body, Entry, ErasureConfirmed};
 use tegata_consent::ids::{EntryId, GrantId, Hash, OrganisationId, RecordId, Salt};
-use tegata_consent::status::erasure_commitment;
+use tegata_consent::status::{erasure_commitment, status_list_id};
 use tegata_credential::status_list::RECALLED;
 use tegata_service::clock;
 use tegata_service::ledger::LedgerError;
@@ -125,7 +125,11 @@ async fn load(core: &Core) -> Result<(), StoreError> {
 async fn look(core: &Core) -> Result<(), RecallError> {
     for (list, looked_up) in core.recalls.lists() {
         let (issuer, uri) = &list;
-        let newest = core.ledger.status_list(issuer, uri).await?.value;
+        let newest = core
+            .ledger
+            .status_list(issuer, &status_list_id(uri))
+            .await?
+            .value;
         let Some(newest) = newest.filter(|newest| Some(newest.token) != looked_up) else {
             continue;
         };

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tegata_consent::ids::{Hash, OrganisationId};
 use tegata_consent::organisation::{OrganisationState, Role};
-use tegata_consent::status::{StatusListState, check_status_list, token_digest};
+use tegata_consent::status::{StatusListState, check_status_list, status_list_id, token_digest};
 use tegata_credential::status_list::{
     MAX_TOKEN_BYTES, MEDIA_TYPE, StatusListToken, VerifiedStatusList,
 };
@@ -28,8 +28,6 @@ const ATTEMPTS: usize = 3;
 pub(crate) struct StatusLists {
     client: reqwest::Client,
     ledger: Ledger,
-    /// A copy that is at most this much older than the reading is used without asking, in milliseconds.
-    fresh_ms: u64,
     copies: Mutex<HashMap<(OrganisationId, String), Slot>>,
 }
 
@@ -53,21 +51,19 @@ struct Copy {
 
 impl StatusLists {
     /// `client` must not follow redirects.
-    pub(crate) fn new(client: reqwest::Client, ledger: Ledger, fresh_s: u32) -> Self {
+    pub(crate) fn new(client: reqwest::Client, ledger: Ledger) -> Self {
         Self {
             client,
             ledger,
-            fresh_ms: u64::from(fresh_s) * 1000,
             copies: Mutex::default(),
         }
     }
 
     /// The issuer's list under `uri`, as the credential names it.
     ///
-    /// The ledger says, in a header under 15 s old, which list is the newest; no other is believed. A copy of that one fetched
-    /// since `since_ms`, when the reading began, is used as it is. Else the issuer is asked; if it does not answer, an older
-    /// copy of that one is used while the list's own `ttl` and `exp` last. After that the status is unknown, which is a fault
-    /// and never "valid".
+    /// The ledger says, asked each time, in a header under 15 s old, which list is the newest; no other is believed. A copy of
+    /// that one is used while the list's own `ttl` and `exp` last. Else the issuer is asked; if it does not answer, the status
+    /// is unknown, which is a fault and never "valid". `since_ms` is when the reading began.
     pub(crate) async fn get(
         &self,
         issuer: &OrganisationState,
@@ -112,26 +108,16 @@ impl StatusLists {
                 (Err(fault), None) => return Err(fault),
             };
             let now_ms = clock::now_ms();
-            let usable = held.copy.as_ref().filter(|copy| {
-                copy.usable(now_ms)
-                    && newest
-                        .as_ref()
-                        .is_some_and(|newest| newest.token == copy.token)
-            });
-            if let Some(copy) = usable.filter(|copy| copy.fetched_ms + self.fresh_ms >= since_ms) {
+            let is_newest = |copy: &&Copy| newest.as_ref().is_some_and(|n| n.token == copy.token);
+            let copy = held.copy.as_ref().filter(is_newest);
+            if let Some(copy) = copy.filter(|copy| copy.usable(now_ms)) {
                 return Ok(Arc::clone(&copy.list));
             }
-            let text = match self.fetch(uri).await {
-                Ok(text) => text,
-                Err(reason) => {
-                    return match usable {
-                        Some(copy) => Ok(Arc::clone(&copy.list)),
-                        None => Err(Fault::Unavailable(format!(
-                            "the issuer's status list is not to be had: {reason}"
-                        ))),
-                    };
-                }
-            };
+            let text = self.fetch(uri).await.map_err(|reason| {
+                Fault::Unavailable(format!(
+                    "the issuer's status list is not to be had: {reason}"
+                ))
+            })?;
             let list = Arc::new(verify(issuer, uri, &text, now_ms)?);
             let issued_ms = u64::try_from(list.issued_at())
                 .unwrap_or(0)
@@ -168,7 +154,11 @@ impl StatusLists {
         issuer: &OrganisationState,
         uri: &str,
     ) -> Result<Option<StatusListState>, Fault> {
-        match self.ledger.status_list(&issuer.id, uri).await {
+        match self
+            .ledger
+            .status_list(&issuer.id, &status_list_id(uri))
+            .await
+        {
             Ok(proven) => Ok(proven.value),
             Err(error) => Err(Fault::Unavailable(format!(
                 "which status list counts is not to be had: {error}"

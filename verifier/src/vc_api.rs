@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tegata_consent::ids::OrganisationId;
 use tegata_consent::organisation::{KeyUse, OrganisationState};
-use tegata_consent::status::check_status_list;
+use tegata_consent::status::{check_status_list, status_list_id};
 use tegata_credential::bitstring::{BitstringEntry, StatusPurpose, VerifiedBitstring};
 use tegata_credential::data_integrity::{
     DOCUMENT_MAX_BYTES, DataIntegrityError, HolderRule, PresentationPolicy, VerifiedCredential,
@@ -306,7 +306,10 @@ async fn newest_list(
     let list = list.map_err(|problem| unknown(&problem.to_string()))?;
     let list = list.map_err(|error| unknown(&format!("{} ({error})", error.code())))?;
     if let Some(organisation) = known.registered.get(issuer) {
-        let newest = core.ledger.status_list(organisation, uri).await;
+        let newest = core
+            .ledger
+            .status_list(organisation, &status_list_id(uri))
+            .await;
         let newest = newest.map_err(|error| unknown(&error.to_string()))?.value;
         let issued_s = u64::try_from(list.valid_from().unwrap_or(0)).unwrap_or(0);
         check_status_list(newest.as_ref(), &text, issued_s.saturating_mul(1000))

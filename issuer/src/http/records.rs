@@ -183,7 +183,7 @@ pub(crate) async fn recall(
 
 /// Suspends a record until the suspension is lifted.
 #[utoipa::path(post, path = "/v1/records/{id}/suspension", params(("id" = String, Path)), request_body = Reason,
-    responses((status = 200, body = RecordAnswer), (status = 401), (status = 404), (status = 409, description = "`taken-back`, `not-issued`, `not-suspendable`")))]
+    responses((status = 200, body = RecordAnswer), (status = 401), (status = 404), (status = 409, description = "`taken-back`, `not-issued`")))]
 pub(crate) async fn suspend(
     State(issuer): Shared,
     _: OwnSystem,
@@ -236,7 +236,6 @@ async fn change_status(
         IntakeError::NoSuchRecord => Problem::not_found(),
         IntakeError::TakenBack => conflict("taken-back", error),
         IntakeError::NotIssued => conflict("not-issued", error),
-        IntakeError::NotSuspendable => conflict("not-suspendable", error),
         other => Problem::internal(&other),
     })?;
     if let Some(place) = record.place

@@ -115,12 +115,16 @@ pub(crate) async fn issue(
             Entry::Occupied(_) => None,
             Entry::Vacant(status) => {
                 let place = issuer.store.reserve_place(rand::random);
-                let entry = BitstringEntry {
-                    list: issuer.revocation_list_uri(place.list),
-                    index: place.index.into(),
-                    purpose: StatusPurpose::Revocation,
+                let entry = |purpose| {
+                    let entry = BitstringEntry {
+                        list: issuer.bitstring_uri(place.list, purpose),
+                        index: place.index.into(),
+                        purpose,
+                    };
+                    entry.to_json()
                 };
-                status.insert(entry.to_json());
+                let purposes = [StatusPurpose::Revocation, StatusPurpose::Suspension];
+                status.insert(purposes.map(entry).into());
                 Some((random_id(), place))
             }
         };
@@ -148,17 +152,23 @@ pub(crate) async fn issue(
     })
 }
 
-/// A list of revoked W3C credentials, signed (Bitstring Status List), with the places of the status list of that number.
-#[utoipa::path(get, path = "/v1/status-lists/{number}/revocation", params(("number" = u32, Path)), responses(
+/// A list of W3C credentials that are revoked, or suspended, signed (Bitstring Status List), with the places of the status
+/// list of that number.
+#[utoipa::path(get, path = "/v1/status-lists/{number}/{purpose}", params(("number" = u32, Path), ("purpose" = String, Path, description = "`revocation` or `suspension`")), responses(
     (status = 200, description = "`application/vc`, the newest on the ledger"), (status = 404, description = "no such list"),
     (status = 503, description = "`status-list-unpublished`: the ledger does not have it yet")
 ))]
-pub(crate) async fn revocation_list(
+pub(crate) async fn bitstring_list(
     State(issuer): Shared,
-    Path(number): Path<String>,
+    Path((number, purpose)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let number = list_number(&number)?;
-    let list = status::current(&issuer, number, Form::Revocation, now_s()).await;
+    let form = match StatusPurpose::from_name(&purpose) {
+        Ok(StatusPurpose::Revocation) => Form::Revocation,
+        Ok(StatusPurpose::Suspension) => Form::Suspension,
+        Err(_) => return Err(Problem::not_found()),
+    };
+    let list = status::current(&issuer, number, form, now_s()).await;
     Ok(served_list(&issuer, list, "application/vc")?.into_response())
 }
 

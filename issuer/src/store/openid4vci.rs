@@ -3,7 +3,8 @@
 //!
 //! A secret is not kept: a row's key is a hash of it.
 
-use super::{Change, Store, StoreError, Table, place_key, place_of};
+use super::keys::{place_key, place_of};
+use super::{Change, Store, StoreError, Table};
 use crate::model::StatusPlace;
 use minicbor::{Decode, Encode};
 use std::sync::atomic::Ordering;

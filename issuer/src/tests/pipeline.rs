@@ -4,6 +4,7 @@ use super::world::*;
 use crate::config::CredentialAlgorithm;
 use serde_json::json;
 use tegata_consent::organisation::Suspension;
+use tegata_consent::status::{status_list_cwt_id, token_digest};
 use tegata_credential::status_list::{RECALLED, Status, StatusListCwt};
 
 #[tokio::test]
@@ -626,8 +627,11 @@ async fn the_status_list_is_served_as_a_cwt_to_whom_asks_for_that() {
         "application/statuslist+cwt"
     );
     assert_eq!(response.headers()["vary"], "accept");
-    let token = StatusListCwt::parse(&response.bytes().await.unwrap()).unwrap();
+    let served = response.bytes().await.unwrap();
+    let token = StatusListCwt::parse(&served).unwrap();
     let uri = token.uri().unwrap().to_owned();
+    let newest = world.registry.published(&status_list_cwt_id(&uri)).unwrap();
+    assert_eq!(newest.token, token_digest(&served), "on the ledger");
     let list = token.verify(
         &super::world::credential_key(&world),
         &uri,

@@ -195,21 +195,27 @@ async fn a_credential_is_revoked_by_its_record_and_the_list_says_so() {
     let published = issuer.get("/.well-known/did.json").await;
     let [first, other] = [first, other].map(|credential| {
         let verified = verify(&credential, &published).unwrap();
-        let [entry] = &BitstringEntry::of(&verified).unwrap()[..] else {
-            panic!("{credential}")
-        };
-        assert_eq!(entry.purpose, StatusPurpose::Revocation);
-        let uri = format!("{}/v1/status-lists/1/revocation", issuer.url);
-        assert_eq!(entry.list, uri);
-        (entry.clone(), verified)
+        let entries = BitstringEntry::of(&verified).unwrap();
+        let purposes = [StatusPurpose::Revocation, StatusPurpose::Suspension];
+        assert_eq!(entries.len(), purposes.len(), "{credential}");
+        for (entry, purpose) in entries.iter().zip(purposes) {
+            assert_eq!(entry.purpose, purpose);
+            let uri = format!("{}/v1/status-lists/1/{}", issuer.url, purpose.name());
+            assert_eq!((&entry.list, entry.index), (&uri, entries[0].index));
+        }
+        (entries, verified)
     });
-    assert_ne!(first.0.index, other.0.index);
-    let is_set = async |(entry, credential): &(BitstringEntry, VerifiedCredential)| {
-        let (_, list) = list(&world, &issuer, entry).await;
-        let list = VerifiedBitstring::new(&list).unwrap();
-        list.is_set(entry, credential).unwrap()
+    assert_ne!(first.0[0].index, other.0[0].index);
+    let said = async |(entries, credential): &(Vec<BitstringEntry>, VerifiedCredential)| {
+        let mut said = Vec::new();
+        for entry in entries {
+            let (_, list) = list(&world, &issuer, entry).await;
+            let list = VerifiedBitstring::new(&list).unwrap();
+            said.push(list.is_set(entry, credential).unwrap());
+        }
+        said
     };
-    assert!(!is_set(&first).await && !is_set(&other).await);
+    assert_eq!(said(&first).await, [false, false]);
 
     let path = format!("/v1/records/{id}");
     let record = issuer.get(&path).await;
@@ -222,14 +228,19 @@ async fn a_credential_is_revoked_by_its_record_and_the_list_says_so() {
         ["issued", "vaccination", "did:example:holder"]
     );
     let reason = json!({ "reason": "given to the wrong person" });
-    let (status, answer) = issuer.post(&format!("{path}/suspension"), &reason).await;
-    assert_eq!(
-        (status, answer["code"].as_str()),
-        (409, Some("not-suspendable"))
-    );
+    let suspension = format!("{path}/suspension");
+    let (status, answer) = issuer.post(&suspension, &reason).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(said(&first).await, [false, true]);
+    let lift = issuer.http.delete(format!("{}{suspension}", issuer.url));
+    let lifted = lift.bearer_auth(TOKEN).send().await.unwrap();
+    assert_eq!(lifted.status(), 200);
+    assert_eq!(said(&first).await, [false, false]);
+    assert_eq!(issuer.post(&suspension, &reason).await.0, 200);
     let (status, answer) = issuer.post(&format!("{path}/revocation"), &reason).await;
     assert_eq!((status, &answer["status"]), (200, &json!("revoked")));
-    assert!(is_set(&first).await && !is_set(&other).await);
+    assert_eq!(said(&first).await, [true, false], "gone for good");
+    assert_eq!(said(&other).await, [false, false]);
 
     // A credential that says where its status is keeps what it says, and is no record of ours.
     let mut own = vaccination();
@@ -246,10 +257,10 @@ async fn a_credential_is_revoked_by_its_record_and_the_list_says_so() {
     let kept = &answer["verifiableCredential"]["credentialStatus"];
     assert_eq!(*kept, elsewhere.to_json());
     assert_eq!(issuer.get("/v1/records").await["counts"]["issued"], 1);
-    for number in ["2", "0", "01"] {
-        let list = format!("{}/v1/status-lists/{number}/revocation", issuer.url);
+    for list in ["2/revocation", "0/suspension", "01/revocation", "1/refresh"] {
+        let list = format!("{}/v1/status-lists/{list}", issuer.url);
         let status = issuer.http.get(list).send().await.unwrap().status();
-        assert_eq!(status, 404, "{number}");
+        assert_eq!(status, 404);
     }
     issuer.stop().await;
     let report = crate::fsck(&world.folder.path().join("data"), |_| {}).unwrap();
@@ -267,7 +278,7 @@ async fn others_read_our_credentials_and_status_lists() {
     for suite in ["eddsa-jcs-2022", "eddsa-rdfc-2022"] {
         let (credential, id) = issued(&issuer, suite).await;
         let verified = verify(&credential, &published).unwrap();
-        let entry = BitstringEntry::of(&verified).unwrap().remove(0);
+        let entries = BitstringEntry::of(&verified).unwrap();
         let method = credential["proof"]["verificationMethod"].as_str().unwrap();
         let key = SigningKey::from_bytes(Algorithm::EdDsa, world.keys.credential_eddsa.expose());
         let multikey = "https://w3id.org/security/multikey/v1";
@@ -279,23 +290,34 @@ async fn others_read_our_credentials_and_status_lists() {
             "@context": ["https://www.w3.org/ns/did/v1", multikey], "id": did, "assertionMethod": [key],
         });
         let context = catalogue().by_id("vaccination").unwrap().context_json();
-        for revoked in [false, true] {
-            if revoked {
-                let path = format!("/v1/records/{id}/revocation");
+        for (change, [revoked, suspended]) in [
+            (None, [false, false]),
+            (Some("suspension"), [false, true]),
+            (Some("revocation"), [true, false]),
+        ] {
+            if let Some(change) = change {
+                let path = format!("/v1/records/{id}/{change}");
                 assert_eq!(issuer.post(&path, &json!({ "reason": "x" })).await.0, 200);
             }
-            let (text, _) = list(&world, &issuer, &entry).await;
-            let list: Value = serde_json::from_str(&text).unwrap();
+            let mut documents = json!({
+                "urn:tegata:record:vaccination:1:context": serde_json::from_str::<Value>(context).unwrap(),
+                (did): document, (method): key,
+            });
+            for entry in &entries {
+                let (text, _) = list(&world, &issuer, entry).await;
+                documents[&entry.list] = serde_json::from_str(&text).unwrap();
+            }
             let request = json!({
                 "op": "verify", "credential": credential, "at": write_time(now_s() + 1),
-                "documents": {
-                    "urn:tegata:record:vaccination:1:context": serde_json::from_str::<Value>(context).unwrap(),
-                    (did): document, (method): key, (entry.list.as_str()): list,
-                },
+                "documents": documents,
             });
             let answer = ask_npm(&request);
             assert_eq!(answer["verified"], true, "{suite}: {answer}");
-            assert_eq!(answer["statuses"], json!([revoked]), "{suite}: {answer}");
+            assert_eq!(
+                answer["statuses"],
+                json!([revoked, suspended]),
+                "{suite}: {answer}"
+            );
         }
     }
     issuer.stop().await;

@@ -28,7 +28,7 @@ use tegata_consent::deposit::{
     Deposit, DepositReceipt, EMPTY_HEAD, SealedRecord, VerifiedDeposit, receipt_head,
 };
 use tegata_consent::entry::{Body, Entry};
-use tegata_consent::ids::{ChainId, DrawerId, Nonce, OrganisationId, RecordId};
+use tegata_consent::ids::{ChainId, DrawerId, Hash, Nonce, OrganisationId, RecordId};
 use tegata_consent::invitation::{Drawer, Invitation, pairing_hash};
 use tegata_consent::keys::VaultSecret;
 use tegata_consent::lock::{Lock, LockLabel};
@@ -82,8 +82,12 @@ impl FixedRegistry {
 
     /// The newest list that was published under a URI.
     pub(crate) fn list(&self, uri: &str) -> Option<StatusListState> {
-        let lists = self.2.lock().unwrap();
-        lists.lists.get(&status_list_id(uri)).cloned()
+        self.published(&status_list_id(uri))
+    }
+
+    /// The newest of a list.
+    pub(crate) fn published(&self, list: &Hash) -> Option<StatusListState> {
+        self.2.lock().unwrap().lists.get(list).cloned()
     }
 
     /// The next `count` submissions become final, but their answers are lost.
@@ -149,12 +153,12 @@ impl Registry for FixedRegistry {
     fn status_list<'a>(
         &'a self,
         _: &'a OrganisationId,
-        uri: &'a str,
+        list: &'a Hash,
     ) -> BoxFuture<'a, Result<Option<StatusListState>, LedgerError>> {
         let answer = if self.0.lock().unwrap().1 {
             Err(LedgerError::Stale { age_ms: 99_000 })
         } else {
-            Ok(self.list(uri))
+            Ok(self.published(list))
         };
         async { answer }.boxed()
     }

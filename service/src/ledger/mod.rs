@@ -25,7 +25,7 @@ use tegata_consent::log::LogLeaf;
 use tegata_consent::organisation::OrganisationState;
 use tegata_consent::proof::{ProofError, Proven, Receipt, StateProof, VerifiedReceipt};
 use tegata_consent::state::GrantState;
-use tegata_consent::status::{ErasureState, OverAskingState, StatusListState, status_list_id};
+use tegata_consent::status::{ErasureState, OverAskingState, StatusListState};
 use tokio::sync::watch;
 
 /// How long a proof about an organisation is reused.
@@ -342,7 +342,7 @@ impl Ledger {
         Ok(proven)
     }
 
-    /// The newest status list that an issuer published under a URI, proven in a header at least as new as the followed one at
+    /// The newest of an issuer's status lists ([`tegata_consent::status::status_list_id`]), proven in a header at least as new as the followed one at
     /// the time of the call. The proof may be one of absence.
     ///
     /// # Errors
@@ -350,12 +350,12 @@ impl Ledger {
     pub async fn status_list(
         &self,
         issuer: &OrganisationId,
-        uri: &str,
+        list: &Hash,
     ) -> Result<Proven<StatusListState>, LedgerError> {
-        let path = format!("/v1/state/status-lists/{issuer}/{}", status_list_id(uri));
+        let path = format!("/v1/state/status-lists/{issuer}/{list}");
         let core = &self.0.core;
         self.proven(&path, "status list", |proof| {
-            proof.verify_status_list(&core.chain, &core.validators, issuer, uri)
+            proof.verify_status_list(&core.chain, &core.validators, issuer, list)
         })
         .await
     }

@@ -12,7 +12,7 @@ use crate::ids::{ChainId, GrantId, Hash, OrganisationId, Salt, hash};
 use crate::organisation::OrganisationState;
 use crate::proof::{ProofError, Proven, StateProof};
 use crate::state::{GrantState, Refusal};
-use crate::status::StatusListState;
+use crate::status::{StatusListState, status_list_id};
 use minicbor::{Decode, Encode};
 
 /// How far the ledger's clock may be ahead of the verifier's, in milliseconds.
@@ -349,7 +349,7 @@ impl PresentedConsent {
         };
         let proven = carried
             .clone()
-            .verify_status_list(trust.chain, trust.validators, issuer, uri)
+            .verify_status_list(trust.chain, trust.validators, issuer, &status_list_id(uri))
             .map_err(proof("status list"))?;
         trust.recent(&proven.header)?;
         Ok(Some(proven))

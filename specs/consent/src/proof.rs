@@ -9,7 +9,7 @@ use crate::ids::{ChainId, GrantId, Hash, OrganisationId};
 use crate::log::{LogError, LogLeaf, verify_inclusion};
 use crate::organisation::OrganisationState;
 use crate::state::{GrantState, StateKey};
-use crate::status::{ErasureState, OverAskingState, StatusListState, status_list_id};
+use crate::status::{ErasureState, OverAskingState, StatusListState};
 use crate::tree::{TreeError, TreeProof};
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -209,7 +209,7 @@ impl StateProof {
 }
 
 impl StateProof {
-    /// Checks a proof about an issuer's status list under one URI.
+    /// Checks a proof about one of an issuer's status lists ([`crate::status::status_list_id`]).
     ///
     /// # Errors
     /// [`ProofError`], naming the part.
@@ -218,9 +218,9 @@ impl StateProof {
         chain: &ChainId,
         validators: &ValidatorSet,
         issuer: &OrganisationId,
-        uri: &str,
+        list: &Hash,
     ) -> Result<Proven<StatusListState>, ProofError> {
-        let key = StateKey::status_list(issuer, &status_list_id(uri));
+        let key = StateKey::status_list(issuer, list);
         self.verify(chain, validators, &key)?.read()
     }
 

@@ -62,6 +62,12 @@ pub fn status_list_id(uri: &str) -> Hash {
     Hash(hash("tegata/v1/status-list", &[uri.as_bytes()]))
 }
 
+/// Which list the CWT form under a URI is: it is put on the ledger by itself, beside the JWT form.
+#[must_use]
+pub fn status_list_cwt_id(uri: &str) -> Hash {
+    Hash(hash("tegata/v1/status-list-cwt", &[uri.as_bytes()]))
+}
+
 /// SHA-256 of a signed list, byte for byte as it is served.
 #[must_use]
 pub fn token_digest(token: &[u8]) -> Hash {

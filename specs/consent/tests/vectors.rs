@@ -34,8 +34,8 @@ use tegata_consent::request::ConsentRequest;
 use tegata_consent::scope::Scope;
 use tegata_consent::state::{GrantState, Outcome, StateKey};
 use tegata_consent::status::{
-    StatusListRefused, StatusListState, check_status_list, erasure_commitment, status_list_id,
-    token_digest,
+    StatusListRefused, StatusListState, check_status_list, erasure_commitment, status_list_cwt_id,
+    status_list_id, token_digest,
 };
 use tegata_consent::tree::TreeProof;
 use world::{DAY_MS, START_MS, World, grant_id, id, key, organisation};
@@ -465,6 +465,11 @@ fn status_lists() {
             "name of a list",
             uri.as_bytes(),
             Some(status_list_id(uri).0),
+        ),
+        accepted(
+            "name of a list in its CWT form",
+            uri.as_bytes(),
+            Some(status_list_cwt_id(uri).0),
         ),
         accepted("commitment to an erasure", &opening, Some(commitment.0)),
     ];

@@ -115,7 +115,11 @@ impl StatusPurpose {
         }
     }
 
-    fn from_name(name: &str) -> Result<Self, BitstringError> {
+    /// What a value of `statusPurpose` means.
+    ///
+    /// # Errors
+    /// [`BitstringError::Purpose`].
+    pub fn from_name(name: &str) -> Result<Self, BitstringError> {
         match name {
             "revocation" => Ok(Self::Revocation),
             "suspension" => Ok(Self::Suspension),

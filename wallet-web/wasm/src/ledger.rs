@@ -198,7 +198,7 @@ impl Ledger {
         let issuer: OrganisationId = id(issuer)?;
         let proof = StateProof::parse(proof).map_err(thrown)?;
         let proven = proof
-            .verify_status_list(&self.chain, &self.validators, &issuer, uri)
+            .verify_status_list(&self.chain, &self.validators, &issuer, &status_list_id(uri))
             .map_err(thrown)?;
         let list = status_list(token, keys, uri, at_s)?;
         let issued_ms = u64::try_from(list.issued_at())
