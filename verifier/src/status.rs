@@ -19,10 +19,13 @@ use tegata_service::ledger::Ledger;
 const LISTS_MAX: usize = 256;
 /// Until a list is here.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Before a list that is not the ledger's newest is asked for again: the issuer may be about to serve the newest.
-const AGAIN: Duration = Duration::from_millis(500);
-/// How often it is asked for.
-const ATTEMPTS: usize = 3;
+/// Before a list that is not the ledger's newest is asked for again: the issuer may be about to serve the newest. The first
+/// time at once: it may have come onto the ledger because it was asked for.
+const AGAIN: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_millis(500),
+    Duration::from_millis(500),
+];
 
 /// Fetches status lists and remembers them.
 pub(crate) struct StatusLists {
@@ -100,7 +103,7 @@ impl StatusLists {
         {
             return Err(fault.clone());
         }
-        let mut attempt = 1;
+        let mut again = AGAIN.into_iter();
         loop {
             let newest = match (self.newest(issuer, uri).await, carried) {
                 (Ok(newest), _) => newest,
@@ -133,11 +136,11 @@ impl StatusLists {
                     return Ok(list);
                 }
                 // The issuer puts a list on the ledger first and serves it a moment later.
-                Err(_) if attempt < ATTEMPTS => {
-                    attempt += 1;
-                    tokio::time::sleep(AGAIN).await;
-                }
                 Err(refused) => {
+                    if let Some(pause) = again.next() {
+                        tokio::time::sleep(pause).await;
+                        continue;
+                    }
                     metrics::counter!("tegata_verifier_status_lists_refused_total", "reason" => refused.code())
                         .increment(1);
                     let fault = Fault::Fails(format!("{}: {refused}", refused.code()));
