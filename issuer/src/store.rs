@@ -151,6 +151,14 @@ impl OpenList {
         }
         free
     }
+
+    fn give_back(&mut self, index: u32) {
+        let (word, bit) = (index as usize / 64, 1 << (index % 64));
+        if self.taken[word] & bit != 0 {
+            self.taken[word] &= !bit;
+            self.count -= 1;
+        }
+    }
 }
 
 /// Below `key` there is nothing in the queue. What was done leaves marks of deletion at the queue's front until RocksDB
@@ -591,6 +599,14 @@ impl Store {
                     index,
                 };
             }
+        }
+    }
+
+    /// Gives a reserved place back that was told to nobody and not kept.
+    pub(crate) fn give_back(&self, place: StatusPlace) {
+        let mut open = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.number == place.list {
+            open.give_back(place.index);
         }
     }
 

@@ -94,21 +94,26 @@ pub(crate) async fn run(core: std::sync::Arc<Core>) {
         tracing::error!(%error, "the copies that we hold cannot be listed; recalls are not noticed");
         return std::future::pending().await;
     }
+    let log_size = |header: &Option<tegata_consent::header::FinalHeader>| {
+        header.as_ref().map_or(0, |header| header.header().log_size)
+    };
     let mut headers = core.ledger.watch();
     loop {
-        if let Err(error) = look(&core).await {
+        // Before looking: what comes onto the ledger meanwhile is looked at next.
+        let seen = log_size(&headers.borrow_and_update());
+        let looked = look(&core).await;
+        if let Err(error) = &looked {
             tracing::warn!(%error, "recalled records cannot be looked up now");
         }
-        if let Err(error) = confirm(&core).await {
+        let confirmed = confirm(&core).await;
+        if let Err(error) = &confirmed {
             tracing::warn!(%error, "an erasure cannot be confirmed now");
         }
-        let log_size = |header: &Option<tegata_consent::header::FinalHeader>| {
-            header.as_ref().map_or(0, |header| header.header().log_size)
-        };
-        let seen = log_size(&headers.borrow_and_update());
         tokio::time::sleep(PAUSE).await;
-        let grown = headers.wait_for(|header| log_size(header) > seen);
-        drop(tokio::time::timeout(PAUSE_MAX, grown).await);
+        if looked.is_ok() && confirmed.is_ok() {
+            let grown = headers.wait_for(|header| log_size(header) > seen);
+            drop(tokio::time::timeout(PAUSE_MAX, grown).await);
+        }
     }
 }
 
@@ -136,8 +141,7 @@ async fn look(core: &Core) -> Result<(), RecallError> {
         let Some(registered) = core.ledger.organisation(issuer).await?.value else {
             continue;
         };
-        // Whichever copy of the list is the ledger's newest will do, whenever it was fetched.
-        let statuses = match core.lists.get(&registered, uri, 0).await {
+        let statuses = match core.lists.get(&registered, uri, clock::now_ms()).await {
             Ok(statuses) => statuses,
             Err(fault) => {
                 tracing::warn!(%issuer, reason = ?fault, "a changed status list is not to be had");

@@ -131,7 +131,13 @@ pub(crate) async fn issue(
         let options = ProofOptions::new(&method, now_s());
         let suite = suite.suite();
         let signed = sign_credential(credential, suite, tegata_w3c::contexts(), &options, &key);
-        let signed = Value::Object(signed.map_err(|error| refused(&error))?);
+        let signed = signed.map_err(|error| {
+            place
+                .iter()
+                .for_each(|(_, place)| issuer.store.give_back(*place));
+            refused(&error)
+        });
+        let signed = Value::Object(signed?);
         if let Some(place) = place {
             let mut change = issuer.store.change();
             intake::issued(&mut change, &signed, kind, &system, place, now_ms())

@@ -11,7 +11,7 @@ use super::{REQUEST_MAX_BYTES, nonce, token};
 use crate::http::Shared;
 use crate::issuer::{Issuer, blocking, rng};
 use crate::model::{Record, StatusPlace};
-use crate::store::{Kind, Slot, StoreError};
+use crate::store::{Change, Kind, Slot, StoreError};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -154,8 +154,17 @@ pub(crate) async fn issue(
         if !own.may_issue(order.record_type.id(), now) {
             return Err(CredentialError::Denied("not accredited"));
         }
+        // Who may not have copies costs neither signatures nor places in a list.
+        let mut asked = issuer.store.change();
+        admit(issuer, &mut asked, &slot, &order, dpop.as_ref(), now)?;
+        drop(asked);
         let signed = sign(issuer, &order)?;
-        hand_over(issuer, &slot, &order, &signed, dpop.as_ref(), now)?;
+        if let Err(error) = hand_over(issuer, &slot, &order, &signed, dpop.as_ref(), now) {
+            signed
+                .iter()
+                .for_each(|copy| issuer.store.give_back(copy.place));
+            return Err(error);
+        }
         metrics::counter!("tegata_issuer_openid4vci_copies_total").increment(signed.len() as u64);
         let credentials: Vec<Value> = signed
             .iter()
@@ -506,6 +515,25 @@ fn hand_over(
     now_ms: u64,
 ) -> Result<(), CredentialError> {
     let mut change = issuer.store.change();
+    // Others may have been handed copies while these were signed.
+    admit(issuer, &mut change, slot, order, dpop, now_ms)?;
+    for copy in signed {
+        change.put_copy(&order.record.id, copy.place);
+    }
+    change.commit()?;
+    Ok(())
+}
+
+/// Checks that the copies may be handed over now, and uses up in `change` what they cost: nonces, the proof, the number that
+/// a token is good for.
+fn admit(
+    issuer: &Issuer,
+    change: &mut Change<'_>,
+    slot: &Slot,
+    order: &Order,
+    dpop: Option<&DpopProof>,
+    now_ms: u64,
+) -> Result<(), CredentialError> {
     change.sweep_openid4vci(now_ms)?;
     let granted: Option<Token> = change.openid4vci(slot)?;
     let mut granted = granted.ok_or(CredentialError::Token)?;
@@ -521,7 +549,7 @@ fn hand_over(
         change.put_openid4vci(&used, &Used { at_ms: now_ms }, *expires_ms);
     }
     if let Some(dpop) = dpop {
-        token::use_proof(&mut change, dpop, now_ms).map_err(|error| match error {
+        token::use_proof(change, dpop, now_ms).map_err(|error| match error {
             token::TokenError::Dpop(error) => CredentialError::Dpop(error),
             token::TokenError::Store(error) => CredentialError::Store(error),
             _ => CredentialError::Token,
@@ -532,16 +560,12 @@ fn hand_over(
         .iter_mut()
         .find(|opened| opened.record == order.record.id)
         .ok_or(CredentialError::UnknownIdentifier)?;
-    let count = u32::try_from(signed.len()).unwrap_or(u32::MAX);
+    let count = u32::try_from(order.holders.len()).unwrap_or(u32::MAX);
     opened.copies = opened.copies.saturating_add(count);
     if opened.copies > issuer.openid4vci().config.copies_max {
         return Err(CredentialError::Denied("enough copies were handed over"));
     }
-    for copy in signed {
-        change.put_copy(&order.record.id, copy.place);
-    }
     let expires_ms = granted.expires_ms;
     change.put_openid4vci(slot, &granted, expires_ms);
-    change.commit()?;
     Ok(())
 }

@@ -119,6 +119,25 @@ fn queue_and_lists_follow_the_status() {
 }
 
 #[test]
+fn places_that_are_given_back_are_taken_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let place = store.reserve_place(|| 5);
+    store.give_back(place);
+    store.give_back(place);
+    assert_eq!(store.reserve_place(|| 5), place);
+    let mut indexes = [5, 6].into_iter();
+    let next = store.reserve_place(|| indexes.next().unwrap());
+    assert_eq!((next.list, next.index), (place.list, 6));
+    store.give_back(StatusPlace {
+        list: place.list + 1,
+        index: 5,
+    });
+    let mut indexes = [5, 7].into_iter();
+    assert_eq!(store.reserve_place(|| indexes.next().unwrap()).index, 7);
+}
+
+#[test]
 fn places_are_taken_once_also_across_restarts() {
     let folder = tempfile::tempdir().unwrap();
     let mut numbers = [7u32, 7, 8, 7, 8, 9].into_iter();

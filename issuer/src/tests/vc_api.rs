@@ -64,7 +64,17 @@ async fn credentials_are_issued_and_verify() {
     assert_eq!(verified.cryptosuite(), "eddsa-jcs-2022", "as configured");
 
     type Alteration = (fn(&mut Value), u16, &'static str);
-    let alterations: [Alteration; 8] = [
+    let alterations: [Alteration; 9] = [
+        (
+            |c| {
+                c["type"] = json!([
+                    "VerifiableCredential",
+                    "urn:tegata:record:vaccination:1#record"
+                ])
+            },
+            400,
+            "record_type_unknown",
+        ),
         (
             |c| c["credentialSubject"]["lot"] = json!("x"),
             400,

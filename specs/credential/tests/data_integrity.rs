@@ -424,6 +424,16 @@ fn rejected() -> Vec<(Value, &'static str)> {
             "value_empty",
         ),
         c(
+            "language that is none",
+            subject(json!({ "name": { "@value": "x", "@language": "e n" } })),
+            "value_empty",
+        ),
+        c(
+            "language that begins with a digit",
+            subject(json!({ "name": { "@value": "x", "@language": "1a" } })),
+            "value_empty",
+        ),
+        c(
             "value with a type",
             subject(json!({ "name": { "@value": "x", "@type": "urn:x:y" } })),
             "term_undefined",

@@ -55,6 +55,9 @@ impl JsonLd {
         mut document: Map<String, Value>,
     ) -> Result<Vec<Quad>, DataIntegrityError> {
         let context = document.remove("@context").unwrap_or_default();
+        if document.values().any(has_direction) {
+            return Err(wrong(&"@direction is not signed by this suite"));
+        }
         let context = self.active(&context)?;
         let mut environment = LdEnvironment::default();
         let options = Options {
@@ -139,6 +142,19 @@ fn json_ld(value: &Value) -> Result<JsonLdValue, DataIntegrityError> {
 
 fn wrong(error: &dyn std::fmt::Display) -> DataIntegrityError {
     DataIntegrityError::JsonLd(error.to_string())
+}
+
+/// Whether text says in which direction it runs. RDF has no place for that (JSON-LD 1.1 API §8.2.2), so that anybody could say
+/// it after signing.
+fn has_direction(value: &Value) -> bool {
+    match value {
+        Value::Array(many) => many.iter().any(has_direction),
+        Value::Object(object) => {
+            object.contains_key("@value") && object.contains_key("@direction")
+                || object.values().any(has_direction)
+        }
+        _ => false,
+    }
 }
 
 fn waits() -> DataIntegrityError {

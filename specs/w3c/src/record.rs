@@ -9,11 +9,14 @@ use tegata_credential::data_integrity::{CREDENTIALS_V2, VerifiedCredential, is_o
 use tegata_credential::rfc3339::write_time;
 use tegata_records::{RecordType, SchemaError, catalogue};
 
+/// What the IRIs of the catalogue begin with.
+const NAMESPACE: &str = "urn:tegata:record:";
+
 /// Why claims are not made a credential, or a credential is no record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// The credential is of no type of the catalogue, or of two.
-    #[error("the credential is not of exactly one record type")]
+    /// The credential is of no type of the catalogue, or of two, or says so elsewhere or in other words than its `type`.
+    #[error("the credential is not of exactly one record type, by its name at the top")]
     TypeUnknown,
     /// It does not name the context of its type: its terms mean something else.
     #[error("the credential does not name the context {0}")]
@@ -132,6 +135,9 @@ pub fn read(credential: &VerifiedCredential) -> Result<Record, RecordError> {
 
 /// The record that a credential claims to be, whoever signed it; `None` where it claims to be none of the catalogue.
 ///
+/// In RDF a type may be said by its IRI too, and of any node, and what is signed is the RDF: so a credential that names a
+/// type's context, or a type, in another way than a record does is an error, and none that might be anything.
+///
 /// # Errors
 /// [`RecordError`].
 pub fn of_document(document: &Map<String, Value>) -> Result<Option<Record>, RecordError> {
@@ -139,13 +145,22 @@ pub fn of_document(document: &Map<String, Value>) -> Result<Option<Record>, Reco
         .types()
         .iter()
         .filter(|kind| is_of_type(document, &kind.credential_type()));
+    let contexts = document.get("@context").and_then(Value::as_array);
+    let is_ours = |url: &Value| url.as_str().is_some_and(|url| url.starts_with(NAMESPACE));
+    let names_ours = contexts.is_some_and(|contexts| contexts.iter().any(is_ours));
+    if document
+        .iter()
+        .any(|(name, value)| name != "@context" && says_type(name, value, true))
+    {
+        return Err(RecordError::TypeUnknown);
+    }
     let record_type = match (types.next(), types.next()) {
+        (None, _) if names_ours => return Err(RecordError::TypeUnknown),
         (None, _) => return Ok(None),
         (Some(one), None) => one,
         _ => return Err(RecordError::TypeUnknown),
     };
     let url = record_type.context_url();
-    let contexts = document.get("@context").and_then(Value::as_array);
     if !contexts.is_some_and(|contexts| contexts.iter().any(|known| *known == url)) {
         return Err(RecordError::ContextMissing(url));
     }
@@ -169,4 +184,25 @@ pub fn of_document(document: &Map<String, Value>) -> Result<Option<Record>, Reco
         claims,
         holder,
     }))
+}
+
+/// Whether a member says a type of the catalogue where or as a record does not: by its IRI, or of a node inside.
+fn says_type(name: &str, value: &Value, at_the_top: bool) -> bool {
+    let is_type = |text: &str| {
+        let named = || {
+            catalogue()
+                .types()
+                .iter()
+                .any(|kind| kind.credential_type() == text)
+        };
+        text.starts_with(NAMESPACE) || !at_the_top && named()
+    };
+    match value {
+        Value::String(text) => name == "type" && is_type(text),
+        Value::Array(many) => many.iter().any(|one| says_type(name, one, at_the_top)),
+        Value::Object(object) => object
+            .iter()
+            .any(|(name, value)| says_type(name, value, false)),
+        _ => false,
+    }
 }

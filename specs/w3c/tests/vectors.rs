@@ -220,6 +220,16 @@ fn vectors() {
         ),
         (
             vector(
+                "direction added, which RDF does not say",
+                with(
+                    signed(json!({ "/name": "x" })),
+                    json!({ "/name": { "@value": "x", "@direction": "rtl" } }),
+                ),
+            ),
+            "json_ld_invalid",
+        ),
+        (
+            vector(
                 "unknown context",
                 signed(json!({ "/@context/1": "https://evil.example" })),
             ),
@@ -259,6 +269,24 @@ fn vectors() {
             vector(
                 "no record",
                 signed(json!({ "/type": ["VerifiableCredential"] })),
+            ),
+            "record_type_unknown",
+        ),
+        (
+            vector(
+                "type by its IRI",
+                signed(
+                    json!({ "/type": ["VerifiableCredential", "urn:tegata:record:vaccination:1#record"] }),
+                ),
+            ),
+            "record_type_unknown",
+        ),
+        (
+            vector(
+                "type of the subject",
+                signed(
+                    json!({ "/type": ["VerifiableCredential"], "/credentialSubject/type": "VaccinationRecord" }),
+                ),
             ),
             "record_type_unknown",
         ),

@@ -480,6 +480,59 @@ async fn no_more_copies_than_configured_and_none_that_the_issuer_may_not_issue()
     issuer.stop().await;
 }
 
+/// A list is closed when half of its places are taken. Whoever could use them up would have the next person's copies stand in
+/// a list nearly alone.
+#[tokio::test]
+async fn a_refused_request_takes_no_places_in_a_status_list() {
+    use crate::store::{STATUS_LIST_SIZE, Store};
+    use tegata_consent::ids::RecordId;
+
+    let few = OpenId4VciConfig {
+        copies_max: 4,
+        ..config()
+    };
+    let world = world(few).await;
+    let path = world.folder.path().join("data/store");
+    std::fs::create_dir_all(&path).unwrap();
+    let store = Store::open(&path).unwrap();
+    let mut change = store.change();
+    for index in 0..STATUS_LIST_SIZE / 2 - 4 {
+        let place = crate::model::StatusPlace { list: 1, index };
+        change.put_place(place, &RecordId([7; 16]));
+    }
+    change.commit().unwrap();
+    drop(store);
+    let issuer = world.start().await;
+    let wallet = Wallet { issuer: &issuer };
+    wallet.vaccination("0012", "imm-1").await;
+    let token = wallet.token_for("0012").await;
+    let list_of = |body: &Value, key: &SigningKey| {
+        let copy = verified(&world, &credentials(body)[0], &key.public_key());
+        copy.status().unwrap().uri.clone()
+    };
+    let first = keys(1).remove(0);
+    let (nonce, list) = (
+        wallet.nonce().await,
+        format!("{}/v1/status-lists/1", issuer.url),
+    );
+    let proofs = [&first, &first, &first].map(|_| wallet.proof(&keys(1)[0], &nonce));
+    let body = |proofs: &[String]| json!({ "credential_configuration_id": "vaccination", "proofs": { "jwt": proofs } });
+    let (status, answer) = wallet
+        .ask(&token, &body(&[wallet.proof(&first, &nonce)]))
+        .await;
+    assert_eq!((status, list_of(&answer, &first)), (200, list.clone()));
+    for _ in 0..3 {
+        let again = wallet.ask(&token, &body(&proofs)).await;
+        assert_eq!(error_of(again), refused(400, "invalid_nonce"));
+        let many = wallet.copies(&token, &keys(4)).await;
+        assert_eq!(error_of(many), refused(400, "credential_request_denied"));
+    }
+    let last = keys(1);
+    let (_, answer) = wallet.copies(&token, &last).await;
+    assert_eq!(list_of(&answer, &last[0]), list);
+    issuer.stop().await;
+}
+
 #[tokio::test]
 async fn a_token_that_is_bound_to_a_key_comes_with_its_proof() {
     let world = world(config()).await;

@@ -201,6 +201,9 @@ impl<'a> Walk<'a> {
         for (name, value) in object {
             self.count(1)?;
             match (name.as_str(), value) {
+                ("@language", Value::String(tag)) if !is_language_tag(tag) => {
+                    return Err(DataIntegrityError::ValueEmpty(self.at(name)));
+                }
                 ("@value" | "@language" | "@direction", Value::String(_)) => {}
                 ("@value" | "@language" | "@direction", _) => {
                     return Err(DataIntegrityError::ValueEmpty(self.at(name)));
@@ -294,6 +297,15 @@ impl<'a> Walk<'a> {
     fn at(&self, name: &str) -> String {
         format!("{}/{name}", self.pointer())
     }
+}
+
+/// Whether it has the form of a language tag (RFC 5646 §2.1): JSON-LD drops any other without a word.
+fn is_language_tag(text: &str) -> bool {
+    let is_subtag = |subtag: &str| {
+        (1..=8).contains(&subtag.len()) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    let first = text.split('-').next().unwrap_or_default();
+    text.split('-').all(is_subtag) && first.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
 /// Whether `text` is an absolute IRI (RFC 3987), narrower than the grammar where readers differ: no blank node, no brackets,
