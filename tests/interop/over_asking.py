@@ -54,6 +54,7 @@ def parse(read):
 
     try:
         said = read.decode()
+        refuse_if(re.search("[\x00-\x1f\x7f-\x9f]", said), "evidence-json")
         value = json.loads(said, object_pairs_hook=members, parse_int=whole, parse_float=other, parse_constant=other)
     except (ValueError, RecursionError):
         return other(None)
@@ -77,14 +78,17 @@ def boolean(value):
     return type(value) is bool
 
 
-CODE, HEX = word("[a-z0-9_-]{1,64}"), word("[0-9a-f]{64}")
-RANDOM = word("[A-Za-z0-9_-]{43}|[0-9a-f]{32}")
+CODE, HEX = word("[a-z0-9_-]{1,64}"), word("[0-9a-fA-F]{64}")
+RANDOM = either(word("[0-9a-f]{32}"), lambda value: text(value) and len(value) == 43 and unb64(value) is not None)
 ALGS = many(one_of("ES256", "EdDSA"), 1)
 
 
 def certificate(value):
+    if not text(value):
+        return False
     try:
-        return text(value) and len(base64.b64decode(value, validate=True)) <= 2048
+        read = base64.b64decode(value, validate=True)
+        return len(read) <= 2048 and base64.b64encode(read).decode() == value
     except ValueError:
         return False
 
@@ -94,7 +98,7 @@ HEADER = either(table({**HEADER, "kid": text}), table({**HEADER, "x5c": many(cer
 STATEMENT = {"chain": HEX, "organisation": HEX, "categories": many(CODE, 1), "purpose": CODE, "legal_basis": CODE}
 STATEMENT |= {"retention_days": lambda value: uint(value) and value < 2**32, "until_ms": uint}
 SIGNED_STATEMENT = table(
-    {"type": one_of(TYPE), "credential_ids": many(CODE, 1), "transaction_data_hashes_alg": many(one_of("sha-256"), 1, 1)}
+    {"type": one_of(TYPE), "credential_ids": many(CODE, 1), "transaction_data_hashes_alg": many(one_of("sha-256"), 1)}
     | STATEMENT
 )
 QUERY = table(
@@ -161,7 +165,7 @@ def statements_of(payload):
     statements = []
     for encoded in payload["transaction_data"]:
         read = unb64(encoded)
-        require(read is not None, "evidence-member")
+        require(read is not None, "evidence-encoding")
         statements.append(parse(read))
         require(SIGNED_STATEMENT(statements[-1]), "evidence-member")
     return statements
@@ -230,12 +234,15 @@ def check_evidence(request, chain, state, at_ms):
     parts = [unb64(part) for part in request.split(".")]
     require(len(parts) == 3 and None not in parts and len(parts[2]) == 64, "evidence-encoding")
     header, payload = parse(parts[0]), parse(parts[1])
-    require(HEADER(header) and PAYLOAD(payload), "evidence-member")
-    statements = statements_of(payload)
-    require(len({(one["chain"], one["organisation"]) for one in statements}) == 1, "evidence-member")
+    require(HEADER(header), "evidence-member")
     require(header["alg"] in ("ES256", "EdDSA"), "evidence-algorithm")
-    require(statements[0]["chain"] == chain.hex(), "evidence-chain")
-    require(statements[0]["organisation"] == state[1].hex(), "evidence-organisation")
+    require(PAYLOAD(payload), "evidence-member")
+    statements = statements_of(payload)
+    named = {(one["chain"].lower(), one["organisation"].lower()) for one in statements}
+    require(len(named) == 1, "evidence-member")
+    [(ledger, who)] = named
+    require(ledger == chain.hex(), "evidence-chain")
+    require(who == state[1].hex(), "evidence-organisation")
 
     organisation = state[2]
     keys = [key for key in credential_keys(organisation, at_ms) if key.alg == header["alg"]]
