@@ -300,7 +300,9 @@ def check_presentation_file(said, trust, answer):
         statement["until_ms"],
     )
     place = claims["status"]["status_list"]
-    claim = unb64(bound.get("tegata_consent", ""))
+    said_consent = bound.get("tegata_consent")
+    claim = unb64(said_consent) if text(said_consent) else None
+    require(claim is not None, "consent-encoding")
     consent = Consent(claim, trust, request, answer.at_ms, answer.age_max_ms, place["uri"])
     require(consent.issuer is not None and consent.status_list is not None, "proofs-missing")
 

@@ -367,12 +367,13 @@ class Receipt:
 class StateProof:
     """`value` is what stands under `key` at the header's time: None where the proof is one of absence."""
 
-    def __init__(self, proof, trust):
+    def __init__(self, proof, trust, key=None):
         read = decode(proof, "proof-encoding") if type(proof) is bytes else proof
         require(STATE_PROOF(read), "proof-encoding")
         certified, self.key, value, path = read
         self.header = Header(certified, trust)
         check_tree(path, self.key, value, self.header.state_root)
+        require(key in (None, self.key), "state-leaf")
         self.value = None if value is None else self._value(value)
 
     def _value(self, value):
@@ -465,12 +466,11 @@ class Consent:
 
     def _proof(self, proof, key):
         try:
-            found = StateProof(proof, self.trust)
+            found = StateProof(proof, self.trust, key)
         except Refused as refused:
             table = {"header": "proof-header", "state": "proof-state"}
             code = str(refused)
             raise Refused(table.get(code.partition("-")[0], code)) from refused
-        require(found.key == key, "proof-state")
         require(found.header.time <= self.at_ms + 60_000, "proof-in-future")
         require(found.header.time >= self.at_ms - self.age_max_ms, "proof-too-old")
         return found
