@@ -132,7 +132,12 @@ def check_presentation(vector, file):
 def check_status(vector, _file):
     given = bytes.fromhex(vector["bytes"])
     if "hash" in vector:
-        tag = {"name of a list": "status-list", "commitment to an erasure": "erasure"}[vector["name"]]
+        tags = {
+            "name of a list": "status-list",
+            "name of a list in its CWT form": "status-list-cwt",
+            "commitment to an erasure": "erasure",
+        }
+        tag = tags[vector["name"]]
         return tagged(f"tegata/v1/{tag}", given).hex() == vector["hash"]
     read = decode(given, "encoding")
     if not row(either(nothing, STATUS_LIST_STATE), data, uint)(read):
