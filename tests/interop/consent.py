@@ -108,6 +108,10 @@ def check_header(vector, file):
     return header.hash.hex() == vector["hash"]
 
 
+def check_receipt(vector, file):
+    return Receipt(bytes.fromhex(vector["bytes"]), file.trust).entry.id.hex() == vector["hash"]
+
+
 def check_tree_vector(vector, _file):
     value = bytes.fromhex(vector["value"]) if "value" in vector else None
     proof = decode(bytes.fromhex(vector["proof"]), "proof-encoding")
@@ -167,6 +171,7 @@ class VectorFile:
         "entries": ({"chain"}, {"bytes"}, {"hash"}, check_entry),
         "envelopes": ({"chain"}, {"bytes"}, set(), check_envelope),
         "ledger": ({"chain"}, {"bytes"}, {"hash"}, check_header),
+        "receipts": ({"chain", "validators"}, {"bytes"}, {"hash"}, check_receipt),
         "tree": (set(), {"key", "proof", "root"}, {"value"}, check_tree_vector),
         "history": ({"genesis", "grant"}, {"pages"}, {"readings"}, check_history),
         "presentation": (

@@ -27,12 +27,13 @@ use tegata_consent::history::HistoryReader;
 use tegata_consent::ids::{Address, ChainId, DrawerId, EntryId, Hash, Nonce, RecordId, Salt};
 use tegata_consent::invitation::{Drawer, Invitation, pairing_hash};
 use tegata_consent::keys::VaultSecret;
+use tegata_consent::log::{LogLeaf, empty_root, node_hash};
 use tegata_consent::order::Order;
 use tegata_consent::organisation::Role;
-use tegata_consent::proof::StateProof;
+use tegata_consent::proof::{Receipt, StateProof};
 use tegata_consent::request::ConsentRequest;
 use tegata_consent::scope::Scope;
-use tegata_consent::state::{GrantState, Outcome, StateKey};
+use tegata_consent::state::{GrantState, Outcome, Refusal, StateKey};
 use tegata_consent::status::{
     StatusListRefused, StatusListState, check_status_list, erasure_commitment, status_list_cwt_id,
     status_list_id, token_digest,
@@ -780,38 +781,37 @@ fn certified(signers: usize) -> (ChainId, ValidatorSet, CertifiedHeader) {
         validators: set.hash(),
         next_validators: set.hash(),
     };
-    let hash = header.hash();
+    let mut certified = CertifiedHeader {
+        certificate: Certificate {
+            height: 7,
+            round: 1,
+            header: header.hash(),
+            signatures: Vec::new(),
+        },
+        header,
+    };
+    certify(&mut certified, signers);
+    (world.chain, set, certified)
+}
+
+/// Signs a header as it stands, by the first `signers` validators.
+fn certify(certified: &mut CertifiedHeader, signers: usize) {
+    use ed25519_dalek::Signer;
+    let (hash, certificate) = (certified.header.hash(), &mut certified.certificate);
     let sign = |i: usize| {
-        use ed25519_dalek::Signer;
         let key = key(&format!("validator{i}"));
         let address = Address::of(&tegata_consent::cose::public_key(&key));
-        let message = vote_bytes(
-            &world.chain,
-            VoteStep::Precommit,
-            7,
-            1,
-            Some(&hash),
-            &address,
-        );
+        let (height, round) = (certificate.height, i64::from(certificate.round));
+        let step = VoteStep::Precommit;
+        let chain = &certified.header.chain;
+        let message = vote_bytes(chain, step, height, round, Some(&hash), &address);
         CommitSignature {
             address,
             signature: key.sign(&message).to_bytes().into(),
         }
     };
-    let certificate = Certificate {
-        height: 7,
-        round: 1,
-        header: hash,
-        signatures: (0..signers).map(sign).collect(),
-    };
-    (
-        world.chain,
-        set,
-        CertifiedHeader {
-            header,
-            certificate,
-        },
-    )
+    let signatures = (0..signers).map(sign).collect();
+    (certificate.header, certificate.signatures) = (hash, signatures);
 }
 
 #[test]
@@ -891,5 +891,171 @@ fn coset_reads_countersigned_entries_back_to_the_same_bytes() {
     assert!(
         coset::CoseSign1::from_slice(grant.bytes()).is_err(),
         "the tag is part of the format"
+    );
+}
+
+/// The root over the hashes of leaves (RFC 9162 §2.1.1).
+fn log_root(leaves: &[Hash]) -> Hash {
+    match leaves {
+        [] => empty_root(),
+        [leaf] => *leaf,
+        many => {
+            let (left, right) = many.split_at(left_of(many.len()));
+            node_hash(&log_root(left), &log_root(right))
+        }
+    }
+}
+
+/// The way from a leaf to the root, from below (RFC 9162 §2.1.3.1).
+fn log_path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
+    if leaves.len() < 2 {
+        return Vec::new();
+    }
+    let (left, right) = leaves.split_at(left_of(leaves.len()));
+    let (mut path, beside) = match index.checked_sub(left.len()) {
+        None => (log_path(index, left), log_root(right)),
+        Some(index) => (log_path(index, right), log_root(left)),
+    };
+    path.push(beside);
+    path
+}
+
+/// The largest power of two below `len`.
+fn left_of(len: usize) -> usize {
+    len.next_power_of_two() / 2
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct ReceiptVectors {
+    page: String,
+    chain: String,
+    /// The encoded validator set, hexadecimal.
+    validators: String,
+    vectors: Vec<Vector>,
+}
+
+#[test]
+fn receipts() {
+    let mut world = World::new();
+    let (grant, access) = (
+        world.grant("g", world.grant_body()),
+        world.access("g", "clinic", 1),
+    );
+    world.apply(&grant).unwrap();
+    world.apply(&access).unwrap();
+    let set = world.genesis.validator_set();
+    let receipt = |leaves: &[LogLeaf], index: usize| {
+        let hashes: Vec<Hash> = leaves.iter().map(LogLeaf::hash).collect();
+        let (_, _, mut certified) = certified(3);
+        certified.header.log_size = hashes.len() as u64;
+        certified.header.log_root = log_root(&hashes);
+        certify(&mut certified, 3);
+        Receipt {
+            certified,
+            index: index as u64,
+            leaf: leaves[index].clone(),
+            path: log_path(index, &hashes),
+        }
+    };
+    let log = world.log.clone();
+    let mut vectors = Vec::new();
+    for size in 1..=log.len() {
+        for index in 0..size {
+            let entry = Entry::parse(&log[index].entry).unwrap().id(&world.chain);
+            vectors.push(accepted(
+                &format!("entry {index} in a log of {size}"),
+                &cbor::encode(&receipt(&log[..size], index)),
+                Some(entry.0),
+            ));
+        }
+    }
+    let good = receipt(&log, 3);
+    let mut refuse = |name: &str, code: &str, change: &dyn Fn(&mut Receipt)| {
+        let mut other = good.clone();
+        change(&mut other);
+        vectors.push(refused(name, &cbor::encode(&other), code));
+    };
+    refuse("two of four precommits", "header-no-quorum", &|r| {
+        drop(r.certified.certificate.signatures.pop());
+    });
+    refuse("another header", "header-other-block", &|r| {
+        r.certified.header.log_size += 1
+    });
+    refuse("an index beyond the log", "log-range", &|r| r.index = 5);
+    refuse("another index", "log-root", &|r| r.index = 2);
+    refuse(
+        "the last index, whose path is shorter",
+        "log-length",
+        &|r| r.index = 4,
+    );
+    refuse("a path without its top", "log-length", &|r| {
+        drop(r.path.pop())
+    });
+    refuse("a path with one more", "log-length", &|r| {
+        r.path.push(Hash([0; 32]))
+    });
+    refuse("a path in another order", "log-root", &|r| r.path.reverse());
+    refuse("an altered path", "log-root", &|r| r.path[0].0[0] ^= 1);
+    refuse("another outcome", "log-root", &|r| {
+        r.leaf.outcome = Outcome::Refused(Refusal::Revoked)
+    });
+    refuse("another height", "log-root", &|r| r.leaf.height += 1);
+    refuse("another time", "log-root", &|r| r.leaf.time_ms += 1);
+    refuse("another entry", "log-root", &|r| {
+        r.leaf.entry = log[2].entry.clone()
+    });
+    refuse("another round", "header-signature", &|r| {
+        r.certified.certificate.round += 1
+    });
+    // Only validators that break their own rules would certify these.
+    let mut forged = log.clone();
+    *forged[3].entry.last_mut().unwrap() ^= 1;
+    let bytes = cbor::encode(&receipt(&forged, 3));
+    vectors.push(refused(
+        "an entry whose signature does not hold",
+        &bytes,
+        "envelope-signature",
+    ));
+    forged[3].entry = vec![0xa0].into();
+    let bytes = cbor::encode(&receipt(&forged, 3));
+    vectors.push(refused(
+        "a leaf that holds no entry",
+        &bytes,
+        "envelope-encoding",
+    ));
+    let whole = cbor::encode(&good);
+    for (name, bytes) in [
+        ("one byte more", [whole.as_slice(), &[0]].concat()),
+        ("one byte less", whole[..whole.len() - 1].to_vec()),
+        (
+            "a longer form of its length",
+            [&[0x98, 0x04], &whole[1..]].concat(),
+        ),
+    ] {
+        vectors.push(refused(name, &bytes, "proof-encoding"));
+    }
+    for vector in &vectors {
+        let bytes = hex::decode(&vector.bytes).unwrap();
+        let found = Receipt::parse(&bytes).and_then(|receipt| receipt.verify(&world.chain, &set));
+        let found = found.map(|receipt| hex::encode(receipt.entry.id().0));
+        assert_eq!(
+            found.as_ref().map_err(|error| error.code()),
+            match (&vector.hash, &vector.refused) {
+                (Some(hash), None) => Ok(hash),
+                (None, Some(code)) => Err(code.as_str()),
+                other => panic!("{other:?}"),
+            },
+            "{}",
+            vector.name
+        );
+    }
+    frozen(
+        "receipts.json",
+        ReceiptVectors {
+            page: "proofs.md".into(),
+            chain: world.chain.to_string(),
+            validators: hex::encode(cbor::encode(&set)),
+            vectors,
+        },
     );
 }
