@@ -16,7 +16,7 @@ const BOUNDS: &[(&str, &str)] = &[
     ),
     (
         "OpenID4VP response",
-        "for every response the ledger is asked which status list counts and the issuer for that list: four more signature checks and two requests; and a synced write",
+        "for every response the ledger is asked which status list counts: a request and three more signature checks; and the result is written, synced",
     ),
     (
         "ledger, grants",
