@@ -20,9 +20,17 @@ class Issuer(SDJWTIssuer):
     SD_JWT_HEADER = "dc+sd-jwt"
 
 
+class Verifier(SDJWTVerifier):
+    """The library takes ES256 for every holder key; ours say themselves what they are."""
+
+    def _verify_key_binding_jwt(self, expected_aud=None, expected_nonce=None, sign_alg=None):
+        holder = self._holder_public_key_payload["jwk"]
+        super()._verify_key_binding_jwt(expected_aud, expected_nonce, alg(holder))
+
+
 def verify(request):
     issuer = JWK(**request["issuer"])
-    verifier = SDJWTVerifier(
+    verifier = Verifier(
         request["sd_jwt"], lambda *_: issuer, request.get("audience"), request.get("nonce")
     )
     return {"payload": verifier.get_verified_payload()}
@@ -52,10 +60,11 @@ def present(request):
 
 OPERATIONS = {operation.__name__: operation for operation in [verify, issue, present]}
 
-for line in sys.stdin:
-    request = json.loads(line)
-    try:
-        answer = OPERATIONS[request["op"]](request)
-    except Exception as error:  # an answer like any other: the Rust test says whether it was due
-        answer = {"error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(answer), flush=True)
+if __name__ == "__main__":
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = OPERATIONS[request["op"]](request)
+        except Exception as error:  # an answer like any other: the Rust test says whether it was due
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
