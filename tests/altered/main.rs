@@ -134,6 +134,7 @@ async fn whatever_is_altered_is_refused_with_its_reason() {
         "these should hold:\n{}",
         spoilt.join("\n")
     );
+    read_by_another(&artefacts, &secrets.options);
     signed_anew(&secrets, &mut believed, &mut expected, &mut surprises).await;
     sealed_anew(&secrets, &mut believed, &mut expected, &mut surprises).await;
     let lines: Vec<String> = surprises
@@ -161,6 +162,59 @@ async fn whatever_is_altered_is_refused_with_its_reason() {
         }
     });
     world.end().await;
+}
+
+/// The second implementation, written from the pages alone, says the same of what the ledger proves: each holds, and no copy
+/// with one bit altered.
+fn read_by_another(artefacts: &[Artefact], options: &Options) {
+    let kinds = BTreeMap::from([
+        ("receipt (access)", "receipt"),
+        ("receipt (over-asking)", "receipt"),
+        ("receipt (organisation)", "receipt"),
+        ("header", "header"),
+        ("consent proof", "presence"),
+        ("state proof (organisation)", "presence"),
+        ("state proof (status list)", "presence"),
+        ("state proof (erasure)", "presence"),
+        ("reading history", "history"),
+        ("presentation (ledger)", "presentation"),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut python = Command::new(std::env::var("TEGATA_PYTHON").unwrap_or_else(|_| {
+        let home = std::env::var("HOME").unwrap_or_default();
+        format!("{home}/.cache/tegata/venv/bin/python")
+    }));
+    python
+        .arg("consent.py")
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop"))
+        .args(["--age", "900000", "--genesis"])
+        .arg(options.genesis.as_ref().unwrap())
+        .arg("--request")
+        .arg(options.request.as_ref().unwrap())
+        .arg("--status")
+        .arg(&options.status[0]);
+    let mut wanted = BTreeMap::<&str, usize>::new();
+    for artefact in artefacts {
+        if let Some(kind) = kinds.get(artefact.kind) {
+            let file = folder.path().join(artefact.kind.replace(' ', "-"));
+            std::fs::write(&file, &artefact.bytes).unwrap();
+            python.arg(file);
+            *wanted.entry(*kind).or_default() += 1;
+        }
+    }
+    let output = python.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let summary: BTreeMap<String, Value> = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("no summary ({error}); run `make setup`: {errors}"));
+    assert_eq!(wanted.values().sum::<usize>(), kinds.len());
+    assert_eq!(summary.len(), wanted.len(), "{summary:?}");
+    for (kind, count) in wanted {
+        let said = &summary[kind];
+        assert_eq!(said["wrong"], json!([]), "{kind}");
+        assert_eq!(said["accepted"], count, "{kind}");
+        assert!(said["rejected"].as_u64() > Some(100), "{kind}: {said}");
+    }
+    assert!(output.status.success(), "{errors}");
 }
 
 /// A holder may sign whatever she likes: a consent that was altered does not become one by her signature.
