@@ -171,6 +171,7 @@ class VectorFile:
         "entries": ({"chain"}, {"bytes"}, {"hash"}, check_entry),
         "envelopes": ({"chain"}, {"bytes"}, set(), check_envelope),
         "ledger": ({"chain"}, {"bytes"}, {"hash"}, check_header),
+        "signatures": ({"chain"}, {"bytes"}, {"hash"}, check_entry),
         "receipts": ({"chain", "validators"}, {"bytes"}, {"hash"}, check_receipt),
         "tree": (set(), {"key", "proof", "root"}, {"value"}, check_tree_vector),
         "history": ({"genesis", "grant"}, {"pages"}, {"readings"}, check_history),

@@ -295,6 +295,101 @@ fn entries() {
     );
 }
 
+/// Where libraries differ about Ed25519 validators must not: signatures hold as RFC 8032 §5.1.7 has it, with S below the order,
+/// no key or R of small order, and the equation without the cofactor.
+#[test]
+fn signatures() {
+    let world = World::new();
+    let chain = world.chain;
+    let payload = cbor_payload(&world.grant("g", world.grant_body()).entry().to_bytes());
+    let good = entry_with(payload, &chain);
+    let public = tegata_consent::cose::public_key(&key("g")).0;
+    let at = |needle: &[u8]| good.windows(needle.len()).position(|found| found == needle);
+    let (key_at, signature_at) = (at(&public).unwrap(), good.len() - 64);
+    let with = |key: &[u8; 32], r: &[u8; 32], s: &[u8; 32]| {
+        let mut bytes = good.clone();
+        bytes[key_at..key_at + 32].copy_from_slice(key);
+        bytes[signature_at..signature_at + 32].copy_from_slice(r);
+        bytes[signature_at + 32..].copy_from_slice(s);
+        bytes
+    };
+    let (r, s): ([u8; 32], [u8; 32]) = (
+        good[signature_at..signature_at + 32].try_into().unwrap(),
+        good[signature_at + 32..].try_into().unwrap(),
+    );
+    // The order of the base point, little-endian.
+    let order = hex::decode("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
+    let mut carry = 0;
+    let mut above = s;
+    for (byte, add) in above.iter_mut().zip(order.unwrap()) {
+        carry += u16::from(*byte) + u16::from(add);
+        *byte = (carry & 0xff) as u8;
+        carry >>= 8;
+    }
+    let point = |y: u8, rest: u8, top: u8| {
+        let mut bytes = [rest; 32];
+        (bytes[0], bytes[31]) = (y, top);
+        bytes
+    };
+    let (identity, zero) = (point(1, 0, 0), [0; 32]);
+    let entry = Entry::parse(&good).unwrap();
+    let mut vectors = vec![accepted(
+        "as it was signed",
+        &good,
+        Some(entry.id(&chain).0),
+    )];
+    for (name, bytes, code) in [
+        (
+            "S with the order added",
+            with(&public, &r, &above),
+            "envelope-signature",
+        ),
+        (
+            "S zero and R the identity, by the identity",
+            with(&identity, &identity, &zero),
+            "envelope-signature",
+        ),
+        (
+            "the same, its key written as p + 1",
+            with(&point(0xee, 0xff, 0x7f), &identity, &zero),
+            "envelope-signature",
+        ),
+        (
+            "the same, its key written with a sign",
+            with(&point(1, 0, 0x80), &identity, &zero),
+            "envelope-signature",
+        ),
+        (
+            "R the identity",
+            with(&public, &identity, &s),
+            "envelope-signature",
+        ),
+        (
+            "R no point",
+            with(&public, &point(2, 0, 0), &s),
+            "envelope-signature",
+        ),
+        (
+            "a key that is no point",
+            with(&point(2, 0, 0), &r, &s),
+            "envelope-key",
+        ),
+    ] {
+        let found = Entry::parse(&bytes).and_then(|entry| entry.verify(&chain));
+        assert_eq!(found.err().map(|error| error.code()), Some(code), "{name}");
+        vectors.push(refused(name, &bytes, code));
+    }
+    assert!(entry.verify(&chain).is_ok());
+    frozen(
+        "signatures.json",
+        Vectors {
+            page: "encoding.md".into(),
+            chain: chain.to_string(),
+            vectors,
+        },
+    );
+}
+
 fn cbor_payload(envelope: &[u8]) -> Vec<u8> {
     coset::CoseSign1::from_tagged_slice(envelope)
         .unwrap()
