@@ -271,7 +271,7 @@ impl<'a> Collector<'a> {
         let options = Options {
             ledger: None,
             status: vec![self.file("list-then.jwt", list)],
-            request: Some(self.file("request.jwt", request.request.text())),
+            request: Some(self.file("request.jwt", found["requests"][0].as_str().unwrap())),
             ..self.options()
         };
         self.add_with(

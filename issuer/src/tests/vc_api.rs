@@ -64,7 +64,18 @@ async fn credentials_are_issued_and_verify() {
     assert_eq!(verified.cryptosuite(), "eddsa-jcs-2022", "as configured");
 
     type Alteration = (fn(&mut Value), u16, &'static str);
-    let alterations: [Alteration; 9] = [
+    let alterations: [Alteration; 10] = [
+        (
+            |c| {
+                *c = json!({
+                    "@context": ["https://www.w3.org/ns/credentials/v2"],
+                    "type": ["VerifiableCredential", "urn:tegata:record:laboratory_result:1#record"],
+                    "credentialSubject": { "id": "did:example:holder" },
+                });
+            },
+            400,
+            "record_type_unknown",
+        ),
         (
             |c| {
                 c["type"] = json!([

@@ -98,6 +98,10 @@ struct PresentationAnswer {
     /// The last response; absent where there was none, and where a `response_code` is needed and was not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ResultRow>,
+    /// With a result: the signed requests that wallets were given. A consent commits to one of them, so together with the
+    /// presentation it proves afterwards, to anybody, that showing it was allowed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    requests: Vec<String>,
     /// The result is for the browser that answered: a `response_code` is needed.
     needs_response_code: bool,
 }
@@ -136,6 +140,7 @@ async fn get_presentation(
             ));
         }
     };
+    let result = row.result.filter(|_| shown);
     let is_open = matches!(row.status, Status::Waiting | Status::Refused);
     let answer = PresentationAnswer {
         id,
@@ -152,7 +157,8 @@ async fn get_presentation(
         retention_days: row.asked.retention_days,
         created_ms: row.created_ms,
         expires_ms: row.expires_ms,
-        result: row.result.filter(|_| shown),
+        requests: result.iter().flat_map(|_| row.requests.clone()).collect(),
+        result,
         needs_response_code: needed.is_some(),
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())

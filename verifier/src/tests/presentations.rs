@@ -338,6 +338,7 @@ async fn a_presentation_with_consent_is_accepted_once_and_survives_a_restart() {
     let result = asked.result(&desk).await;
     assert_eq!(result["status"], "answered");
     assert_eq!(result["result"]["ledger_proof"], true);
+    assert_eq!(result["requests"], json!([asked.request.text()]));
     let one = &result["result"]["credentials"][0];
     assert_eq!(one["verified"], true);
     assert_eq!(
