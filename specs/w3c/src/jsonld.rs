@@ -58,6 +58,10 @@ impl JsonLd {
         if document.values().any(has_direction) {
             return Err(wrong(&"@direction is not signed by this suite"));
         }
+        // Expansion is the costly part: what cannot fit is refused before it.
+        if document.values().map(nameless).sum::<usize>() > BLANKS_MAX {
+            return Err(DataIntegrityError::GraphTooComplex("2,000 blank nodes"));
+        }
         let context = self.active(&context)?;
         let mut environment = LdEnvironment::default();
         let options = Options {
@@ -154,6 +158,18 @@ fn has_direction(value: &Value) -> bool {
                 || object.values().any(has_direction)
         }
         _ => false,
+    }
+}
+
+/// How many nodes a value has that nothing names: each becomes a blank node.
+fn nameless(value: &Value) -> usize {
+    match value {
+        Value::Array(many) => many.iter().map(nameless).sum(),
+        Value::Object(object) => {
+            let is_nameless = !object.contains_key("id") && !object.contains_key("@value");
+            usize::from(is_nameless) + object.values().map(nameless).sum::<usize>()
+        }
+        _ => 0,
     }
 }
 
