@@ -202,16 +202,39 @@ fn vendors_types_stay_in_their_module() {
     only_in(&["specs/w3c"], "ssi_", &["specs/w3c/src/jsonld"]);
 }
 
-/// The state machine depends on no catalogue; what it knows of the types must be what the catalogue says.
+/// The state machine depends on no catalogue; its closed lists must be what the catalogue says.
 #[test]
-fn the_state_machines_table_of_types_is_the_catalogue() {
-    let catalogue: BTreeMap<_, _> = tegata_records::catalogue()
-        .types()
-        .iter()
+fn the_state_machines_lists_are_the_catalogues() {
+    use tegata_consent::codes::{CATEGORIES, CLAIMS, LEGAL_BASES, PURPOSES, TYPES};
+    use tegata_records::{Category, LegalBasis, Purpose, catalogue};
+    let list = |codes: &[&'static str]| BTreeSet::from_iter(codes.iter().copied());
+    let categories = Category::ALL.iter().map(|one| one.code());
+    assert_eq!(list(CATEGORIES), categories.collect());
+    let purposes = Purpose::ALL.iter().map(|one| one.code());
+    assert_eq!(list(PURPOSES), purposes.collect());
+    let bases = LegalBasis::ALL.iter().map(|one| one.code());
+    assert_eq!(list(LEGAL_BASES), bases.collect());
+    let types = catalogue().types().iter();
+    let types: BTreeMap<_, _> = types
         .map(|one| (one.vct(), one.category().code()))
         .collect();
-    let table: BTreeMap<_, _> = tegata_consent::over_asking::TYPES.iter().copied().collect();
-    assert_eq!(table, catalogue);
+    assert_eq!(BTreeMap::from_iter(TYPES.iter().copied()), types);
+    let mut claims = BTreeSet::new();
+    for one in catalogue().types() {
+        // Requests name a type by its id, which is in its name.
+        assert_eq!(one.vct().split(':').nth(3), Some(one.id()));
+        let metadata: serde_json::Value =
+            serde_json::from_str(one.metadata_json()).expect("the metadata is JSON");
+        let paths = metadata["claims"].as_array().expect("claims").clone();
+        let steps = paths
+            .into_iter()
+            .flat_map(|claim| claim["path"].as_array().expect("a path").clone());
+        claims.extend(steps.filter_map(|step| step.as_str().map(str::to_owned)));
+    }
+    assert_eq!(
+        BTreeSet::from_iter(CLAIMS.iter().map(|name| (*name).to_owned())),
+        claims
+    );
 }
 
 #[test]

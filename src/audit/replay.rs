@@ -240,7 +240,7 @@ impl Replay {
             self.entries.push((self.log.size(), entry.id(), hash));
             self.log.append(hash);
             self.memory.seen.insert(entry.id());
-            self.texts.of_entry(height, entry.entry().body());
+            self.texts.of_entry(entry.entry().body());
         }
         if self.log.size() != fields.log_size || self.log.root() != fields.log_root {
             return Err(AuditError::at(

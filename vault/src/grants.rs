@@ -12,6 +12,7 @@ use crate::store::{PendingKind, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tegata_consent::cbor::{self, CborError};
+use tegata_consent::codes::{self, CodeError};
 use tegata_consent::entry::{Body, Entry, EntryError, Grant};
 use tegata_consent::ids::{DrawerId, GrantId, OrganisationId, VaultId};
 use tegata_consent::lock::Sealed;
@@ -41,6 +42,9 @@ pub(crate) enum GrantRefused {
     /// For another sponsor.
     #[error("the entry names sponsor {0}")]
     OtherSponsor(OrganisationId),
+    /// A text that is of no list.
+    #[error("entry: {0}")]
+    Code(#[from] CodeError),
     /// The order.
     #[error("order: {0}")]
     Order(#[from] OrderError),
@@ -90,6 +94,7 @@ impl GrantRefused {
             Self::Kind(_) => "entry-kind",
             Self::Countersigned => "entry-countersigned",
             Self::OtherSponsor(_) => "entry-sponsor",
+            Self::Code(_) => "entry-code",
             Self::Order(_) | Self::NoOrder => "order",
             Self::OtherDrawer(_) => "order-drawer",
             Self::Category { .. } => "order-category",
@@ -164,6 +169,7 @@ fn read_grant(
         return Err(GrantRefused::Kind("grant"));
     };
     check_sponsor(host, entry, &grant.sponsor)?;
+    codes::check(&grant.categories, &grant.purpose, &grant.legal_basis)?;
     let id = GrantId(entry.signer().0);
     if submission.is_of_presentation() {
         if grant.uses_max != Some(1) {

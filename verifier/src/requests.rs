@@ -11,7 +11,7 @@ use tegata_consent::cose::Signed;
 use tegata_consent::ids::Nonce;
 use tegata_consent::request::ConsentRequest;
 use tegata_consent::ticket::request_digest;
-use tegata_records::{Category, Purpose};
+use tegata_records::{Category, LegalBasis, Purpose};
 use tegata_service::clock;
 use tegata_service::ledger::LedgerError;
 use utoipa::ToSchema;
@@ -107,8 +107,8 @@ impl NewRequest {
         if Purpose::from_code(&self.purpose).is_none() {
             return invalid("purpose: not one of the catalogue");
         }
-        if !tegata_consent::state::is_code(&self.legal_basis) {
-            return invalid("legal_basis: a code of lower-case letters, digits, _ and -");
+        if LegalBasis::from_code(&self.legal_basis).is_none() {
+            return invalid("legal_basis: not one of the catalogue");
         }
         if self.reference.trim().is_empty()
             || self.reference.len() > 200

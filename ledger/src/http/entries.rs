@@ -194,7 +194,7 @@ fn inadmissible(why: &Inadmissible) -> Problem {
         | Inadmissible::Evidence(_)
         | Inadmissible::RequestObject(_)
         | Inadmissible::EvidenceExpired { .. }
-        | Inadmissible::Categories => StatusCode::UNPROCESSABLE_ENTITY,
+        | Inadmissible::Code(_) => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Problem::new(status, why.code(), "No block may hold this entry").detail(why.to_string())
 }

@@ -57,7 +57,7 @@ impl People {
     pub(crate) fn clinic_registered(&self, chain: &ChainId) -> Entry {
         let mut clinic = organisation(&self.clinic, Role::Verifier);
         clinic.asks = vec![Asks {
-            purpose: "treatment".into(),
+            purpose: "care".into(),
             categories: vec!["vaccination".into()],
             retention_max_days: 365,
         }];
@@ -71,7 +71,7 @@ impl People {
             recipient: self.clinic_id(),
             sponsor: self.host_id(),
             categories: vec!["vaccination".into()],
-            purpose: "treatment".into(),
+            purpose: "care".into(),
             legal_basis: "consent".into(),
             retention_days: 30,
             from_ms: now - 60_000,

@@ -15,10 +15,12 @@
 //! | [`request`], [`order`], [`ticket`], [`scope`] | `grant.md` | asking, and the two companions of a grant |
 //! | [`presentation`] | `presentation.md` | one-time grants of OpenID4VP presentations |
 //! | [`over_asking`] | `over-asking.md` | OpenID4VP requests as evidence |
+//! | [`codes`] | `state.md` | the closed lists of codes |
 
 extern crate alloc; // minicbor's derive names it
 
 pub mod cbor;
+pub mod codes;
 pub mod cose;
 pub mod deposit;
 pub mod entry;

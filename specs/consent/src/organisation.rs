@@ -1,5 +1,6 @@
 //! The trust registry: organisations, their keys, and what each is accredited to do (`entries.md`, section 3).
 
+use crate::codes;
 use crate::ids::{OrganisationId, PublicKey, hash};
 use minicbor::{Decode, Encode};
 
@@ -217,6 +218,11 @@ impl Organisation {
         {
             return Err(OrganisationError("name and did have 1 to 300 bytes"));
         }
+        if texts[..2].iter().any(|name| !is_name(name)) || !is_did(&self.did) {
+            return Err(OrganisationError(
+                "names have neither control characters nor @, and the did is one",
+            ));
+        }
         if !self.services.is_sorted_by(|a, b| a.role < b.role)
             || self
                 .services
@@ -224,7 +230,7 @@ impl Organisation {
                 .any(|service| !self.roles.contains(&service.role) || !is_base_url(&service.url))
         {
             return Err(OrganisationError(
-                "services are sorted by role, one for each of its roles at most, and their url starts with http:// or https:// and does not end with a slash",
+                "services are sorted by role, one for each of its roles at most, and their url starts with http:// or https://, has neither user, query nor fragment and does not end with a slash",
             ));
         }
         if self.roles.is_empty() || !self.roles.is_sorted_by(|a, b| a < b) {
@@ -287,6 +293,24 @@ impl Organisation {
         {
             return Err(OrganisationError("a purpose has 1 to 64 categories"));
         }
+        let known = |asks: &Asks| {
+            codes::is_purpose(&asks.purpose)
+                && asks.categories.iter().all(|code| codes::is_category(code))
+        };
+        if !self.asks.iter().all(known) {
+            return Err(OrganisationError(
+                "purposes and categories are those of the lists",
+            ));
+        }
+        if !self
+            .issues
+            .iter()
+            .all(|issues| is_type_id(&issues.record_type))
+        {
+            return Err(OrganisationError(
+                "a record type is 1 to 64 lower-case letters, digits and _",
+            ));
+        }
         Ok(())
     }
 }
@@ -347,13 +371,30 @@ impl OrganisationState {
     }
 }
 
+fn is_name(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() || c == '@')
+}
+
+fn is_did(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":.-_%".contains(&byte);
+    text.starts_with("did:") && text.bytes().all(plain)
+}
+
+fn is_type_id(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    (1..=64).contains(&text.len()) && text.bytes().all(plain)
+}
+
 fn is_base_url(url: &str) -> bool {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"));
     url.len() <= TEXT_MAX
         && !url.ends_with('/')
-        && rest.is_some_and(|rest| !rest.is_empty() && rest.is_ascii())
+        && rest.is_some_and(|rest| {
+            let plain = |byte: u8| byte.is_ascii_graphic() && !b"@?#".contains(&byte);
+            !rest.is_empty() && rest.bytes().all(plain)
+        })
 }
 
 fn counts(from_ms: u64, until_ms: Option<u64>, at_ms: u64) -> bool {

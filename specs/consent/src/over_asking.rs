@@ -2,9 +2,10 @@
 //! (`over-asking.md`).
 //!
 //! Whatever is evidence stands on the ledger for ever, so the request must have one form in which nothing can be about a person:
-//! every member is known, and every text is a code, a random number, of a closed list, or what the registry says of the
+//! every member is known, and every text is of a closed list, a random number, or what the registry says of the
 //! organisation. That form is what verifiers of this project sign (`specs/credential/openid4vp.md`).
 
+mod certificate;
 mod fields;
 mod form;
 mod keys;
@@ -16,54 +17,18 @@ use crate::organisation::{KeyUse, OrganisationState, Role};
 use crate::ticket::request_digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use fields::decode;
+use certificate::Certificate;
+use fields::{decode, is_hexadecimal};
 use form::{Payload, read_header};
 use sha2::{Digest, Sha256};
 
 /// Longest request object in bytes: it fits into an entry, with the entry's own parts around it.
 pub const REQUEST_OBJECT_LIMIT: usize = 15 * 1024;
-/// Longest path of a response address after the verifier's own, in bytes.
-const PATH_LIMIT: usize = 128;
+/// A response address after the verifier's own: this, 128 random bits in hexadecimal, and [`RESPONSE`].
+const PRESENTATIONS: &str = "/v1/presentations/";
+const RESPONSE: &str = "/response";
 const X509_HASH: &str = "x509_hash:";
 const DID: &str = "decentralized_identifier:";
-
-/// The catalogue's types and what category each is of: what a query for them asks for. A copy, since the state machine depends
-/// on no catalogue; a test holds the two together.
-pub const TYPES: &[(&str, &str)] = &[
-    (
-        "urn:tegata:record:dental_checkup_2_years:1",
-        "infant_checkup",
-    ),
-    (
-        "urn:tegata:record:hip_dislocation_screening:1",
-        "infant_checkup",
-    ),
-    (
-        "urn:tegata:record:infant_checkup_18_months:1",
-        "infant_checkup",
-    ),
-    (
-        "urn:tegata:record:infant_checkup_3_4_months:1",
-        "infant_checkup",
-    ),
-    (
-        "urn:tegata:record:infant_checkup_3_years:1",
-        "infant_checkup",
-    ),
-    (
-        "urn:tegata:record:infant_checkup_9_10_months:1",
-        "infant_checkup",
-    ),
-    ("urn:tegata:record:laboratory_result:1", "laboratory"),
-    ("urn:tegata:record:vaccination:1", "vaccination"),
-];
-
-/// The category of a type; `None` where the type is not in [`TYPES`].
-#[must_use]
-pub fn category_of(vct: &str) -> Option<&'static str> {
-    let found = TYPES.iter().find(|(known, _)| *known == vct);
-    found.map(|(_, category)| *category)
-}
 
 /// Whether evidence is a request object, and no consent request: a compact JWS begins with the base64url of `{"`, a tagged
 /// COSE_Sign1 with 0xd2.
@@ -160,8 +125,8 @@ pub struct RequestObject {
 enum KeyName {
     /// `kid`: a DID URL.
     Url(String),
-    /// `x5c`: the first certificate.
-    Leaf(Vec<u8>),
+    /// `x5c`: the one certificate, and its SHA-256.
+    Certificate(Box<Certificate>, [u8; 32]),
 }
 
 impl RequestObject {
@@ -211,6 +176,15 @@ impl RequestObject {
         self.payload.expires_ms
     }
 
+    /// Who issued the certificate that names the key: the one text of evidence that no list and no registry bounds.
+    #[must_use]
+    pub fn certificate_issuer(&self) -> &[String] {
+        match &self.key_name {
+            KeyName::Certificate(certificate, _) => certificate.issuer(),
+            KeyName::Url(_) => &[],
+        }
+    }
+
     /// Checks that this organisation signed it for this ledger, with a credential key that counts at a time, and that names and
     /// addresses in it are the organisation's.
     ///
@@ -242,12 +216,15 @@ impl RequestObject {
         }
         let url = organisation.organisation.url(Role::Verifier);
         let path = url.and_then(|url| self.payload.response_uri.strip_prefix(url));
-        let plain =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/-_".contains(&byte);
-        if !path.is_some_and(|path| {
-            path.starts_with('/') && path.len() <= PATH_LIMIT && path.bytes().all(plain)
-        }) {
+        let path = path.and_then(|path| path.strip_prefix(PRESENTATIONS));
+        let id = path.and_then(|path| path.strip_suffix(RESPONSE));
+        if !id.is_some_and(is_hexadecimal) {
             return Err(EvidenceError::Member("response_uri"));
+        }
+        if let KeyName::Certificate(certificate, _) = &self.key_name
+            && !certificate.names_only(&organisation.organisation)
+        {
+            return Err(EvidenceError::Member("x5c"));
         }
         Ok(())
     }
@@ -277,13 +254,11 @@ impl RequestObject {
                             && *url == format!("{did}#{fragment}")
                     })
             }
-            KeyName::Leaf(leaf) => {
-                let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(leaf));
+            KeyName::Certificate(certificate, hash) => {
+                let hash = URL_SAFE_NO_PAD.encode(hash);
                 let public = keys::subject_public_key(self.key_use, key);
                 self.payload.client_id == format!("{X509_HASH}{hash}")
-                    && public.is_some_and(|public| {
-                        leaf.windows(public.len()).any(|window| window == public)
-                    })
+                    && public.as_ref() == Some(&certificate.public_key)
             }
         }
     }

@@ -1,16 +1,14 @@
 //! Consent requests: a recipient's signed question (`grant.md`, section 1).
 
+use crate::codes::{self, CodeError};
 use crate::cose::Signed;
 use crate::ids::{Hash, Nonce, OrganisationId, Salt, hash};
-use crate::state::is_code;
 use minicbor::{Decode, Encode};
 
 /// How many digits a reference has.
 pub const REFERENCE_LEN: usize = 32;
 /// The end of the year 9999, in milliseconds since 1970.
 pub(crate) const TIME_MAX_MS: u64 = 253_402_300_799_999;
-/// Most categories in a request, as in a grant.
-const CATEGORIES_MAX: usize = 32;
 
 /// Who asks for what, why, until when. Signed by a key of the recipient.
 #[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
@@ -52,9 +50,9 @@ pub struct ConsentRequest {
 /// Why a request is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// Categories that are none, too many or unsorted, or a text that is no code.
-    #[error("a request names 1 to 32 categories, sorted, and all its texts are codes")]
-    Codes,
+    /// A text that is of no list.
+    #[error("request: {0}")]
+    Code(#[from] CodeError),
     /// A time beyond the year 9999: a mistake of units.
     #[error("a request's times are milliseconds since 1970, before the year 10000")]
     Time,
@@ -68,7 +66,7 @@ impl RequestError {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
-            Self::Codes => "request-codes",
+            Self::Code(_) => "request-codes",
             Self::Time => "request-time",
             Self::Reference => "request-reference",
         }
@@ -76,23 +74,13 @@ impl RequestError {
 }
 
 impl ConsentRequest {
-    /// Checks that nothing in it can be about a person: all texts are codes, and the reference has the form of a random
+    /// Checks that nothing in it can be about a person: all texts are of closed lists, and the reference has the form of a random
     /// number. A wallet answers no other request.
     ///
     /// # Errors
     /// [`RequestError`].
     pub fn check(&self) -> Result<(), RequestError> {
-        let texts = self
-            .categories
-            .iter()
-            .chain([&self.purpose, &self.legal_basis]);
-        if self.categories.is_empty()
-            || self.categories.len() > CATEGORIES_MAX
-            || !self.categories.is_sorted_by(|a, b| a < b)
-            || texts.into_iter().any(|text| !is_code(text))
-        {
-            return Err(RequestError::Codes);
-        }
+        codes::check(&self.categories, &self.purpose, &self.legal_basis)?;
         if self.until_ms.max(self.expires_ms) > TIME_MAX_MS {
             return Err(RequestError::Time);
         }

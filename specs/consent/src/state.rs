@@ -4,6 +4,7 @@
 //! either *admissible*, and then it is in the log with an [`Outcome`], or it is not, and then no block may hold it.
 
 use crate::cbor;
+use crate::codes::{self, CodeError};
 use crate::entry::{
     Access, Body, Grant, NOT_AFTER_MAX_MS, OrganisationChange, OrganisationSuspension, Revocation,
     VerifiedEntry,
@@ -333,9 +334,9 @@ pub enum Inadmissible {
     /// A grant that ends before it starts, or before the block.
     #[error("the grant's end is not after its start and this block's time")]
     EndBeforeStart,
-    /// A grant whose categories are none, too many or unsorted, or with a text that is no code.
-    #[error("a grant names 1 to 32 categories, sorted, and all its texts are codes")]
-    Categories,
+    /// A grant with a text that is of no list.
+    #[error(transparent)]
+    Code(#[from] CodeError),
     /// An organisation's limit of refused accesses is reached.
     #[error("organisation {0} has reached its limit of refused accesses this hour")]
     RefusedLimit(OrganisationId),
@@ -421,7 +422,7 @@ impl Inadmissible {
             Self::NoSuchGrant(_) => "no-such-grant",
             Self::AlreadyRevoked(_) => "already-revoked",
             Self::EndBeforeStart => "end-before-start",
-            Self::Categories => "categories",
+            Self::Code(error) => error.code(),
             Self::RefusedLimit(_) => "refused-limit",
             Self::OwnLimit(_) => "own-limit",
             Self::NotIssuer(_) => "not-issuer",
@@ -486,15 +487,6 @@ pub struct Applied {
     pub changes: Changes,
     /// The block's part of the log, in order.
     pub leaves: Vec<LogLeaf>,
-}
-
-/// Whether a text is a code: 1 to 64 lower-case ASCII letters, digits, `_` and `-`. Nothing else of a grant is text, so no
-/// name and no sentence about a person gets onto the ledger.
-#[must_use]
-pub fn is_code(text: &str) -> bool {
-    let code =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
-    (1..=64).contains(&text.len()) && text.bytes().all(code)
 }
 
 /// Executes a whole block.
@@ -654,17 +646,9 @@ impl<'a, S: StateReader> Execution<'a, S> {
         if grant.sponsor == grant.recipient {
             return Err(Inadmissible::SponsorIsRecipient.into());
         }
-        let texts = grant
-            .categories
-            .iter()
-            .chain([&grant.purpose, &grant.legal_basis]);
-        if grant.categories.is_empty()
-            || grant.categories.len() > 32
-            || !grant.categories.is_sorted_by(|a, b| a < b)
-            || texts.into_iter().any(|text| !is_code(text))
-        {
-            return Err(Inadmissible::Categories.into());
-        }
+        // Nothing else of a grant is text, so no name and no word about a person gets onto the ledger.
+        codes::check(&grant.categories, &grant.purpose, &grant.legal_basis)
+            .map_err(Inadmissible::from)?;
         if grant.until_ms <= grant.from_ms || grant.until_ms <= self.time_ms {
             return Err(Inadmissible::EndBeforeStart.into());
         }

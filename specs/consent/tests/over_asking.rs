@@ -29,6 +29,102 @@ use world::{START_MS, World, id, key, organisation};
 const CERTIFICATE_ES256: &str = "MIIBJzCBzqADAgECAgFNMAoGCCqGSM49BAMCMB4xHDAaBgNVBAMME0EgbWFkZS11cCBhdXRob3JpdHkwHhcNMjYwMTAxMDAwMDAwWhcNMzYwMTAxMDAwMDAwWjAdMQ4wDAYDVQQDDAVhc2tlcjELMAkGA1UEBhMCSlAwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQa9kbUch7TeH55IIdKiX9ohwocQpqeS8ieTIGgK0yBdwQFtlVbzoU8Rmpp9vRyBisM6vyDtR1C9w8lSHUdIpOTMAoGCCqGSM49BAMCA0gAMEUCIQD94BraiB6tnK15dTgFV9vGMPFkyHnGXZ3WgcnkpumBtQIgf9pQDFYdO/GsgJ1XdjGlvLWqi6lIPWOc8i0Y/Qy3Pxg=";
 const CERTIFICATE_EDDSA: &str = "MIH4MIGfoAMCAQICAU0wCgYIKoZIzj0EAwIwHjEcMBoGA1UEAwwTQSBtYWRlLXVwIGF1dGhvcml0eTAeFw0yNjAxMDEwMDAwMDBaFw0zNjAxMDEwMDAwMDBaMB0xDjAMBgNVBAMMBWFza2VyMQswCQYDVQQGEwJKUDAqMAUGAytlcAMhAM92Vu3FGG1aQaWe+ymv9Lg8NwCgzxL6CNE9OJSWUh08MAoGCCqGSM49BAMCA0gAMEUCIQDvKW1YCzVM8jI5rWlsjuJDkn6HqdyCweytMnHyTI6iEAIgPWbFlk8mvNYLYDdwwoF7yeLiFxozxaElAoilZIibiKk=";
 
+/// What stands in a certificate of the asker's ES256 key.
+struct Parts {
+    issuer: Vec<(u8, &'static str)>,
+    subject: Vec<(u8, &'static str)>,
+    /// Those of `subjectAltName`, by tag.
+    names: Vec<(u8, &'static str)>,
+    more: Vec<Vec<u8>>,
+    signature: Vec<u8>,
+}
+
+const COUNTRY: u8 = 6;
+const ORGANISATION: u8 = 10;
+const COMMON_NAME: u8 = 3;
+const DNS: u8 = 0x82;
+const URI: u8 = 0x86;
+
+/// As authorities make it for an organisation.
+fn parts() -> Parts {
+    Parts {
+        issuer: vec![(COUNTRY, "JP"), (ORGANISATION, "A made-up authority")],
+        subject: vec![
+            (COUNTRY, "JP"),
+            (ORGANISATION, "asker(架空)"),
+            (COMMON_NAME, "asker.example"),
+        ],
+        names: vec![
+            (DNS, "asker.example"),
+            (URI, "https://asker.example/Verifier"),
+        ],
+        more: vec![
+            extension(14, &der(4, &[&[7; 20]])),
+            extension(15, &der(3, &[&[7, 0x80]])),
+            extension(19, &der(0x30, &[])),
+            extension(35, &der(0x30, &[&der(0x80, &[&[9; 20]])])),
+        ],
+        signature: der(0x30, &[&der(2, &[&[1; 32]]), &der(2, &[&[2; 32]])]),
+    }
+}
+
+fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let value = parts.concat();
+    let length = match value.len() {
+        length @ 0..0x80 => vec![length as u8],
+        length @ 0x80..0x100 => vec![0x81, length as u8],
+        length => vec![0x82, (length >> 8) as u8, length as u8],
+    };
+    [vec![tag], length, value].concat()
+}
+
+fn extension(kind: u8, value: &[u8]) -> Vec<u8> {
+    let id = der(6, &[&[0x55, 0x1d, kind]]);
+    der(0x30, &[&id, &der(4, &[value])])
+}
+
+fn certificate(parts: &Parts) -> String {
+    let list = |tag, parts: &[Vec<u8>]| {
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        der(tag, &parts)
+    };
+    let name = |texts: &[(u8, &str)]| {
+        let one = |(kind, text): &(u8, &str)| {
+            let id = der(6, &[&[0x55, 4, *kind]]);
+            der(0x31, &[&der(0x30, &[&id, &der(0x0c, &[text.as_bytes()])])])
+        };
+        list(0x30, &texts.iter().map(one).collect::<Vec<_>>())
+    };
+    let names: Vec<_> = parts
+        .names
+        .iter()
+        .map(|(tag, text)| der(*tag, &[text.as_bytes()]))
+        .collect();
+    let extensions = [vec![extension(17, &list(0x30, &names))], parts.more.clone()].concat();
+    let algorithm = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02".as_slice();
+    let time = der(0x17, &[b"260101000000Z"]);
+    let key = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+    let point = es256("asker-es256").verifying_key().to_sec1_point(false);
+    let body = der(
+        0x30,
+        &[
+            &der(0xa0, &[&[2, 1, 2]]),
+            &der(2, &[&[77]]),
+            algorithm,
+            &name(&parts.issuer),
+            &der(0x30, &[&time, &time]),
+            &name(&parts.subject),
+            &[key.as_slice(), point.as_bytes()].concat(),
+            &der(0xa3, &[&list(0x30, &extensions)]),
+        ],
+    );
+    let whole = der(
+        0x30,
+        &[&body, algorithm, &der(3, &[&[0], &parts.signature])],
+    );
+    STANDARD.encode(whole)
+}
+
 fn es256(name: &str) -> p256::ecdsa::SigningKey {
     p256::ecdsa::SigningKey::from_slice(&hash("test", &[name.as_bytes()])).unwrap()
 }
@@ -174,11 +270,22 @@ impl Draft {
 
     /// Named by a certificate.
     fn certified(mut self, certificate: &str) -> Self {
+        self.certify(certificate);
+        self
+    }
+
+    fn certify(&mut self, certificate: &str) {
         let hash = Sha256::digest(STANDARD.decode(certificate).unwrap());
         self.payload["client_id"] = format!("x509_hash:{}", URL_SAFE_NO_PAD.encode(hash)).into();
         self.header.as_object_mut().unwrap().remove("kid");
         self.header["x5c"] = json!([certificate]);
-        self
+    }
+
+    /// Named by a certificate that differs from what authorities make for an organisation.
+    fn certify_as(&mut self, change: fn(&mut Parts)) {
+        let mut parts = parts();
+        change(&mut parts);
+        self.certify(&certificate(&parts));
     }
 
     /// Named by a DID that is its key.
@@ -302,6 +409,22 @@ fn evidence(world: &World) -> Vec<(&'static str, Draft)> {
             draft().certified(CERTIFICATE_EDDSA).signed_with_eddsa(),
         ),
         (
+            "under a certificate with addresses",
+            changed(draft(), |d| d.certify_as(|_| ())),
+        ),
+        (
+            "names of parts in the query",
+            changed(draft(), |d| {
+                let query = &mut d.payload["dcql_query"]["credentials"][0];
+                query["id"] = "q12".into();
+                query["claims"][0]["id"] = "date".into();
+                query["claims"][1]["id"] = "b".into();
+                query["claim_sets"] = json!([["date", "b"]]);
+                d.payload["dcql_query"]["credential_sets"][0]["options"] = json!([["q12"]]);
+                d.statement["credential_ids"] = json!(["q12"]);
+            }),
+        ),
+        (
             "for wallets of others, in verifier_info",
             changed(draft(), |d| d.standard = true),
         ),
@@ -399,13 +522,92 @@ fn rejects() -> Vec<(&'static str, &'static str, Change)> {
             d.header.as_object_mut().unwrap().remove("kid");
         }),
         ("a certificate of 3 KiB", "evidence-member", |d| {
-            d.header.as_object_mut().unwrap().remove("kid");
-            d.header["x5c"] = json!([STANDARD.encode([0; 3072])]);
+            d.certify_as(|parts| parts.names = vec![parts.names[0]; 200]);
         }),
-        ("five certificates", "evidence-member", |d| {
-            d.header.as_object_mut().unwrap().remove("kid");
-            d.header["x5c"] = vec![CERTIFICATE_ES256; 5].into();
+        ("two certificates", "evidence-member", |d| {
+            d.certify(CERTIFICATE_ES256);
+            d.header["x5c"] = vec![CERTIFICATE_ES256; 2].into();
         }),
+        (
+            "no certificate, only the key's bytes in it",
+            "evidence-member",
+            |d| {
+                let der = STANDARD.decode(CERTIFICATE_ES256).unwrap();
+                let text = ["山田花子 1990-02-01 ".as_bytes(), &der].concat();
+                d.certify(&STANDARD.encode(text));
+            },
+        ),
+        ("a certificate and more", "evidence-member", |d| {
+            let der = STANDARD.decode(CERTIFICATE_ES256).unwrap();
+            let text = [&der, "山田花子".as_bytes()].concat();
+            d.certify(&STANDARD.encode(text));
+        }),
+        ("a certificate for a person", "evidence-member", |d| {
+            d.certify_as(|parts| parts.subject[2].1 = "Hanako Yamada");
+        }),
+        (
+            "a certificate for a person's address",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| parts.names[0].1 = "hanako.example");
+            },
+        ),
+        ("a certificate for another page", "evidence-member", |d| {
+            d.certify_as(|parts| parts.names[1].1 = "https://asker.example/hanako");
+        }),
+        (
+            "a certificate with an e-mail address",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| parts.names.push((0x81, "info@asker.example")));
+            },
+        ),
+        ("a certificate with a surname", "evidence-member", |d| {
+            d.certify_as(|parts| parts.subject.push((4, "asker")));
+        }),
+        (
+            "a certificate with two common names",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| {
+                    parts.issuer = vec![(COMMON_NAME, "Hanako"), (COMMON_NAME, "Yamada")]
+                });
+            },
+        ),
+        (
+            "a certificate by an e-mail address",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| parts.issuer[1].1 = "info@authority.example");
+            },
+        ),
+        ("a certificate by a long name", "evidence-member", |d| {
+            d.certify_as(|parts| {
+                parts.issuer[1].1 =
+                    "Hanako Yamada, born on the first of February 1990, is ill with it";
+            });
+        }),
+        (
+            "a certificate with another extension",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| parts.more.push(extension(32, b"Hanako Yamada")));
+            },
+        ),
+        (
+            "a certificate with an extension twice",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| parts.more.push(parts.more[0].clone()));
+            },
+        ),
+        (
+            "a certificate whose signature is a text",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| parts.signature = "山田花子".into());
+            },
+        ),
         ("no certificates", "evidence-member", |d| {
             d.header.as_object_mut().unwrap().remove("kid");
             d.header["x5c"] = json!([]);
@@ -444,9 +646,32 @@ fn rejects() -> Vec<(&'static str, &'static str, Change)> {
             let claims = &mut d.payload["dcql_query"]["credentials"][0]["claims"];
             claims[0]["values"] = json!(["Sakura"]);
         }),
-        ("a claim that is no code", "evidence-member", |d| {
-            let claims = &mut d.payload["dcql_query"]["credentials"][0]["claims"];
-            claims[0]["path"] = json!(["Sakura Yamada"]);
+        (
+            "a claim that is not in the catalogue",
+            "evidence-member",
+            |d| {
+                let claims = &mut d.payload["dcql_query"]["credentials"][0]["claims"];
+                claims[0]["path"] = json!(["sakura_yamada"]);
+            },
+        ),
+        ("a part of the query with a name", "evidence-member", |d| {
+            d.payload["dcql_query"]["credentials"][0]["id"] = "sakura".into();
+        }),
+        (
+            "a part of a statement with a name",
+            "evidence-member",
+            |d| {
+                d.statement["credential_ids"] = json!(["sakura"]);
+            },
+        ),
+        ("a set of credentials with a name", "evidence-member", |d| {
+            d.payload["dcql_query"]["credential_sets"][0]["options"] = json!([["sakura"]]);
+        }),
+        ("a claim with a name", "evidence-member", |d| {
+            d.payload["dcql_query"]["credentials"][0]["claims"][0]["id"] = "sakura".into();
+        }),
+        ("a set of claims with a name", "evidence-member", |d| {
+            d.payload["dcql_query"]["credentials"][0]["claim_sets"] = json!([["sakura"]]);
         }),
         ("the name of somebody else", "evidence-member", |d| {
             d.payload["client_metadata"]["client_name"] = "Sakura".into();
@@ -468,7 +693,10 @@ fn rejects() -> Vec<(&'static str, &'static str, Change)> {
             },
         ),
         ("an answer with a query", "evidence-member", |d| {
-            d.payload["response_uri"] = "https://asker.example/Verifier/r?patient=42".into();
+            d.payload["response_uri"] = "https://asker.example/Verifier/v1/presentations/00112233445566778899aabbccddeeff/response?patient=42".into();
+        }),
+        ("an answer to another path", "evidence-member", |d| {
+            d.payload["response_uri"] = "https://asker.example/Verifier/v1/presentations/sakura-yamada-has-measles-2026-02/response".into();
         }),
         ("a statement of another type", "evidence-member", |d| {
             d.statement["type"] = "urn:example:payment".into();
@@ -476,12 +704,27 @@ fn rejects() -> Vec<(&'static str, &'static str, Change)> {
         ("a statement with a text", "evidence-member", |d| {
             d.statement["reason"] = "Sakura is ill".into();
         }),
-        ("a category that is no code", "evidence-member", |d| {
-            d.statement["categories"] = json!(["all of Sakura"]);
-        }),
-        ("a purpose that is no code", "evidence-member", |d| {
-            d.statement["purpose"] = "あ".into();
-        }),
+        (
+            "a category that is not of the list",
+            "evidence-member",
+            |d| {
+                d.statement["categories"] = json!(["sakura-yamada-2023-04-01"]);
+            },
+        ),
+        (
+            "a purpose that is not of the list",
+            "evidence-member",
+            |d| {
+                d.statement["purpose"] = "sakura-yamada-2023-04-01".into();
+            },
+        ),
+        (
+            "a legal basis that is not of the list",
+            "evidence-member",
+            |d| {
+                d.statement["legal_basis"] = "sakura-yamada-2023-04-01".into();
+            },
+        ),
         ("statements of two organisations", "evidence-member", |d| {
             let mut second = d.statement.clone();
             second["organisation"] = id("clinic").to_string().into();

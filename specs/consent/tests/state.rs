@@ -16,7 +16,7 @@ use tegata_consent::entry::{
 use tegata_consent::history::{HistoryError, HistoryReader, verify_history};
 use tegata_consent::ids::Hash;
 use tegata_consent::log::LogLeaf;
-use tegata_consent::organisation::{OrganisationState, Role};
+use tegata_consent::organisation::{Organisation, OrganisationState, Role};
 use tegata_consent::request::ConsentRequest;
 use tegata_consent::state::{
     GrantState, Inadmissible, OWN_ENTRIES_PER_HOUR, Outcome, REFUSED_ACCESSES_PER_HOUR, Refusal,
@@ -202,10 +202,14 @@ fn inadmissible_grants_name_the_reason() {
         ("not-sponsor", with(&|g| g.sponsor = id("insurer"))),
         ("categories", with(&|g| g.categories = vec![])),
         (
-            "categories",
-            with(&|g| g.legal_basis = "Hanako, born 2023".into()),
+            "legal-basis",
+            with(&|g| g.legal_basis = "yamada-hanako-1990-02-01-hiv-positive".into()),
         ),
-        ("categories", with(&|g| g.legal_basis = "あ".into())),
+        ("purpose", with(&|g| g.purpose = "hanako".into())),
+        (
+            "categories",
+            with(&|g| g.categories = vec!["hanako".into()]),
+        ),
         (
             "categories",
             with(&|g| g.categories = vec!["vaccination".into(), "infant_checkup".into()]),
@@ -630,6 +634,9 @@ fn an_over_asking_counts_only_with_the_organisations_own_signature_under_it() {
             r.categories = vec!["vaccination".into(), "laboratory".into()]
         }),
         ("evidence", "insurer", |r| r.purpose = "あ".into()),
+        ("evidence", "insurer", |r| {
+            r.legal_basis = "yamada-hanako-1990-02-01".into()
+        }),
         ("evidence", "insurer", |r| r.reference = "patient 42".into()),
         ("evidence", "insurer", |r| {
             r.reference = "00112233445566778899AABBCCDDEEFF".into()
@@ -906,4 +913,53 @@ proptest! {
         }
         prop_assert_eq!(again.state, world.state);
     }
+}
+
+/// What operators sign is not asked whether it is so, but it must be about an organisation, in words that are known.
+#[test]
+fn an_organisation_has_a_name_addresses_and_known_codes() {
+    type Change = fn(&mut Organisation);
+    let cases: &[(&str, Change)] = &[
+        ("an e-mail address as a name", |o| {
+            o.name.en = "info@clinic.example".into()
+        }),
+        ("a name of two lines", |o| {
+            o.name.ja = "みどり\n小児科".into()
+        }),
+        ("no DID", |o| o.did = "Midori".into()),
+        ("a DID with a fragment", |o| {
+            o.did = "did:web:clinic.example#hanako".into()
+        }),
+        ("an address with a query", |o| {
+            o.services[0].url = "https://clinic.example/?patient=7".into()
+        }),
+        ("an address with a user", |o| {
+            o.services[0].url = "https://hanako@clinic.example".into()
+        }),
+        ("an unknown purpose", |o| {
+            o.asks[0].purpose = "hanako".into()
+        }),
+        ("an unknown category", |o| {
+            o.asks[0].categories.push("hanako".into())
+        }),
+        ("a record type that is no id", |o| {
+            o.issues[0].record_type = "Hanako's measles".into()
+        }),
+    ];
+    let good = organisation(
+        "newcomer",
+        &[Role::Issuer, Role::Verifier],
+        &["vaccination"],
+        &[("care", &["vaccination"])],
+    );
+    let mut world = World::new();
+    for (name, change) in cases {
+        let mut changed = good.clone();
+        change(&mut changed);
+        let entry = world.registry(&Body::OrganisationRegistered(changed), 3);
+        let refused = world.apply(&entry).map_err(|reason| reason.code());
+        assert_eq!(refused, Err("organisation-malformed"), "{name}");
+    }
+    let entry = world.registry(&Body::OrganisationRegistered(good), 3);
+    assert_eq!(world.apply(&entry), Ok(Outcome::Applied));
 }

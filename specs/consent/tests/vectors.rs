@@ -526,6 +526,12 @@ fn envelopes() {
         ("a sentence as legal basis", "request-codes", |r| {
             r.legal_basis = "She said so".into()
         }),
+        ("a name as legal basis", "request-codes", |r| {
+            r.legal_basis = "yamada-hanako".into()
+        }),
+        ("a name as category", "request-codes", |r| {
+            r.categories = vec!["yamada-hanako".into()]
+        }),
     ];
     let opened = |bytes: &[u8]| ConsentRequest::open(bytes, &chain).unwrap().0;
     opened(&envelopes[3].1.to_bytes()).check().unwrap();

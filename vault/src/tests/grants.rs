@@ -90,6 +90,12 @@ const REFUSED: &[(&str, Alter, u16, &str)] = &[
         "order-drawer",
     ),
     (
+        "a person as legal basis",
+        |w| with(w, |g| g.legal_basis = "yamada-hanako-1990-02-01".into()),
+        422,
+        "entry-code",
+    ),
+    (
         "a category that the grant does not name",
         |w| with(w, |g| g.categories = vec!["laboratory".into()]),
         422,

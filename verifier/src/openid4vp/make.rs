@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tegata_credential::dcql::{DcqlError, DcqlQuery, FORMAT};
 use tegata_credential::keys::{Algorithm, SigningKey};
 use tegata_credential::openid4vp::{Asked, ResponseMode};
-use tegata_records::{Category, Purpose, RecordType, catalogue};
+use tegata_records::{Category, LegalBasis, Purpose, RecordType, catalogue};
 use tegata_service::clock;
 use tegata_service::ledger::LedgerError;
 use tegata_service::qr::QrError;
@@ -228,8 +228,8 @@ impl NewPresentation {
         if Purpose::from_code(&self.purpose).is_none() {
             return invalid("purpose: not one of the catalogue");
         }
-        if !tegata_consent::state::is_code(&self.legal_basis) {
-            return invalid("legal_basis: a code of lower-case letters, digits, _ and -");
+        if LegalBasis::from_code(&self.legal_basis).is_none() {
+            return invalid("legal_basis: not one of the catalogue");
         }
         if self.reference.trim().is_empty()
             || self.reference.len() > 200

@@ -19,7 +19,7 @@ async fn only_what_the_registry_allows_is_asked() {
         body
     };
     type Alteration = (fn(&mut Value), u16, &'static str);
-    let alterations: [Alteration; 12] = [
+    let alterations: [Alteration; 13] = [
         (
             |body| body["categories"] = json!(["laboratory"]),
             403,
@@ -41,6 +41,11 @@ async fn only_what_the_registry_allows_is_asked() {
             "not-accredited",
         ),
         (|body| body["categories"] = json!([]), 422, "invalid"),
+        (
+            |body| body["legal_basis"] = json!("yamada-hanako-1990-02-01"),
+            422,
+            "invalid",
+        ),
         (
             |body| body["categories"] = json!(["secrets"]),
             422,

@@ -958,8 +958,8 @@ async fn a_request_asks_only_what_the_organisation_is_accredited_for() {
             (403, "not-accredited"),
         ),
         (
-            "no code",
-            |b| b["legal_basis"] = "A b".into(),
+            "no legal basis of the catalogue",
+            |b| b["legal_basis"] = "yamada-hanako-1990-02-01".into(),
             (422, "invalid"),
         ),
         (

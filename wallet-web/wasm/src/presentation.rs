@@ -6,6 +6,7 @@ use crate::vault::{Vault, fresh_salt, rng};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tegata_consent::cbor;
+use tegata_consent::codes::category_of;
 use tegata_consent::entry::{Body, Entry};
 use tegata_consent::header::ValidatorSet;
 use tegata_consent::ids::{ChainId, Hash, Nonce, OrganisationId, Salt};
@@ -179,7 +180,7 @@ impl PresentationRequest {
         let query = self.request.query();
         let mut categories = asked.categories.clone();
         let types = query.credentials().iter().flat_map(|one| one.vct_values());
-        categories.extend(types.filter_map(|vct| evidence::category_of(vct).map(str::to_owned)));
+        categories.extend(types.filter_map(|vct| category_of(vct).map(str::to_owned)));
         categories.sort_unstable();
         categories.dedup();
         let queries: Vec<_> = query

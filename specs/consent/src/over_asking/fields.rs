@@ -1,13 +1,13 @@
-//! Members of JSON objects that are all known, and texts that cannot be about a person.
+//! Members of JSON objects that are all known, and texts that can hardly be about a person.
 
 use super::EvidenceError;
+use crate::codes::is_label;
 use crate::json::Json;
-use crate::state::is_code;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// Most elements of a list.
-const LIST_MAX: usize = 128;
+pub(super) const LIST_MAX: usize = 128;
 
 /// An object whose members are all known.
 pub(super) struct Fields<'a>(&'a [(String, Json)]);
@@ -58,25 +58,12 @@ impl<'a> Fields<'a> {
             .map_or(Ok(&[]), |value| list(value, name, LIST_MAX))
     }
 
-    pub(super) fn code(&self, name: &'static str) -> Result<&'a str, EvidenceError> {
-        let text = self.text(name)?;
-        if is_code(text) {
-            Ok(text)
-        } else {
-            Err(EvidenceError::Member(name))
-        }
-    }
-
     pub(super) fn is(&self, name: &'static str, word: &str) -> Result<(), EvidenceError> {
         self.one_of(name, &[word])
     }
 
     pub(super) fn one_of(&self, name: &'static str, known: &[&str]) -> Result<(), EvidenceError> {
-        if known.contains(&self.text(name)?) {
-            Ok(())
-        } else {
-            Err(EvidenceError::Member(name))
-        }
+        words(std::slice::from_ref(self.required(name)?), name, known)
     }
 
     pub(super) fn flags(&self, names: &[&'static str]) -> Result<(), EvidenceError> {
@@ -103,12 +90,16 @@ pub(super) fn list<'a>(
     list.filter(fits).ok_or(EvidenceError::Member(name))
 }
 
-pub(super) fn codes(value: &Json, name: &'static str) -> Result<Vec<String>, EvidenceError> {
-    let one = |value: &Json| {
-        let code = value.text().filter(|text| is_code(text));
-        code.map(str::to_owned).ok_or(EvidenceError::Member(name))
-    };
-    list(value, name, LIST_MAX)?.iter().map(one).collect()
+/// Names of parts of a query.
+pub(super) fn labels(values: &[Json], name: &'static str) -> Result<(), EvidenceError> {
+    if values
+        .iter()
+        .all(|value| value.text().is_some_and(is_label))
+    {
+        Ok(())
+    } else {
+        Err(EvidenceError::Member(name))
+    }
 }
 
 /// Texts of a closed list.
@@ -128,14 +119,18 @@ pub(super) fn words(
 /// 256 bits in base64url, or 128 bits in hexadecimal.
 pub(super) fn random(value: &Json, name: &'static str) -> Result<(), EvidenceError> {
     let text = text(value, name)?;
-    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    let is_hexadecimal = text.len() == 32 && text.bytes().all(digit);
     let is_256_bits = text.len() == 43 && URL_SAFE_NO_PAD.decode(text).is_ok();
-    if is_hexadecimal || is_256_bits {
+    if is_hexadecimal(text) || is_256_bits {
         Ok(())
     } else {
         Err(EvidenceError::Member(name))
     }
+}
+
+/// 128 bits in hexadecimal.
+pub(super) fn is_hexadecimal(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == 32 && text.bytes().all(digit)
 }
 
 pub(super) fn decode(text: &str) -> Result<Vec<u8>, EvidenceError> {

@@ -1,17 +1,18 @@
 //! The one form of a request object that is evidence (`over-asking.md`, section 2).
 
-use super::fields::{Fields, codes, decode, list, random, text, words};
-use super::{AskedFor, EvidenceError, KeyName, category_of};
+use super::certificate::Certificate;
+use super::fields::{Fields, LIST_MAX, decode, labels, list, random, text, words};
+use super::{AskedFor, EvidenceError, KeyName};
+use crate::codes::{CATEGORIES, CLAIMS, LEGAL_BASES, PURPOSES, category_of};
 use crate::ids::{ChainId, OrganisationId};
 use crate::json::Json;
 use crate::organisation::KeyUse;
 use crate::request::TIME_MAX_MS;
-use crate::state::is_code;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use std::slice::from_ref;
 
-/// Most certificates in `x5c`.
-const CERTIFICATES_MAX: usize = 4;
 /// Longest certificate in bytes.
 const CERTIFICATE_LIMIT: usize = 2048;
 /// Type of the statement, in `transaction_data` or `verifier_info`.
@@ -28,11 +29,12 @@ pub(super) fn read_header(header: &Json) -> Result<(KeyUse, KeyName), EvidenceEr
     let name = match (header.get("kid"), header.get("x5c")) {
         (Some(url), None) => KeyName::Url(text(url, "kid")?.to_owned()),
         (None, Some(chain)) => {
-            let chain = list(chain, "x5c", CERTIFICATES_MAX)?;
-            let mut certificates = chain.iter().map(certificate);
-            let leaf = certificates.next().ok_or(EvidenceError::Member("x5c"))??;
-            certificates.try_for_each(|other| other.map(drop))?;
-            KeyName::Leaf(leaf)
+            let [leaf] = list(chain, "x5c", 1)? else {
+                return Err(EvidenceError::Member("x5c"));
+            };
+            let der = certificate(leaf)?;
+            let read = Certificate::read(&der).ok_or(EvidenceError::Member("x5c"))?;
+            KeyName::Certificate(Box::new(read), Sha256::digest(&der).into())
         }
         _ => return Err(EvidenceError::Member("kid")),
     };
@@ -130,7 +132,7 @@ fn query(value: &Json) -> Result<Vec<&'static str>, EvidenceError> {
         let flags = ["multiple", "require_cryptographic_holder_binding"];
         let optional = [flags[0], flags[1], "claims", "claim_sets"];
         let one = Fields::of(one, "credentials", &["id", "format", "meta"], &optional)?;
-        one.code("id")?;
+        labels(from_ref(one.required("id")?), "id")?;
         one.is("format", "dc+sd-jwt")?;
         one.flags(&flags)?;
         let meta = Fields::of(one.required("meta")?, "meta", &["vct_values"], &[])?;
@@ -140,11 +142,9 @@ fn query(value: &Json) -> Result<Vec<&'static str>, EvidenceError> {
         }
         for claim in one.optional_list("claims")? {
             let claim = Fields::of(claim, "claims", &["path"], &["id"])?;
-            if claim.get("id").is_some() {
-                claim.code("id")?;
-            }
+            labels(claim.get("id").map_or(&[], from_ref), "id")?;
             let step = |step: &Json| match step {
-                Json::Text(name) => is_code(name),
+                Json::Text(name) => CLAIMS.contains(&name.as_str()),
                 Json::Number(index) => *index < 1000,
                 other => *other == Json::Null,
             };
@@ -153,14 +153,14 @@ fn query(value: &Json) -> Result<Vec<&'static str>, EvidenceError> {
             }
         }
         for ids in one.optional_list("claim_sets")? {
-            codes(ids, "claim_sets")?;
+            labels(list(ids, "claim_sets", LIST_MAX)?, "claim_sets")?;
         }
     }
     for set in query.optional_list("credential_sets")? {
         let set = Fields::of(set, "credential_sets", &["options"], &["required"])?;
         set.flags(&["required"])?;
         for option in set.list("options")? {
-            codes(option, "options")?;
+            labels(list(option, "options", LIST_MAX)?, "options")?;
         }
     }
     Ok(categories)
@@ -231,7 +231,7 @@ fn statements(payload: &Fields<'_>) -> Result<Vec<Statement>, EvidenceError> {
         let required = [&members[..], &more[..]].concat();
         let fields = Fields::of(&value, "transaction_data", &required, &[])?;
         fields.is("type", STATEMENT)?;
-        codes(fields.required("credential_ids")?, "credential_ids")?;
+        labels(fields.list("credential_ids")?, "credential_ids")?;
         let hashes = "transaction_data_hashes_alg";
         words(fields.list(hashes)?, hashes, &["sha-256"])?;
         found.push(Statement::read(&fields)?);
@@ -247,6 +247,10 @@ fn statements(payload: &Fields<'_>) -> Result<Vec<Statement>, EvidenceError> {
 
 impl Statement {
     fn read(fields: &Fields<'_>) -> Result<Self, EvidenceError> {
+        let categories = fields.list("categories")?;
+        words(categories, "categories", CATEGORIES)?;
+        fields.one_of("purpose", PURPOSES)?;
+        fields.one_of("legal_basis", LEGAL_BASES)?;
         let retention_days = fields.number("retention_days")?;
         let (chain, organisation) = (fields.text("chain")?, fields.text("organisation")?);
         Ok(Self {
@@ -255,9 +259,13 @@ impl Statement {
                 .parse()
                 .map_err(|_| EvidenceError::Member("organisation"))?,
             asked_for: AskedFor {
-                categories: codes(fields.required("categories")?, "categories")?,
-                purpose: fields.code("purpose")?.to_owned(),
-                legal_basis: fields.code("legal_basis")?.to_owned(),
+                categories: categories
+                    .iter()
+                    .filter_map(Json::text)
+                    .map(str::to_owned)
+                    .collect(),
+                purpose: fields.text("purpose")?.to_owned(),
+                legal_basis: fields.text("legal_basis")?.to_owned(),
                 retention_days: u32::try_from(retention_days)
                     .map_err(|_| EvidenceError::Member("retention_days"))?,
             },
