@@ -1,7 +1,7 @@
-//! How much strangers may ask of a host: who may open a vault now, and how many grants one vault may give.
+//! How much strangers may ask of a host: who may open a vault now, and how many grants and reports one vault may make.
 //!
 //! Anybody can make a key, so a vault costs its owner nothing and the host disk. Openings are counted for each address and
-//! in all, grants for each vault; counts by the hour are kept in memory and begin anew with it. Revocations are never
+//! in all, grants and reports of over-asking for each vault; counts by the hour are kept in memory and begin anew with it. Revocations are never
 //! counted: ending consent waits for nobody.
 
 use crate::config::Limits;
@@ -13,7 +13,7 @@ use tegata_consent::ids::VaultId;
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// Why a vault is not opened, or a grant not carried, now.
+/// Why a vault is not opened, or a grant or report not carried, now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotNow {
     /// As many vaults as the host keeps.
@@ -28,6 +28,9 @@ pub(crate) enum NotNow {
     /// As many as it carries in an hour for one vault.
     #[error("this vault gave too many grants within the hour; try again in {0} s")]
     Grants(u64),
+    /// As many reports as it carries in an hour for one vault.
+    #[error("this vault reported too many requests within the hour; try again in {0} s")]
+    Reports(u64),
 }
 
 impl NotNow {
@@ -37,6 +40,7 @@ impl NotNow {
             Self::Full(_) => "host-full",
             Self::Openings(_) | Self::Address(_) => "too-many-vaults",
             Self::Grants(_) => "too-many-grants",
+            Self::Reports(_) => "too-many-reports",
         }
     }
 
@@ -44,7 +48,10 @@ impl NotNow {
     pub(crate) const fn wait_s(&self) -> Option<u64> {
         match self {
             Self::Full(_) => None,
-            Self::Openings(wait_s) | Self::Address(wait_s) | Self::Grants(wait_s) => Some(*wait_s),
+            Self::Openings(wait_s)
+            | Self::Address(wait_s)
+            | Self::Grants(wait_s)
+            | Self::Reports(wait_s) => Some(*wait_s),
         }
     }
 }
@@ -56,6 +63,7 @@ struct Counts {
     vaults: u64,
     openings: Hour<IpAddr>,
     grants: Hour<VaultId>,
+    reports: Hour<VaultId>,
 }
 
 impl Admission {
@@ -65,6 +73,7 @@ impl Admission {
             vaults,
             openings: Hour::default(),
             grants: Hour::default(),
+            reports: Hour::default(),
         }))
     }
 
@@ -98,13 +107,22 @@ impl Admission {
     /// Counts a grant that a vault is about to give.
     pub(crate) fn grant(&self, vault: VaultId, limits: &Limits, now_ms: u64) -> Result<(), NotNow> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let grants = &mut counts.grants;
-        grants.go_on(now_ms);
-        if grants.of(&vault) >= limits.grants_per_hour_max {
-            return Err(NotNow::Grants(grants.wait_s(now_ms)));
-        }
-        grants.count(Some(vault));
-        Ok(())
+        let most = limits.grants_per_hour_max;
+        let counted = counts.grants.within(vault, most, now_ms);
+        counted.map_err(NotNow::Grants)
+    }
+
+    /// Counts a report of over-asking that a vault is about to make.
+    pub(crate) fn report(
+        &self,
+        vault: VaultId,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Result<(), NotNow> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = limits.reports_per_hour_max;
+        let counted = counts.reports.within(vault, most, now_ms);
+        counted.map_err(NotNow::Reports)
     }
 }
 
@@ -144,6 +162,16 @@ impl<K: Eq + Hash> Hour<K> {
         if let Some(who) = who {
             *self.each.entry(who).or_default() += 1;
         }
+    }
+
+    /// Counts one more of somebody's; the seconds to wait, where that is one too many.
+    fn within(&mut self, who: K, most: u64, now_ms: u64) -> Result<(), u64> {
+        self.go_on(now_ms);
+        if self.of(&who) >= most {
+            return Err(self.wait_s(now_ms));
+        }
+        self.count(Some(who));
+        Ok(())
     }
 
     fn wait_s(&self, now_ms: u64) -> u64 {

@@ -62,6 +62,8 @@ pub struct Limits {
     pub grants_max: u64,
     /// Most grants that one vault gives in an hour.
     pub grants_per_hour_max: u64,
+    /// Most reports of over-asking that one vault makes in an hour.
+    pub reports_per_hour_max: u64,
 }
 
 impl Limits {
@@ -96,6 +98,7 @@ impl Default for Limits {
             openings_per_address_per_hour_max: 100,
             grants_max: 5_000,
             grants_per_hour_max: 100,
+            reports_per_hour_max: 20,
         }
     }
 }

@@ -320,13 +320,18 @@ pub(crate) async fn revocation(
 }
 
 /// Carries a report that an organisation asked for more than it may. Nothing is kept here: who reports sends again.
-pub(crate) async fn over_asking(host: &Arc<Host>, bytes: &[u8]) -> Result<Carried, GrantRefused> {
+pub(crate) async fn over_asking(
+    host: &Arc<Host>,
+    vault: VaultId,
+    bytes: &[u8],
+) -> Result<Carried, GrantRefused> {
     let verified = Entry::parse(bytes)?.verify(&host.chain)?;
     let entry = verified.entry();
     let Body::OverAsking(report) = entry.body() else {
         return Err(GrantRefused::Kind("report of over-asking"));
     };
     check_sponsor(host, entry, &report.sponsor)?;
+    host.admission.report(vault, &host.limits, host.now_ms())?;
     let entry = entry
         .clone()
         .countersign(&host.keys.sign, &host.chain)

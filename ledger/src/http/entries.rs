@@ -165,7 +165,9 @@ fn try_out(api: &Api, entry: &VerifiedEntry) -> Result<Result<(), Inadmissible>,
 /// of this hour is reached.
 fn inadmissible(why: &Inadmissible) -> Problem {
     let status = match why {
-        Inadmissible::RefusedLimit(_) | Inadmissible::OwnLimit(_) => StatusCode::TOO_MANY_REQUESTS,
+        Inadmissible::RefusedLimit(_)
+        | Inadmissible::OwnLimit(_)
+        | Inadmissible::OverAskingLimit(_) => StatusCode::TOO_MANY_REQUESTS,
         Inadmissible::Seen(_)
         | Inadmissible::NoSuchOrganisation(_)
         | Inadmissible::OrganisationExists(_)

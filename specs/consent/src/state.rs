@@ -116,7 +116,11 @@ pub const REFUSED_ACCESSES_PER_HOUR: u32 = 1_000;
 /// Most other entries (status lists, confirmed erasures) that one organisation writes by itself in an hour.
 pub const OWN_ENTRIES_PER_HOUR: u32 = 10_000;
 
-/// What an organisation wrote by itself in an hour.
+/// Most reports in an hour that one organisation asked for too much. Each holds its own signature, so nobody else can use them
+/// up, and so many say enough.
+pub const OVER_ASKINGS_PER_HOUR: u32 = 100;
+
+/// What an organisation wrote by itself in an hour, and what was reported of it.
 #[derive(Encode, Decode, Debug, Clone, PartialEq, Eq, Default)]
 #[cbor(map)]
 pub struct OwnCount {
@@ -129,6 +133,9 @@ pub struct OwnCount {
     /// Status lists and confirmed erasures in that hour.
     #[n(3)]
     pub entries: u32,
+    /// Requests of it that were reported in that hour.
+    #[n(4)]
+    pub reported: u32,
 }
 
 /// A grant as it stands on the ledger.
@@ -343,6 +350,9 @@ pub enum Inadmissible {
     /// An organisation's limit of other entries is reached.
     #[error("organisation {0} has reached its limit of entries this hour")]
     OwnLimit(OrganisationId),
+    /// An organisation was reported as often as it can be.
+    #[error("organisation {0} was reported for its limit of requests this hour")]
+    OverAskingLimit(OrganisationId),
     /// A status list of an organisation that issues nothing.
     #[error("organisation {0} is not an issuer")]
     NotIssuer(OrganisationId),
@@ -425,6 +435,7 @@ impl Inadmissible {
             Self::Code(error) => error.code(),
             Self::RefusedLimit(_) => "refused-limit",
             Self::OwnLimit(_) => "own-limit",
+            Self::OverAskingLimit(_) => "over-asking-limit",
             Self::NotIssuer(_) => "not-issuer",
             Self::StatusListOlder { .. } => "status-list-older",
             Self::StatusListAhead { .. } => "status-list-ahead",

@@ -19,8 +19,8 @@ use tegata_consent::log::LogLeaf;
 use tegata_consent::organisation::{Organisation, OrganisationState, Role};
 use tegata_consent::request::ConsentRequest;
 use tegata_consent::state::{
-    GrantState, Inadmissible, OWN_ENTRIES_PER_HOUR, Outcome, REFUSED_ACCESSES_PER_HOUR, Refusal,
-    SponsorCount, StateKey, apply,
+    GrantState, Inadmissible, OVER_ASKINGS_PER_HOUR, OWN_ENTRIES_PER_HOUR, Outcome,
+    REFUSED_ACCESSES_PER_HOUR, Refusal, SponsorCount, StateKey, apply,
 };
 use tegata_consent::status::{
     ErasureState, OverAskingState, StatusListState, check_status_list, status_list_id,
@@ -485,6 +485,26 @@ fn refused_accesses_have_a_limit_and_allowed_ones_have_not() {
         world.apply(&next_hour),
         Ok(Outcome::Refused(Refusal::NotRecipient))
     );
+}
+
+#[test]
+fn an_organisation_is_reported_no_more_than_its_limit() {
+    let mut world = World::new();
+    let reported = |world: &mut World, number: u8| {
+        let mut request = world.request();
+        request.nonce = tegata_consent::ids::Nonce([number; 16]);
+        let report = world.over_asking(&request, "insurer");
+        world.apply(&report)
+    };
+    for number in 1..=OVER_ASKINGS_PER_HOUR as u8 {
+        assert_eq!(reported(&mut world, number), Ok(Outcome::Applied));
+    }
+    let limit = Err(Inadmissible::OverAskingLimit(id("insurer")));
+    assert_eq!(reported(&mut world, 200), limit);
+    let grant = world.grant("g", world.grant_body());
+    assert_eq!(world.apply(&grant), Ok(Outcome::Applied));
+    world.now_ms += 3_600_000;
+    assert_eq!(reported(&mut world, 200), Ok(Outcome::Applied));
 }
 
 #[test]

@@ -425,6 +425,7 @@ pub(super) async fn submit_revocation(
         (status = 201, content_type = "application/cbor", body = Vec<u8>, description = "Receipt"),
         (status = 409, description = "`inadmissible` with the ledger's `reason`: `over-asking-known`, `not-over-asking`, …"),
         (status = 422, description = "`entry…`"),
+        (status = 429, description = "`too-many-reports`: this vault made as many within the hour as it may"),
         (status = 503, description = "`stale`, `not-final`: send the same bytes again")
     )
 )]
@@ -433,8 +434,8 @@ pub(super) async fn submit_over_asking(
     Path(vault): Path<String>,
     request: SignedRequest<ENTRY_LIMIT>,
 ) -> Result<Response, Problem> {
-    owned(&shared, &request, &vault).await?;
-    let carried = grants::over_asking(&shared.host, &request.body)
+    let vault = owned(&shared, &request, &vault).await?;
+    let carried = grants::over_asking(&shared.host, vault, &request.body)
         .await
         .map_err(Failed::from)?;
     Ok(receipt(carried))

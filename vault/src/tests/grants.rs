@@ -2,6 +2,7 @@
 
 use super::fetch::drawer;
 use super::{World, key, organisation};
+use crate::config::Limits;
 use crate::fsck::fsck;
 use crate::grants::{finish_all, grant};
 use crate::ledger::ConsentLedger;
@@ -537,4 +538,46 @@ async fn an_over_asking_is_carried_with_its_evidence() {
     assert_eq!(elsewhere.what(), (422, "entry-sponsor".into()));
     let other = send(world.revocation(1)).await;
     assert_eq!(other.what(), (422, "entry-kind".into()));
+}
+
+#[tokio::test]
+async fn reports_of_a_vault_are_limited_and_take_no_grants_place() {
+    let limits = Limits {
+        reports_per_hour_max: 2,
+        ..Limits::default()
+    };
+    let world = World::with(limits).opened().await;
+    let report = |nonce: u8| {
+        let request = ConsentRequest {
+            recipient: organisation("clinic"),
+            categories: vec!["vaccination".into()],
+            purpose: "payout".into(),
+            legal_basis: "consent".into(),
+            retention_days: 30,
+            until_ms: world.now_ms() + 86_400_000,
+            uses_max: None,
+            reference: "00112233445566778899aabbccddeeff".into(),
+            expires_ms: world.now_ms() + 600_000,
+            nonce: Nonce([nonce; 16]),
+        };
+        let request = request.sign(&key("clinic"), &world.chain).to_bytes();
+        let body = Body::OverAsking(OverAsking {
+            recipient: organisation("clinic"),
+            sponsor: organisation("host"),
+            request: request.into(),
+        });
+        let not_after_ms = world.now_ms() + 60_000;
+        Entry::sign(&key("reporter"), &world.chain, not_after_ms, body).to_bytes()
+    };
+    let send = async |entry: Vec<u8>| world.owner(Method::POST, "/over-askings", entry).await;
+    for nonce in 1..=2 {
+        let answer = send(report(nonce)).await;
+        assert_eq!(answer.status, 201, "{}", answer.code());
+    }
+    let third = send(report(3)).await;
+    assert_eq!(third.what(), (429, "too-many-reports".into()));
+    let submission = world.submission(1, world.grant_body(&one()), &one());
+    assert_eq!(world.submit(&submission).await.status, 201);
+    world.pass(3_600_000);
+    assert_eq!(send(report(3)).await.status, 201);
 }

@@ -2,8 +2,8 @@
 //! much of it one organisation may write in an hour (`state.md`, section 3).
 
 use super::{
-    ExecuteError, Execution, GrantState, Inadmissible, OWN_ENTRIES_PER_HOUR, Outcome, OwnCount,
-    StateKey, StateReader,
+    ExecuteError, Execution, GrantState, Inadmissible, OVER_ASKINGS_PER_HOUR, OWN_ENTRIES_PER_HOUR,
+    Outcome, OwnCount, StateKey, StateReader,
 };
 use crate::cose::Signed;
 use crate::entry::{ErasureConfirmed, OverAsking, StatusListPublished, VerifiedEntry};
@@ -76,12 +76,18 @@ impl<S: StateReader> Execution<'_, S> {
         } else {
             self.consent_request(verified, report, &recipient)?;
         }
+        let mut own = self.own_count(&recipient.id)?;
+        if own.reported >= OVER_ASKINGS_PER_HOUR {
+            return Err(Inadmissible::OverAskingLimit(recipient.id).into());
+        }
+        own.reported += 1;
         let count = self.sponsored(verified, &report.sponsor)?;
         let state = OverAskingState {
             recipient: recipient.id,
             reported_ms: self.time_ms,
         };
         self.put(key, &state);
+        self.put(StateKey::own(&recipient.id), &own);
         self.put(StateKey::sponsor(&report.sponsor), &count);
         Ok(Outcome::Applied)
     }

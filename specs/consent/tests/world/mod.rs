@@ -326,6 +326,7 @@ impl World {
             hour: (self.now_ms + 1000) / 3_600_000,
             refused,
             entries,
+            reported: 0,
         };
         let bytes = tegata_consent::cbor::encode(&count);
         self.state.insert(StateKey::own(&id(name)), bytes);
