@@ -11,6 +11,7 @@ mod tree;
 
 pub use tree::StateTree;
 
+use crate::verify::parse_time;
 use indicatif::{ProgressBar, ProgressStyle};
 use node::Node;
 use replay::Replay;
@@ -27,6 +28,7 @@ use tegata_consent::ids::{EntryId, GrantId};
 use tegata_consent::log::{LogLeaf, verify_consistency};
 use tegata_consent::proof::{Receipt, StateProof};
 use tegata_consent::state::{Outcome, StateKey};
+use tegata_service::ledger::STALE_MS;
 use tegata_service::{clock, genesis};
 
 /// What to audit.
@@ -38,10 +40,16 @@ pub struct Options {
     /// The genesis file, from a source you trust.
     #[arg(long, value_name = "FILE")]
     pub genesis: PathBuf,
+    /// As of this time instead of now, for a ledger that has ended: RFC 3339, a date, or milliseconds since 1970.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub at: Option<u64>,
     /// Prints one JSON document.
     #[arg(long)]
     pub json: bool,
 }
+
+/// How far a header may be ahead of the clock, in milliseconds.
+const AHEAD_MAX_MS: u64 = 60_000;
 
 /// Most receipts and consent proofs that are asked for, spread over the whole log.
 const SAMPLES: usize = 48;
@@ -105,7 +113,7 @@ pub async fn run(options: Options) -> ExitCode {
     let style = ProgressStyle::with_template("{spinner} height {pos} of {len} {wide_bar} {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let result = match genesis::load(&options.genesis) {
-        Ok(genesis) => audit(&options.ledger, &genesis, &bar).await,
+        Ok(genesis) => audit(&options.ledger, &genesis, options.at, &bar).await,
         Err(error) => Err(AuditError::CannotRun(error.to_string())),
     };
     bar.finish_and_clear();
@@ -166,11 +174,16 @@ pub async fn run(options: Options) -> ExitCode {
     }
 }
 
-/// Audits a ledger through one of its nodes.
+/// Audits a ledger through one of its nodes, as of a time (`None`: now).
 ///
 /// # Errors
 /// [`AuditError`]: the first thing that does not hold, or that the node cannot be asked.
-pub async fn audit(url: &str, genesis: &Genesis, bar: &ProgressBar) -> Result<Report, AuditError> {
+pub async fn audit(
+    url: &str,
+    genesis: &Genesis,
+    at_ms: Option<u64>,
+    bar: &ProgressBar,
+) -> Result<Report, AuditError> {
     let node = Node::new(url)?;
     let newest: CertifiedHeader = node
         .get(
@@ -180,6 +193,7 @@ pub async fn audit(url: &str, genesis: &Genesis, bar: &ProgressBar) -> Result<Re
         )
         .await?;
     let end = newest.header.height;
+    let age_s = age_s(&newest, at_ms.unwrap_or_else(clock::now_ms))?;
     bar.set_length(end);
     let mut replay = Replay::new(genesis);
     let (mut leaves, mut roots) = (Leaves::default(), vec![]);
@@ -230,7 +244,6 @@ pub async fn audit(url: &str, genesis: &Genesis, bar: &ProgressBar) -> Result<Re
     let receipts = receipts(&node, &replay, &last, genesis).await?;
     let grants = grants(&node, &replay, genesis, end).await?;
     let counts = &replay.counts;
-    let age_s = clock::now_ms().saturating_sub(last.header().time_ms) / 1000;
     let checks = vec![
         format!(
             "{end} headers from genesis on, each following on the one before and certified by more than two thirds of the validators"
@@ -260,7 +273,7 @@ pub async fn audit(url: &str, genesis: &Genesis, bar: &ProgressBar) -> Result<Re
             "no person's data: {} texts stand on the ledger, of closed lists or of organisations about themselves",
             replay.texts.total()
         ),
-        format!("the newest header is {age_s} s old"),
+        format!("the newest header was {age_s} s old when the node was asked for it"),
     ];
     let details = json!({
         "ledger": url, "chain": genesis.chain_id().to_string(), "height": end, "time_ms": last.header().time_ms,
@@ -274,6 +287,26 @@ pub async fn audit(url: &str, genesis: &Genesis, bar: &ProgressBar) -> Result<Re
         checks,
         details,
     })
+}
+
+/// How old the newest header is, in seconds. The node could hide what is newer behind an old one, so none passes; that it is
+/// the ledger's is found later.
+fn age_s(newest: &CertifiedHeader, at_ms: u64) -> Result<u64, AuditError> {
+    let (height, time_ms) = (newest.header.height, newest.header.time_ms);
+    if time_ms > at_ms.saturating_add(AHEAD_MAX_MS) {
+        let ahead_s = (time_ms - at_ms) / 1000;
+        let detail = format!("{ahead_s} s ahead of this clock, or of --at");
+        return Err(AuditError::at(height, "newest header", &detail));
+    }
+    let age_ms = at_ms.saturating_sub(time_ms);
+    if age_ms >= STALE_MS {
+        let detail = format!(
+            "{} s old: the ledger has stopped, or the node hides what is newer; --at TIME audits what there was then",
+            age_ms / 1000
+        );
+        return Err(AuditError::at(height, "newest header", &detail));
+    }
+    Ok(age_ms / 1000)
 }
 
 /// Who asked for more than it was accredited for, and for what.
@@ -501,5 +534,6 @@ fn outcome_text(outcome: Outcome) -> String {
 /// An entry of the log: its index, its id and its leaf's hash.
 type Logged = (u64, EntryId, tegata_consent::ids::Hash);
 
-/// How long one question to a node may take.
+/// How long one question to a node may take, and how long all attempts at it together.
 const QUESTION: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(40);

@@ -49,7 +49,7 @@ fn write(chain: &mut Chain, entry: impl Fn(&Chain) -> Entry) {
 async fn run(chain: &SharedChain) -> Result<Report, AuditError> {
     let node = Node::start(chain).await;
     let genesis = chain.lock().unwrap().genesis.clone();
-    audit(&node.url, &genesis, &ProgressBar::hidden()).await
+    audit(&node.url, &genesis, None, &ProgressBar::hidden()).await
 }
 
 /// The height and part that an audit names after something was altered.
@@ -93,6 +93,38 @@ async fn a_true_ledger_passes() {
             .len(),
         3
     );
+}
+
+/// A node that hides what is newer shows an old header, with a certificate that holds.
+#[tokio::test]
+async fn a_ledger_that_stands_still_is_not_said_to_hold() {
+    let shared = story();
+    let (genesis, newest_ms) = {
+        let chain = shared.lock().unwrap();
+        let newest = chain.headers.last().unwrap();
+        (chain.genesis.clone(), newest.header.time_ms)
+    };
+    let node = Node::start(&shared).await;
+    let at = async |at_ms| audit(&node.url, &genesis, Some(at_ms), &ProgressBar::hidden()).await;
+    for (at_ms, words) in [
+        (newest_ms + 15_000, "15 s old: the ledger has stopped"),
+        (newest_ms - 61_000, "61 s ahead of this clock"),
+    ] {
+        match at(at_ms).await {
+            Err(AuditError::Fails {
+                height,
+                part,
+                detail,
+            }) => {
+                assert_eq!((height, part.as_str()), (Some(9), "newest header"));
+                assert!(detail.contains(words), "{detail}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for at_ms in [newest_ms + 14_999, newest_ms - 60_000] {
+        assert_eq!(at(at_ms).await.unwrap().height, 9);
+    }
 }
 
 #[tokio::test]
@@ -350,7 +382,7 @@ async fn another_genesis_fails_and_no_node_cannot_run() {
     let shared = story();
     let node = Node::start(&shared).await;
     let other = Chain::new().lock().unwrap().genesis.clone();
-    let error = audit(&node.url, &other, &ProgressBar::hidden())
+    let error = audit(&node.url, &other, None, &ProgressBar::hidden())
         .await
         .unwrap_err();
     assert!(
@@ -363,7 +395,7 @@ async fn another_genesis_fails_and_no_node_cannot_run() {
         ),
         "{error}"
     );
-    let error = audit("http://127.0.0.1:1", &other, &ProgressBar::hidden())
+    let error = audit("http://127.0.0.1:1", &other, None, &ProgressBar::hidden())
         .await
         .unwrap_err();
     assert!(matches!(error, AuditError::CannotRun(_)), "{error}");

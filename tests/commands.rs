@@ -71,6 +71,21 @@ fn verify_reads_nothing_without_end() {
 }
 
 #[test]
+fn a_genesis_file_is_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    for path in [folder.path(), Path::new("/dev/zero"), &pipe] {
+        let (code, text) = run(binary()
+            .args(["audit", "--ledger", "http://127.0.0.1:1", "--genesis"])
+            .arg(path));
+        assert_eq!(code, Some(2), "{path:?}: {text}");
+        assert!(text.contains("it is not a file"), "{path:?}: {text}");
+    }
+}
+
+#[test]
 fn verify_stops_reading_a_standard_input_without_end() {
     let mut child = binary()
         .args(["verify", "-"])

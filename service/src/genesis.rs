@@ -33,6 +33,9 @@ pub enum GenesisFileError {
         /// Why.
         error: std::io::Error,
     },
+    /// A folder, a pipe or a device.
+    #[error("{0}: it is not a file")]
+    NoFile(PathBuf),
     /// Longer than any genesis.
     #[error("the genesis file is longer than 256 KiB")]
     TooLong,
@@ -158,7 +161,12 @@ pub fn load(path: impl AsRef<Path>) -> Result<Genesis, GenesisFileError> {
         path: path.to_owned(),
         error,
     };
-    if std::fs::metadata(path).map_err(file)?.len() > FILE_MAX {
+    // Asked before it is opened: a pipe waits for whoever writes into it, a device may never end.
+    let about = std::fs::metadata(path).map_err(file)?;
+    if !about.is_file() {
+        return Err(GenesisFileError::NoFile(path.to_owned()));
+    }
+    if about.len() > FILE_MAX {
         return Err(GenesisFileError::TooLong);
     }
     from_json(&std::fs::read_to_string(path).map_err(file)?)

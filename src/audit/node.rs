@@ -1,6 +1,6 @@
 //! Asking one node, bounded in size and time.
 
-use super::{AuditError, QUESTION};
+use super::{ANSWER, AuditError, QUESTION};
 use minicbor::{Decode, Encode};
 use reqwest::{Client, StatusCode};
 use std::time::Duration;
@@ -34,16 +34,24 @@ impl Node {
     where
         T: Encode<()> + for<'b> Decode<'b, ()>,
     {
-        let mut attempt = 1;
-        let bytes = loop {
-            match self.bytes(path, limit, part).await {
-                Err(AuditError::CannotRun(_)) if attempt < ATTEMPTS => {
-                    tokio::time::sleep(Duration::from_millis(200) * 2_u32.pow(attempt)).await;
-                    attempt += 1;
+        let attempts = async {
+            let mut attempt = 1;
+            loop {
+                match self.bytes(path, limit, part).await {
+                    Err(AuditError::CannotRun(_)) if attempt < ATTEMPTS => {
+                        tokio::time::sleep(Duration::from_millis(200) * 2_u32.pow(attempt)).await;
+                        attempt += 1;
+                    }
+                    other => break other,
                 }
-                other => break other?,
             }
         };
+        let silent = |_| {
+            let seconds = ANSWER.as_secs();
+            AuditError::CannotRun(format!("{}{path}: no answer within {seconds} s", self.url))
+        };
+        let bytes = tokio::time::timeout(ANSWER, attempts).await;
+        let bytes = bytes.map_err(silent)??;
         cbor::decode(&bytes, limit).map_err(|error| AuditError::of(part, &error))
     }
 
