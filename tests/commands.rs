@@ -177,6 +177,29 @@ fn fsck_of_a_store_in_use_says_to_stop_the_service() {
     assert!(text.contains("0 blocks, 0 entries"), "{text}");
 }
 
+#[test]
+fn fsck_of_a_lost_store_says_so_and_makes_none() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(node(folder.path()));
+    std::fs::remove_dir_all(folder.path().join("store")).unwrap();
+    let before = std::fs::read_dir(folder.path()).unwrap().count();
+    let (code, text) = run(binary().arg("fsck").arg(folder.path()));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("store: it is lost, or the node never ran"),
+        "{text}"
+    );
+    let after = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(before, after, "fsck made something");
+    let empty = tempfile::tempdir().unwrap();
+    let vault = tegata_vault::fsck(empty.path(), |_| ()).unwrap_err();
+    let issuer = tegata_issuer::fsck(empty.path(), |_| ()).unwrap_err();
+    for error in [vault.to_string(), issuer.to_string()] {
+        assert!(error.contains("there is no store in"), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
 #[tokio::test]
 async fn the_wallets_server_follows_no_link_out_of_its_folder() {
     let folder = tempfile::tempdir().unwrap();

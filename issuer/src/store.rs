@@ -45,6 +45,9 @@ pub enum StoreError {
         /// Why.
         error: rocksdb::Error,
     },
+    /// There is none.
+    #[error("there is no store in {0}: it is lost, or the issuer never ran")]
+    Missing(PathBuf),
     /// A value that this version did not write.
     #[error("the store holds a damaged value in table {0:?}")]
     Damaged(&'static str),
@@ -248,6 +251,10 @@ impl Store {
     /// [`StoreError`].
     pub(crate) fn open_read_only(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
+        // Every store of RocksDB has this file. Where there is none, opening would leave folders behind.
+        if !path.join("CURRENT").is_file() {
+            return Err(StoreError::Missing(path));
+        }
         let database = |error| StoreError::Database {
             path: path.clone(),
             error,

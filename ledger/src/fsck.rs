@@ -78,7 +78,7 @@ pub fn fsck(
     genesis: &Genesis,
     progress: impl FnMut(u64, u64),
 ) -> Result<Report, FsckError> {
-    let store = Store::open(&home.join(crate::config::STORE_FOLDER), genesis)?;
+    let store = Store::open_existing(&home.join(crate::config::STORE_FOLDER), genesis)?;
     check(&store, genesis, progress)
 }
 

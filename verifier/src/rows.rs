@@ -251,6 +251,9 @@ pub enum StoreError {
     /// RocksDB.
     #[error("store: {0}")]
     Database(String),
+    /// There is none.
+    #[error("there is no store in {0}: it is lost, or the verifier never ran")]
+    Missing(std::path::PathBuf),
     /// A value that this code did not write, or that is sealed to a key that is not here.
     #[error("the store's {part} {key} is damaged, or sealed to a key that is not here: {reason}")]
     Damaged {

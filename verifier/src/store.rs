@@ -154,6 +154,10 @@ impl Store {
     pub(crate) fn open_read_only(folder: &Path, secrets: Vec<Secret>) -> Result<Self, StoreError> {
         let parts = PARTS.map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
         let (options, path) = (Options::default(), folder.join("rocksdb"));
+        // Every store of RocksDB has this file. Where there is none, opening would leave folders behind.
+        if !path.join("CURRENT").is_file() {
+            return Err(StoreError::Missing(path));
+        }
         let db =
             DB::open_cf_descriptors_read_only(&options, path, parts, false).map_err(database)?;
         let mut store = Self::with(db, secrets);

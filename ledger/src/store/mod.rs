@@ -65,6 +65,9 @@ pub enum StoreError {
         /// What RocksDB says.
         source: rocksdb::Error,
     },
+    /// There is none.
+    #[error("there is no store in {0}: it is lost, or the node never ran")]
+    Missing(PathBuf),
     /// Something that is written with every block is not there, or is not what was written.
     #[error("store: {part} {key} is missing or damaged")]
     Damaged {
@@ -208,6 +211,18 @@ impl Store {
             }
         }
         Ok(store)
+    }
+
+    /// Opens a store that is there, and makes none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open_existing(path: &Path, genesis: &Genesis) -> Result<Self, StoreError> {
+        // Every store of RocksDB has this file.
+        if !path.join("CURRENT").is_file() {
+            return Err(StoreError::Missing(path.to_owned()));
+        }
+        Self::open(path, genesis)
     }
 
     /// A consistent view of the newest block, unaffected by later ones.

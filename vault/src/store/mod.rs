@@ -27,7 +27,7 @@ use crate::rows::{
 };
 use minicbor::{Decode, Encode};
 use rocksdb::{DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tegata_consent::cbor;
@@ -93,6 +93,9 @@ pub enum StoreError {
     /// The database.
     #[error("store: {0}")]
     Database(String),
+    /// There is none.
+    #[error("there is no store in {0}: it is lost, or the host never ran")]
+    Missing(PathBuf),
     /// A row that this code did not write, or one that is missing.
     #[error("store: the row {0} is damaged or missing")]
     Damaged(String),
@@ -161,7 +164,12 @@ impl Store {
 
     /// Opens an existing store to look at it, also beside a running host. Nothing is written.
     pub(crate) fn open_read_only(folder: &Path) -> Result<Self, StoreError> {
-        let db = DB::open_for_read_only(&Options::default(), folder.join("rows"), false)?;
+        let rows = folder.join("rows");
+        // Every store of RocksDB has this file. Where there is none, opening would leave folders behind.
+        if !rows.join("CURRENT").is_file() {
+            return Err(StoreError::Missing(rows));
+        }
+        let db = DB::open_for_read_only(&Options::default(), rows, false)?;
         Ok(Self::with(db, Files::open_read_only(folder.join("files"))))
     }
 

@@ -353,3 +353,11 @@ fn damage_on_disk_is_found_and_named() {
     *flipped.last_mut().unwrap() ^= 1;
     assert!(alter(Part::Queue, &GRANT.0, Some(&flipped)).contains("queue"));
 }
+
+#[test]
+fn a_store_that_is_lost_is_not_made_to_look_at_it() {
+    let folder = Folder::new();
+    let error = Store::open_read_only(folder.folder.path(), folder.secrets.clone()).err();
+    assert!(matches!(error, Some(StoreError::Missing(_))), "{error:?}");
+    assert_eq!(std::fs::read_dir(folder.folder.path()).unwrap().count(), 0);
+}
