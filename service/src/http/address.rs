@@ -155,18 +155,27 @@ impl Proxies {
         if !self.trusts(from) {
             return Address::of(from);
         }
-        // Bytes, not text: what a caller wrote before it must not hide what the proxy added.
         let lines = headers.get_all(self.header.name()).iter().rev();
-        let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        let entries = lines.flat_map(|line| self.header.entries(line.as_bytes()));
         for entry in entries.take(HOPS_MAX) {
-            match self.header.read(entry) {
-                Some(hop) if self.trusts(hop) => {}
-                Some(caller) => return Address::of(caller),
-                None => break,
+            match entry.map_or(Said::Malformed, |entry| self.header.read(entry)) {
+                Said::Address(hop) if self.trusts(hop) => {}
+                Said::Address(caller) => return Address::of(caller),
+                Said::Nobody => break,
+                Said::Malformed => return Address::of(from),
             }
         }
         Address(None)
     }
+}
+
+/// What an entry of a header says.
+enum Said {
+    Address(IpAddr),
+    /// A proxy that does not tell.
+    Nobody,
+    /// No proxy writes that; if a caller got one to, he is counted all the same.
+    Malformed,
 }
 
 impl ForwardedHeader {
@@ -177,30 +186,89 @@ impl ForwardedHeader {
         }
     }
 
-    /// The address in an entry, if it says one.
-    fn read(self, entry: &[u8]) -> Option<IpAddr> {
-        let entry = std::str::from_utf8(entry).ok()?;
+    /// The entries of a header line.
+    fn entries(self, line: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+        from_the_end(line, b',', self == Self::Forwarded)
+    }
+
+    fn read(self, entry: &[u8]) -> Said {
         match self {
-            Self::XForwardedFor => node(entry.trim()),
-            Self::Forwarded => {
-                // RFC 7239 section 4: pairs, each name once.
-                let mut found = entry.split(';').filter_map(|pair| {
-                    let (name, value) = pair.split_once('=')?;
-                    name.trim().eq_ignore_ascii_case("for").then_some(value)
-                });
-                let value = found.next().filter(|_| found.next().is_none())?.trim();
-                let quoted = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
-                node(quoted.unwrap_or(value))
+            Self::XForwardedFor => node(entry),
+            Self::Forwarded => forwarded(entry).unwrap_or(Said::Malformed),
+        }
+    }
+}
+
+/// An entry of `Forwarded` (RFC 7239 section 4): pairs, each name once. `None` where it is malformed.
+fn forwarded(entry: &[u8]) -> Option<Said> {
+    let mut found = None;
+    for pair in from_the_end(entry, b';', true) {
+        let pair = pair?.trim_ascii();
+        if pair.is_empty() {
+            continue;
+        }
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (&pair[..at], &pair[at + 1..]);
+        let quoted = value
+            .strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_suffix(b"\""));
+        if quoted.is_none() && value.contains(&b'"') {
+            return None;
+        }
+        if name.eq_ignore_ascii_case(b"for") && found.replace(quoted.unwrap_or(value)).is_some() {
+            return None;
+        }
+    }
+    Some(found.map_or(Said::Nobody, node))
+}
+
+/// Splits at `separator`, the last part first; with `quotes`, not inside of quoted strings (RFC 9110 section 5.6.4). `None`,
+/// and nothing more, where a quoted string does not begin.
+///
+/// From the end, and as bytes: what a caller wrote before it must not hide or change what the proxy added.
+fn from_the_end(text: &[u8], separator: u8, quotes: bool) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest.take()?;
+        let mut end = text.len();
+        while let Some(at) = text[..end]
+            .iter()
+            .rposition(|byte| *byte == separator || quotes && *byte == b'"')
+        {
+            if text[at] == separator {
+                rest = Some(&text[..at]);
+                return Some(Some(&text[at + 1..]));
             }
+            match opening_quote(&text[..at]) {
+                Some(opening) => end = opening,
+                None => return Some(None),
+            }
+        }
+        Some(Some(text))
+    })
+}
+
+/// Where the quoted string begins of which this is the end.
+fn opening_quote(text: &[u8]) -> Option<usize> {
+    let mut end = text.len();
+    loop {
+        end = text[..end].iter().rposition(|byte| *byte == b'"')?;
+        let before = text[..end].iter().rev();
+        if before.take_while(|byte| **byte == b'\\').count() % 2 == 0 {
+            return Some(end);
         }
     }
 }
 
 /// An address with or without port; IPv6 with or without brackets.
-fn node(text: &str) -> Option<IpAddr> {
-    let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
-    text.parse().ok().or_else(bare).or_else(with_port)
+fn node(text: &[u8]) -> Said {
+    let address = || {
+        let text = std::str::from_utf8(text).ok()?.trim();
+        let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+        let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+        text.parse().ok().or_else(bare).or_else(with_port)
+    };
+    address().map_or(Said::Nobody, Said::Address)
 }
 
 #[cfg(test)]
@@ -340,9 +408,26 @@ mod tests {
             ("for=\"[2001:db8::7]:47\"", Some("2001:db8::")),
             ("for=\"[2001:db8::7]\"", Some("2001:db8::")),
             ("for=192.0.2.7, for=10.0.0.2", Some("192.0.2.7")),
-            ("for=192.0.2.7;for=192.0.2.8", None),
-            ("192.0.2.7", None),
             ("for=_gazonk", None),
+            ("for=\"unknown\"", None),
+            ("by=10.0.0.1", None),
+            ("", None),
+            // What a caller wrote stays where the proxy put it.
+            ("for=192.0.2.7;host=\"x;for=1\"", Some("192.0.2.7")),
+            ("for=192.0.2.7;host=\"x,for=9.9.9.1;a=\"", Some("192.0.2.7")),
+            (
+                r#"for=192.0.2.7;host="x\",for=9.9.9.1;a=\"""#,
+                Some("192.0.2.7"),
+            ),
+            (r#"for=192.0.2.7;host="x\\""#, Some("192.0.2.7")),
+            ("for=\"9.9.9.1, for=192.0.2.7;host=\"x\"", Some("192.0.2.7")),
+            ("host=\"\", for=192.0.2.7", Some("192.0.2.7")),
+            // Malformed: the proxy itself is counted, where it is not this machine.
+            ("for=192.0.2.7;for=192.0.2.8", Some("10.0.0.9")),
+            ("192.0.2.7", Some("10.0.0.9")),
+            ("for=192.0.2.7;host=x\"", Some("10.0.0.9")),
+            ("for=192.0.2.7;host=\"x\"y\"", Some("10.0.0.9")),
+            ("for=9.9.9.1, host=\"x\";a", Some("10.0.0.9")),
         ] {
             let said = from(&proxies, "10.0.0.9", &[line.as_bytes()]);
             assert_eq!(said.as_deref(), found, "{line}");
