@@ -115,7 +115,7 @@ pub struct HttpLimits {
     pub connections_per_address_max: usize,
     /// Until a connection says something, and until a request's head is there, in milliseconds.
     pub head_timeout_ms: u64,
-    /// Between two pieces of a body, in milliseconds.
+    /// Between two pieces of a body that comes, or of an answer that is taken, in milliseconds.
     pub body_pause_max_ms: u64,
     /// Until an answer begins, in milliseconds; a body that is still coming lengthens it.
     pub answer_timeout_ms: u64,

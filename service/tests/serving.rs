@@ -67,6 +67,8 @@ fn start_within(tls: Option<TlsConfig>, limits: HttpLimits) -> Running {
                 "done"
             }),
         )
+        .route("/v1/much", get(|| async { vec![b'.'; 1 << 20] }))
+        .route("/v1/news", get(news))
         .merge(standard_routes(readiness, openapi));
     let config = HttpConfig {
         tls,
@@ -94,6 +96,16 @@ struct Page {
 
 async fn number(Path(number): Path<u64>, Query(page): Query<Page>) -> String {
     format!("{number} {}", page.limit)
+}
+
+/// Events with nothing between them for a while.
+async fn news() -> axum::body::Body {
+    let events = futures::stream::unfold(0, async |told| {
+        tokio::time::sleep(Duration::from_millis(700 * told)).await;
+        let event = ["first", "last"].get(usize::try_from(told).ok()?)?;
+        Some((Ok::<_, std::io::Error>(*event), told + 1))
+    });
+    axum::body::Body::from_stream(events)
 }
 
 async fn text(url: String) -> (StatusCode, String) {
@@ -292,6 +304,12 @@ const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0\0\0\0\0\0\0\0\0";
 /// HEADERS of stream 1, complete: `GET /v1/slow` (section 6.2, RFC 7541 appendix A).
 const ASKS: &[u8] = b"\0\0\x0f\x01\x05\0\0\0\x01\x82\x86\x04\x08/v1/slow\x01\x01x";
+/// The same for `/v1/news`.
+const ASKS_NEWS: &[u8] = b"\0\0\x0f\x01\x05\0\0\0\x01\x82\x86\x04\x08/v1/news\x01\x01x";
+/// SETTINGS: streams begin without a window (section 6.5.2).
+const NO_WINDOW: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
+/// WINDOW_UPDATE of stream 1, 100 octets (section 6.9).
+const WINDOW: &[u8] = b"\0\0\x04\x08\0\0\0\0\x01\0\0\0\x64";
 /// HEADERS whose end never comes.
 const HALF: &[u8] = b"\0\0\x01\x01\0\0\0\0\x01\x82";
 
@@ -337,6 +355,79 @@ async fn connections_of_http_2_without_a_request_are_closed_and_those_with_one_a
     let answer = until_closed(&mut asking).await;
     let done = answer.windows(4).any(|four| four == b"done");
     assert!(done, "a request under way was cut off: {answer:?}");
+}
+
+#[tokio::test]
+async fn connections_whose_answers_nobody_reads_are_closed() {
+    use tokio::io::AsyncWriteExt;
+    let limits = HttpLimits {
+        head_timeout_ms: 2_000,
+        body_pause_max_ms: 400,
+        ..HttpLimits::default()
+    };
+    let running = start_within(None, limits);
+    let port = running.url.rsplit(':').next().unwrap().to_owned();
+    let connect = async || {
+        let address = format!("127.0.0.1:{port}");
+        tokio::net::TcpStream::connect(address).await.unwrap()
+    };
+    let went = |answer: &[u8], what: &[u8]| answer.windows(what.len()).any(|some| some == what);
+
+    // HTTP/2: no window, and all the while somebody is there
+    for (what, window_after_ms, whole) in [("never", 9_000, false), ("in time", 500, true)] {
+        let mut asking = connect().await;
+        let begin = [HTTP_2, NO_WINDOW, ASKS].concat();
+        asking.write_all(&begin).await.unwrap();
+        let began = std::time::Instant::now();
+        let (mut reader, mut writer) = asking.into_split();
+        let writing = tokio::spawn(async move {
+            for sent in 0.. {
+                let frame = if sent * 20 == window_after_ms {
+                    WINDOW
+                } else {
+                    PING
+                };
+                if writer.write_all(frame).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let mut answer = Vec::new();
+        let read = tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut answer);
+        let ended = tokio::time::timeout(Duration::from_secs(7), read).await;
+        assert!(ended.is_ok(), "the connection is held open, window {what}");
+        assert_eq!(went(&answer, b"done"), whole, "window {what}");
+        assert!(began.elapsed() < Duration::from_secs(6), "window {what}");
+        writing.abort();
+    }
+
+    // HTTP/1: many answers, more than the system keeps for us
+    let mut asking = connect().await;
+    let request = b"GET /v1/much HTTP/1.1\r\nhost: x\r\n\r\n";
+    asking.write_all(&request.repeat(64)).await.unwrap();
+    let began = std::time::Instant::now();
+    while asking.write_all(request).await.is_ok() {
+        assert!(
+            began.elapsed() < Duration::from_secs(7),
+            "the connection is held open"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    // what waits for us may wait
+    let mut asking = connect().await;
+    asking
+        .write_all(&[HTTP_2, ASKS_NEWS].concat())
+        .await
+        .unwrap();
+    let answer = until_closed(&mut asking).await;
+    assert!(went(&answer, b"first") && went(&answer, b"last"));
+    assert_eq!(
+        HttpLimits::default().body_pause_max_ms,
+        30_000,
+        "where nothing is configured"
+    );
 }
 
 #[tokio::test]

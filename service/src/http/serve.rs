@@ -2,7 +2,7 @@
 
 use super::address::Proxies;
 use super::bounds::{answer_in_time, problems};
-use super::connections::{Bounded, under_way};
+use super::connections::{Bounded, Patience, under_way};
 use super::places::Places;
 use super::{no_such_method, no_such_path};
 use crate::config::{HttpConfig, HttpLimits};
@@ -76,7 +76,10 @@ pub async fn serve_on(
         limits.connections_per_address_max,
     );
     let proxies = Proxies::new(config);
-    let begin = Duration::from_millis(limits.head_timeout_ms);
+    let patience = Patience {
+        begin: Duration::from_millis(limits.head_timeout_ms),
+        pause: Duration::from_millis(limits.body_pause_max_ms),
+    };
     let server = axum_server::from_tcp(listener)?.handle(handle);
     let served = match &config.tls {
         None => {
@@ -84,7 +87,7 @@ pub async fn serve_on(
                 inner: NoDelayAcceptor::new(),
                 places,
                 proxies,
-                begin,
+                patience,
             });
             bound(server.http_builder(), limits);
             server.serve(service).await
@@ -99,13 +102,13 @@ pub async fn serve_on(
                     io::Error::new(error.kind(), format!("TLS files {files}: {error}"))
                 })?;
             let inner = RustlsAcceptor::new(loaded)
-                .handshake_timeout(begin)
+                .handshake_timeout(patience.begin)
                 .acceptor(NoDelayAcceptor::new());
             let mut server = server.acceptor(Bounded {
                 inner,
                 places,
                 proxies,
-                begin,
+                patience,
             });
             bound(server.http_builder(), limits);
             server.serve(service).await
