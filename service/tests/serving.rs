@@ -243,6 +243,48 @@ async fn what_extractors_refuse_is_a_problem_too() {
 }
 
 #[tokio::test]
+async fn compressed_bodies_are_refused_whoever_reads_them() {
+    let running = start(None);
+    let client = reqwest::Client::new();
+    let url = |path: &str| format!("{}{path}", running.url);
+    for (request, status) in [
+        (client.post(url("/v1/bytes")).body("x"), 415),
+        (client.post(url("/v1/bytes")).body(vec![0; 200_000]), 415),
+        (client.post(url("/v1/objects")).json(&7), 415),
+        (client.get(url("/v1/people/sakura")).body("x"), 200),
+        (client.post(url("/v1/people/sakura")).body("x"), 405),
+        (client.post(url("/v1/none")).body("x"), 404),
+    ] {
+        let request = request.header("content-encoding", "gzip");
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{}", answer.url());
+        if status == 415 {
+            let problem: serde_json::Value = answer.json().await.unwrap();
+            assert_eq!(problem["code"], "content-encoding");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_names_its_host_once() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let running = start(None);
+    let address = running.url.replace("http://localhost", "127.0.0.1");
+    for (hosts, status) in [
+        ("", "400"),
+        ("host: x\r\nhost: x\r\n", "400"),
+        ("host: x\r\n", "200"),
+    ] {
+        let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let request = format!("GET /healthz HTTP/1.1\r\n{hosts}\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, *format!("HTTP/1.1 {status}").as_bytes(), "{hosts}");
+    }
+}
+
+#[tokio::test]
 async fn a_strangers_method_is_no_label() {
     let running = start(None);
     let invented = reqwest::Method::from_bytes(b"SAKURA").unwrap();

@@ -1,21 +1,24 @@
 //! What goes around every route: an answer in time, and errors that are problems.
 
-use super::no_such_method;
+use super::{as_it_is, no_such_method, read_body};
 use crate::config::HttpLimits;
 use crate::problem::Problem;
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::TryStreamExt;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// Longest text of a refused extractor that is passed on, in bytes.
 const TEXT_MAX: usize = 500;
+/// How much is read of a body that is refused, in bytes.
+const UNREAD_MAX: usize = 256 * 1024;
 
 /// Gives up on an answer that does not begin in time. The time grows with the body, so that a large one that comes as fast
 /// as it must is never cut off, and one byte now and then buys nothing.
@@ -75,6 +78,38 @@ impl Coming {
         let at_pace_ms = self.bytes.load(Ordering::Relaxed).saturating_mul(1000);
         (at_pace_ms / bytes_per_s_min.max(1)).min(self.last_ms.load(Ordering::Relaxed))
     }
+}
+
+/// Refuses a body that was compressed on its way, whatever route would read it. A route that reads none, or refuses before it
+/// does, answers for itself.
+pub(super) async fn bodies_as_they_are(request: Request, next: Next) -> Response {
+    let Err(refused) = as_it_is(request.headers()) else {
+        return next.run(request).await;
+    };
+    let is_wanted = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&is_wanted);
+    let nothing = futures::stream::once(async move {
+        asked.store(true, Ordering::Relaxed);
+        Err::<Bytes, _>(io::Error::other("compressed"))
+    });
+    let (parts, body) = request.into_parts();
+    let request = Request::from_parts(parts, Body::from_stream(nothing));
+    let answer = next.run(request).await;
+    if !is_wanted.load(Ordering::Relaxed) {
+        return answer;
+    }
+    // a sender that is still sending would see a broken connection instead of the reason
+    let _ = read_body(body, UNREAD_MAX).await;
+    refused.into_response()
+}
+
+/// Over HTTP/1.1 a request names its host, once (RFC 9112 section 3.2).
+pub(super) async fn one_host(request: Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if request.version() == Version::HTTP_11 && hosts != 1 {
+        return Problem::malformed("over HTTP/1.1 a request has one Host").into_response();
+    }
+    next.run(request).await
 }
 
 /// What a route's extractors refuse is plain text by default; here it becomes a problem.

@@ -1,7 +1,7 @@
 //! Listening: plain or TLS, bounded in number, size and time, logged without bodies, queries or identifiers.
 
 use super::address::Proxies;
-use super::bounds::{answer_in_time, problems};
+use super::bounds::{answer_in_time, bodies_as_they_are, one_host, problems};
 use super::connections::{Bounded, Patience, under_way};
 use super::places::Places;
 use super::{no_such_method, no_such_path};
@@ -155,6 +155,7 @@ fn wrap(router: Router, config: &HttpConfig) -> io::Result<Router> {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn(bodies_as_they_are))
         .layer(RequestBodyTimeoutLayer::new(Duration::from_millis(
             config.limits.body_pause_max_ms,
         )))
@@ -162,6 +163,7 @@ fn wrap(router: Router, config: &HttpConfig) -> io::Result<Router> {
             config.limits,
             answer_in_time,
         ))
+        .layer(middleware::from_fn(one_host))
         .layer(Extension(Proxies::new(config)))
         .layer(middleware::from_fn(problems))
         .layer(middleware::from_fn(observe));
