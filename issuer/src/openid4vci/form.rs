@@ -2,11 +2,27 @@
 
 use super::error::OAuthError;
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Form, Query};
+use axum::extract::{Form, FromRequest, Query, Request};
+use axum::http::{HeaderValue, header};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 /// A form as axum reads it.
-pub(super) type Posted = Result<Form<Vec<(String, String)>>, FormRejection>;
+pub(crate) struct Posted(pub(super) Result<Form<Vec<(String, String)>>, FormRejection>);
+
+impl<S: Send + Sync> FromRequest<S> for Posted {
+    type Rejection = Infallible;
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Infallible> {
+        // In capitals it is the same media type (RFC 9110 §8.3.1), which axum does not know.
+        let media_type = request.headers().get(header::CONTENT_TYPE);
+        let lower = media_type.map(|text| text.as_bytes().to_ascii_lowercase());
+        if let Some(Ok(lower)) = lower.map(HeaderValue::try_from) {
+            request.headers_mut().insert(header::CONTENT_TYPE, lower);
+        }
+        Ok(Self(Form::from_request(request, state).await))
+    }
+}
+
 /// A query as axum reads it.
 pub(super) type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
@@ -14,7 +30,7 @@ pub(super) type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
 pub(super) struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
-    pub(super) fn of_form(form: Posted) -> Result<Self, OAuthError> {
+    pub(super) fn of_form(Posted(form): Posted) -> Result<Self, OAuthError> {
         match form {
             Ok(Form(pairs)) => Self::new(pairs),
             // The rejection's own text could repeat what was sent.
@@ -56,5 +72,23 @@ impl Parameters {
     pub(super) fn need(&self, name: &str) -> Result<&str, OAuthError> {
         let missing = || OAuthError::new("invalid_request", format!("{name} is missing"));
         self.get(name).ok_or_else(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_forms_media_type_is_the_same_in_capitals() {
+        let read = async |media_type: &str| {
+            let request = Request::post("/").header(header::CONTENT_TYPE, media_type);
+            let request = request.body("a=b".into()).unwrap();
+            let Ok(posted) = Posted::from_request(request, &()).await;
+            Parameters::of_form(posted).is_ok_and(|form| form.get("a") == Some("b"))
+        };
+        assert!(read("application/x-www-form-urlencoded").await);
+        assert!(read("Application/X-WWW-Form-URLencoded; charset=UTF-8").await);
+        assert!(!read("application/json").await);
     }
 }

@@ -17,6 +17,7 @@ use axum::routing::{get, post};
 use axum::{Json as AxumJson, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use tegata_credential::json;
 use tegata_credential::openid4vp::REQUEST_MEDIA_TYPE;
 use tegata_service::clock;
@@ -189,6 +190,11 @@ async fn post_request_object(
     let (parts, body) = request.into_parts();
     let form = read_form(&parts.headers, body, REQUEST_POST_MAX).await?;
     let row = open_request(&core, &id).await?;
+    let mut names = BTreeSet::new();
+    if !form.iter().all(|(name, _)| names.insert(name)) {
+        let twice = "a parameter is there twice";
+        return Err(Refusal::invalid("request-malformed", twice));
+    }
     let value = |name: &str| form.iter().find(|(known, _)| known == name);
     if let Some((_, metadata)) = value("wallet_metadata") {
         check_wallet_metadata(metadata, &row)?;
@@ -252,7 +258,11 @@ fn object(signed: String) -> Response {
     (headers, signed).into_response()
 }
 
+/// As [`tegata_service::http::identifier`] reads it.
 fn parse(id: &str) -> Option<PresentationId> {
+    if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
     let mut bytes = [0; 16];
     hex::decode_to_slice(id, &mut bytes).ok()?;
     Some(bytes)
@@ -316,7 +326,8 @@ async fn read_form(
     let media_type = headers.get(header::CONTENT_TYPE);
     let media_type = media_type.and_then(|value| value.to_str().ok());
     let media_type = media_type.unwrap_or_default().split(';').next();
-    if media_type.map(str::trim) != Some("application/x-www-form-urlencoded") {
+    let media_type = media_type.unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(Refusal {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ..Refusal::invalid("media-type", "expected application/x-www-form-urlencoded")

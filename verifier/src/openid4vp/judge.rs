@@ -70,10 +70,8 @@ impl Response<'_> {
         let signed = |error: SdJwtError| Fault::new(error.code(), error);
         let parsed = SdJwt::parse(text).map_err(signed);
         let parsed = match parsed {
-            Err(fault) if is_about_holder(&fault.code) => {
-                report.note(CheckName::HolderKey, Err::<(), _>(fault), |()| {
-                    String::new()
-                });
+            Err(fault) if reads_without_key_binding(text) => {
+                report.note_fault(CheckName::HolderKey, Err::<(), _>(fault));
                 return None;
             }
             other => report.note_fault(CheckName::IssuerSignature, other)?,
@@ -89,15 +87,23 @@ impl Response<'_> {
         let now_s = clock::now_s();
         let issuer = issuers::find(self.core, &parsed, self.row.policy, carried, now_s).await;
         let issuer = report.note_fault(CheckName::IssuerSignature, issuer)?;
+        // Keys and accreditations of the registry count at a time.
+        let issued_ms = match (parsed.issued_at(), &issuer) {
+            (Some(issued_s), _) => Ok(milliseconds(issued_s)),
+            (None, Issuer::Outside { .. }) => Ok(0),
+            (None, Issuer::Registered { .. }) => Err(Fault::new(
+                "issued-at-missing",
+                "the credential does not say when it was signed, in `iat`, for everybody to see",
+            )),
+        };
+        let issued_ms = report.note_fault(CheckName::IssuerSignature, issued_ms)?;
 
-        let shown = self.verify(&parsed, &issuer, now_s);
+        let shown = self.verify(&parsed, &issuer, issued_ms, now_s);
         let shown = match shown {
             Ok(shown) => shown,
             Err(error) if is_about_holder(error.code()) => {
                 report.note(CheckName::IssuerSignature, Ok(()), |()| how(&issuer));
-                report.note(CheckName::HolderKey, Err::<(), _>(signed(error)), |()| {
-                    String::new()
-                });
+                report.note_fault(CheckName::HolderKey, Err::<(), _>(signed(error)));
                 return None;
             }
             Err(error) => {
@@ -114,7 +120,13 @@ impl Response<'_> {
         let record_type = catalogue().by_vct(credential.vct());
         report.note(
             CheckName::IssuerAccredited,
-            accredited(&issuer, credential, record_type, self.now_ms),
+            accredited(
+                &issuer,
+                credential.vct(),
+                record_type,
+                issued_ms,
+                self.now_ms,
+            ),
             String::clone,
         );
         let status = self
@@ -188,13 +200,13 @@ impl Response<'_> {
         &self,
         parsed: &SdJwt,
         issuer: &Issuer,
+        issued_ms: u64,
         now_s: i64,
     ) -> Result<VerifiedPresentation, SdJwtError> {
         let unknown = || SdJwtError::IssuerKeyUnknown {
             issuer: parsed.issuer().map(str::to_owned),
             key_id: parsed.key_id().map(str::to_owned),
         };
-        let issued_ms = milliseconds(parsed.issued_at().unwrap_or_default());
         let policy = KeyBindingPolicy {
             audience: &self.row.client_id,
             nonce: &self.row.nonce,
@@ -334,8 +346,9 @@ fn claimed_consent(parsed: &SdJwt) -> Result<Option<PresentedConsent>, Presentat
 
 fn accredited(
     issuer: &Issuer,
-    credential: &VerifiedSdJwt,
+    vct: &str,
     record_type: Option<&RecordType>,
+    issued_ms: u64,
     now_ms: u64,
 ) -> Result<String, Fault> {
     let state: &OrganisationState = match issuer {
@@ -348,10 +361,7 @@ fn accredited(
     let Some(record_type) = record_type else {
         return Err(Fault::new(
             "type-unknown",
-            format!(
-                "nobody is accredited for the unknown type {:?}",
-                credential.vct()
-            ),
+            format!("nobody is accredited for the unknown type {vct:?}"),
         ));
     };
     if state.suspended_at(now_ms) {
@@ -360,7 +370,6 @@ fn accredited(
             format!("{name} is suspended"),
         ));
     }
-    let issued_ms = milliseconds(credential.issued_at().unwrap_or_default());
     if !state.may_issue(record_type.id(), issued_ms) {
         return Err(Fault::new(
             "issuer-not-accredited",
@@ -424,6 +433,12 @@ fn issuer_row(issuer: &Issuer, iss: &str) -> IssuerRow {
         ja,
         en,
     }
+}
+
+/// Whether it is not the issuer's part that cannot be read.
+fn reads_without_key_binding(text: &str) -> bool {
+    text.rfind('~')
+        .is_some_and(|last| SdJwt::parse(&text[..=last]).is_ok())
 }
 
 /// Whether a code of [`SdJwtError`] is about the holder's part.

@@ -10,6 +10,7 @@ use crate::events::Event;
 use crate::rows::StoreError;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use tegata_credential::dcql::{DcqlError, DcqlQuery};
 use tegata_credential::jwe::{Jwe, JweError};
 use tegata_credential::openid4vp::{RequestError, ResponseMode, TransactionData};
@@ -44,6 +45,9 @@ pub(super) enum ResponseError {
     /// Not an answer to the query.
     #[error("{0}")]
     Dcql(#[from] DcqlError),
+    /// More of what was asked for in number than there is.
+    #[error("{0}: the same credential is there twice")]
+    Twice(String),
     /// What we stored is not what we wrote.
     #[error("{0}")]
     Damaged(#[from] RequestError),
@@ -76,6 +80,7 @@ impl ResponseError {
             Self::Jwe(error) => error.code(),
             Self::State => "state-mismatch",
             Self::Dcql(error) => error.code(),
+            Self::Twice(_) => "credential-twice",
             Self::Refused { code, .. } => code,
             Self::Damaged(_) | Self::Store(_) => "internal",
         }
@@ -197,7 +202,13 @@ async fn judge(
     };
     let mut retention_days = row.asked.retention_days;
     for (query, presentations) in query.answered(&vp_token)? {
+        let mut shown = BTreeSet::new();
         for text in presentations {
+            // What is disclosed, the key binding and a signature can differ from one showing to the next; what was signed not.
+            let signed = text.split('~').next().unwrap_or_default();
+            if !shown.insert(signed.rsplit_once('.').map_or(signed, |(signed, _)| signed)) {
+                return Err(ResponseError::Twice(query.id().to_owned()));
+            }
             let judged = response.judge(query, text).await;
             if let Some(consent) = &judged.consent {
                 retention_days = retention_days.min(consent.grant().retention_days);
@@ -210,8 +221,7 @@ async fn judge(
         .max(row.expires_ms);
     let failing = result.credentials.iter().find(|one| !one.verified);
     result.ledger_proof &= failing.is_none();
-    result.code =
-        failing.and_then(|one| one.checks.iter().find(|check| !check.holds)?.code.clone());
+    result.code = failing.and_then(|one| one.first_failing()?.code.clone());
     Ok(result)
 }
 
@@ -270,7 +280,7 @@ async fn keep(
 
 fn refusal(result: &ResultRow) -> Option<ResponseError> {
     let one = result.credentials.iter().find(|one| !one.verified)?;
-    let check = one.checks.iter().find(|check| !check.holds)?;
+    let check = one.first_failing()?;
     Some(ResponseError::Refused {
         id: one.id.clone(),
         check: check.check,

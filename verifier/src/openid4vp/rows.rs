@@ -139,6 +139,14 @@ pub(crate) struct PresentedRow {
     pub(crate) content: Option<ContentRow>,
 }
 
+impl PresentedRow {
+    /// The first check that was made and does not hold: the reason why others were not made.
+    pub(crate) fn first_failing(&self) -> Option<&Check> {
+        let made = |check: &&Check| !check.holds && check.not_reached.is_none();
+        self.checks.iter().find(made)
+    }
+}
+
 /// What a verified presentation says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ContentRow {

@@ -13,6 +13,7 @@ use tegata_consent::proof::StateProof;
 use tegata_consent::state::StateKey;
 use tegata_consent::status::status_list_id;
 use tegata_credential::jwe;
+use tegata_credential::jws;
 use tegata_credential::keys::{Algorithm, PublicKey, SigningKey};
 use tegata_credential::openid4vp::{Expected, RequestObject, VerifiedRequest, binding_claims};
 use tegata_credential::sd_jwt::{Issuance, KeyBinding, Path, SdJwt, StatusReference, issue};
@@ -36,6 +37,8 @@ struct Recipe {
     expires_s: Option<i64>,
     status: Option<StatusReference>,
     is_bound: bool,
+    /// Of the type's metadata; absent: the right one.
+    integrity: Option<&'static str>,
 }
 
 fn recipe(desk: &Desk) -> Recipe {
@@ -51,6 +54,7 @@ fn recipe(desk: &Desk) -> Recipe {
             index: 5,
         }),
         is_bound: true,
+        integrity: None,
     }
 }
 
@@ -74,7 +78,7 @@ impl Wallet {
             holder: recipe.is_bound.then_some(&public),
             status: recipe.status,
             expires_at: recipe.expires_s,
-            vct_integrity: Some(record_type.integrity()),
+            vct_integrity: recipe.integrity.or(Some(record_type.integrity())),
             ..Issuance::new(
                 &recipe.iss,
                 record_type.vct(),
@@ -484,6 +488,9 @@ async fn a_wallets_own_nonce_is_in_the_request_that_it_posts_for() {
         let answer = post(&desk, text("request_uri"), &wrong).await;
         assert_eq!(answer.code(), (400, code));
     }
+    let twice = form(&[("wallet_nonce", "w-1"), ("wallet_nonce", "w-2")]);
+    let answer = post(&desk, text("request_uri"), &twice).await;
+    assert_eq!(answer.code(), (400, "request-malformed"));
     let mine = form(&[("wallet_nonce", "w-1"), ("wallet_metadata", "{}")]);
     let object = post(&desk, text("request_uri"), &mine).await.body;
     let request = verified(
@@ -666,6 +673,143 @@ async fn each_altered_response_is_refused_for_its_reason() {
     // None of them used the request up.
     let form = Answering::of(&asked.request, Some(&consent)).form(&wallet);
     assert_eq!(asked.respond(&desk, &form).await.status, 200);
+}
+
+/// Puts another header, and another payload, into a key binding.
+fn rebound(text: &str, header: &str, payload: Option<&str>) -> String {
+    let (shown, binding) = text.split_at(text.rfind('~').unwrap() + 1);
+    let parts: Vec<&str> = binding.split('.').collect();
+    let payload = payload.map_or(parts[1].to_owned(), |new| jws::encode(new.as_bytes()));
+    let header = jws::encode(header.as_bytes());
+    format!("{shown}{header}.{payload}.{}", parts[2])
+}
+
+const GOOD_HEADER: &str = r#"{"alg":"EdDSA","typ":"kb+jwt"}"#;
+
+type AlterText = fn(String) -> String;
+
+const BINDINGS: &[(AlterText, &str)] = &[
+    (
+        |text| rebound(&text, r#"{"alg":"EdDSA","typ":"JWT"}"#, None),
+        "key_binding_typ_unexpected",
+    ),
+    (
+        |text| rebound(&text, r#"{"alg":"none","typ":"kb+jwt"}"#, None),
+        "key_binding_alg_none",
+    ),
+    (
+        |text| rebound(&text, r#"{"alg":"HS256","typ":"kb+jwt"}"#, None),
+        "key_binding_alg_unsupported",
+    ),
+    (
+        |text| {
+            let header = r#"{"alg":"EdDSA","typ":"kb+jwt","crit":["x"],"x":1}"#;
+            rebound(&text, header, None)
+        },
+        "key_binding_crit_unsupported",
+    ),
+    (|text| text + "x.y", "key_binding_malformed"),
+    (
+        |text| rebound(&text, GOOD_HEADER, Some(r#"{"nonce":"a","nonce":"b"}"#)),
+        "json_name_duplicate",
+    ),
+    (
+        |text| {
+            let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(100), "]".repeat(100));
+            rebound(&text, GOOD_HEADER, Some(&deep))
+        },
+        "too_deep",
+    ),
+    (
+        |text| rebound(&text, GOOD_HEADER, Some(r#"{"nonce":"a"}"#)),
+        "key_binding_signature_invalid",
+    ),
+];
+
+#[tokio::test]
+async fn a_broken_key_binding_is_refused_for_its_own_reason() {
+    let desk = Desk::start().await;
+    let wallet = Wallet::new(&desk);
+    let (asked, consent) = agreed(&desk).await;
+    for (alter, code) in BINDINGS {
+        let mut answering = Answering::of(&asked.request, Some(&consent));
+        answering.presentation_alter = *alter;
+        let answer = asked.respond(&desk, &answering.form(&wallet)).await;
+        assert_eq!(answer.code(), (400, *code), "{}", answer.body);
+        let said = answer.body["error_description"].as_str().unwrap();
+        assert!(said.starts_with("v: HolderKey does not hold"), "{said}");
+        let result = asked.result(&desk).await;
+        assert_eq!(result["result"]["code"], *code);
+        assert_eq!(
+            failing(&result),
+            [("holder-key".to_owned(), (*code).to_owned())]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_credential_of_the_registry_says_when_it_was_signed() {
+    let desk = Desk::start().await;
+    let mut wallet = Wallet::new(&desk);
+    let (jwt, disclosures) = wallet.credential.split_once('~').unwrap();
+    let mut parts = jwt.split('.').map(|part| jws::decode(part).unwrap());
+    let header = parts.next().unwrap();
+    let mut payload: Value = serde_json::from_slice(&parts.next().unwrap()).unwrap();
+    payload.as_object_mut().unwrap().remove("iat").unwrap();
+    let payload = jws::encode(payload.to_string().as_bytes());
+    let signed = format!("{}.{payload}", jws::encode(&header));
+    let signature = desk.world.credential_key().sign(signed.as_bytes());
+    wallet.credential = format!("{signed}.{}~{disclosures}", jws::encode(&signature));
+    for policy in ["standard", "ledger"] {
+        let asked = ask(&desk, &asking(policy)).await;
+        let form = Answering::of(&asked.request, None).form(&wallet);
+        let answer = asked.respond(&desk, &form).await;
+        assert_eq!(answer.code(), (400, "issued-at-missing"), "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_credential_counts_once() {
+    let desk = Desk::start().await;
+    let wallet = Wallet::new(&desk);
+    let mut asking = asking("standard");
+    asking["dcql"]["credentials"][0]["multiple"] = true.into();
+    let asked = ask(&desk, &asking).await;
+    let shown = |count: usize| {
+        let answering = Answering::of(&asked.request, None);
+        // Each with a key binding of its own.
+        let texts = (0..count).map(|_| {
+            let form = answering.form(&wallet);
+            let token: Value = serde_json::from_str(&form[0].1).unwrap();
+            token["v"][0].clone()
+        });
+        let token = json!({ "v": texts.collect::<Vec<_>>() });
+        let mut form = answering.form(&wallet);
+        form[0].1 = token.to_string();
+        form
+    };
+    let twice = asked.respond(&desk, &shown(2)).await;
+    assert_eq!(twice.code(), (400, "credential-twice"), "{}", twice.body);
+    assert_eq!(asked.respond(&desk, &shown(1)).await.status, 200);
+}
+
+#[tokio::test]
+async fn presentations_have_one_address_and_forms_one_media_type() {
+    let desk = Desk::start().await;
+    let wallet = Wallet::new(&desk);
+    let asked = ask(&desk, &asking("standard")).await;
+    let capitals = asked.id.to_uppercase();
+    let path = format!("/v1/presentations/{capitals}");
+    assert_eq!(desk.get(&path).await.status, 404, "{capitals}");
+    let form = Answering::of(&asked.request, None).form(&wallet);
+    let answer = post(&desk, &format!("{}{path}/response", desk.url), &form).await;
+    assert_eq!(answer.code(), (404, "request-unknown"));
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(&form)
+        .finish();
+    let request = desk.client.post(asked.request.response_uri()).body(body);
+    let request = request.header("content-type", "Application/X-WWW-Form-Urlencoded");
+    assert_eq!(request.send().await.unwrap().status().as_u16(), 200);
 }
 
 type AlterConsent = fn(&mut Consenting, &Desk);
@@ -896,6 +1040,15 @@ async fn each_credential_that_does_not_hold_is_refused_for_its_reason() {
             "issued tomorrow",
             Box::new(|r| r.issued_s += 86_400),
             "issued_in_future",
+        ),
+        (
+            "another version of the type",
+            Box::new(|r| {
+                r.integrity = catalogue()
+                    .by_id("laboratory_result")
+                    .map(|t| t.integrity())
+            }),
+            "type-integrity",
         ),
         (
             "a claim that the schema does not allow",

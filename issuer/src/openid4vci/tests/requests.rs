@@ -436,6 +436,7 @@ async fn a_request_must_be_complete_and_of_a_known_wallet() {
 
 #[tokio::test]
 async fn sixty_requests_a_minute_from_one_address() {
+    use super::super::form::Posted;
     use crate::issuer::Issuer;
     use axum::extract::{Form, State};
     use axum::http::{HeaderMap, StatusCode};
@@ -450,7 +451,7 @@ async fn sixty_requests_a_minute_from_one_address() {
             State(std::sync::Arc::clone(&issuer)),
             address,
             HeaderMap::new(),
-            Ok(Form(Vec::new())),
+            Posted(Ok(Form(Vec::new()))),
         );
         answer.await.into_response().status()
     };
