@@ -85,11 +85,7 @@ impl StatusLists {
         carried: Option<&StatusListState>,
     ) -> Result<Arc<VerifiedStatusList>, Fault> {
         let base = issuer.organisation.url(Role::Issuer).unwrap_or_default();
-        if base.is_empty()
-            || !uri
-                .strip_prefix(base)
-                .is_some_and(|path| path.starts_with('/'))
-        {
+        if !lies_under(uri, base) {
             return Err(Fault::Fails(format!(
                 "the credential's status list does not lie under {base}, the issuer's registered URL"
             )));
@@ -202,6 +198,20 @@ impl StatusLists {
     }
 }
 
+/// Whether a URL lies under another, by its letters and as it is asked for, which leaves out `..`.
+pub(crate) fn lies_under(uri: &str, base: &str) -> bool {
+    let is_longer = |uri: &str, base: &str| {
+        let rest = uri.strip_prefix(base.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    let (Ok(asked), Ok(under)) = (reqwest::Url::parse(uri), reqwest::Url::parse(base)) else {
+        return false;
+    };
+    is_longer(uri, base)
+        && asked.origin() == under.origin()
+        && is_longer(asked.path(), under.path())
+}
+
 impl Copy {
     /// Whether the list's own times still allow its use. A list without `ttl` and `exp` is good for the moment only.
     fn usable(&self, now_ms: u64) -> bool {
@@ -235,4 +245,35 @@ fn verify(
     token
         .verify(&key, uri, seconds(now_ms))
         .map_err(|error| wrong(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_lies_under_the_issuers_url_or_it_does_not() {
+        let base = "https://shared.example/clinic";
+        for (uri, lies) in [
+            ("https://shared.example/clinic/v1/status-lists/0", true),
+            ("https://shared.example/clinic/list?page=1", true),
+            ("https://shared.example/clinic", false),
+            ("https://shared.example/clinics/0", false),
+            ("https://shared.example/clinic/../insurer/0", false),
+            ("https://shared.example/clinic/%2e%2e/insurer/0", false),
+            ("https://shared.example/clinic\\..\\insurer", false),
+            ("https://shared.example.evil.example/clinic/0", false),
+            ("http://shared.example/clinic/0", false),
+            ("clinic/0", false),
+        ] {
+            assert_eq!(lies_under(uri, base), lies, "{uri}");
+        }
+        assert!(lies_under("http://127.0.0.1:7/0", "http://127.0.0.1:7"));
+        assert!(!lies_under(
+            "http://127.0.0.1:7@evil.example/0",
+            "http://127.0.0.1:7"
+        ));
+        assert!(!lies_under("http://127.0.0.1:70/0", "http://127.0.0.1:7"));
+        assert!(!lies_under("https://clinic.example/0", ""));
+    }
 }

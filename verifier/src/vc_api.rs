@@ -7,6 +7,7 @@
 use crate::api::{OwnSystem, Shared};
 use crate::core::Core;
 use crate::openid4vp::registered_issuer;
+use crate::status::lies_under;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
@@ -20,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tegata_consent::ids::OrganisationId;
-use tegata_consent::organisation::{KeyUse, OrganisationState};
+use tegata_consent::organisation::{KeyUse, OrganisationState, Role};
 use tegata_consent::status::{check_status_list, status_list_id};
 use tegata_credential::bitstring::{BitstringEntry, StatusPurpose, VerifiedBitstring};
 use tegata_credential::data_integrity::{
@@ -39,11 +40,24 @@ const REQUEST_MAX_BYTES: usize = DOCUMENT_MAX_BYTES + 4_096;
 const DIDS_MAX: usize = 33;
 /// Before a list that is not the ledger's newest is asked for once more.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Most entries of a credential's status: each is a list that we ask for.
+const STATUS_ENTRIES_MAX: usize = 4;
+/// Options of the VC-API that change nothing here.
+const IDLE_OPTIONS: [&str; 6] = [
+    "checks",
+    "includeCredential",
+    "returnCredential",
+    "returnPresentation",
+    "returnProblemDetails",
+    "returnResults",
+];
 /// Codes of [`check_status_list`].
 const NOT_ON_LEDGER: &str = "status_list_not_on_ledger";
 const SUPERSEDED: &str = "status_list_superseded";
 /// Until a web server answers.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+type Object = Map<String, Value>;
 
 /// Configuration of the VC-API.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -80,8 +94,8 @@ async fn verify_credential(
     _: OwnSystem,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let mut request = request(&body)?;
-    let document = object(&mut request, &["verifiableCredential", "credential"])?;
+    let (document, options) = request(&body, &["verifiableCredential", "credential"])?;
+    known_options(&options, &[])?;
     let known = resolve_all(&core, [&document]).await;
     let text = Value::Object(document).to_string();
     let verified = verify(&known, move |verifier| verifier.credential(text.as_bytes())).await?;
@@ -105,10 +119,10 @@ async fn verify_presentation(
     _: OwnSystem,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let mut request = request(&body)?;
-    let document = object(&mut request, &["verifiablePresentation", "presentation"])?;
+    let (document, options) = request(&body, &["verifiablePresentation", "presentation"])?;
+    known_options(&options, &["challenge", "domain"])?;
     let option = |name: &str| -> Result<Option<String>, Problem> {
-        match request.get("options").and_then(|options| options.get(name)) {
+        match options.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(Problem::malformed(format!("`options.{name}` is no text"))),
@@ -144,20 +158,47 @@ async fn verify_presentation(
     Ok(holds(&all.into_iter().collect::<Vec<_>>()))
 }
 
+/// The document, under one of `names`, and the options. A member that nobody knows is refused: it may have been meant to be
+/// checked.
 #[allow(clippy::result_large_err, reason = "a problem ends the request")]
-fn request(body: &[u8]) -> Result<Map<String, Value>, Problem> {
+fn request(body: &[u8], names: &[&str]) -> Result<(Object, Object), Problem> {
     // What is around the document may make it a little longer than a document may be.
-    tegata_credential::json::parse_object(body)
-        .map_err(|error| Problem::malformed(error.to_string()))
+    let mut request = tegata_credential::json::parse_object(body)
+        .map_err(|error| Problem::malformed(error.to_string()))?;
+    let document = match names.iter().find_map(|name| request.remove(*name)) {
+        Some(Value::Object(document)) => document,
+        _ => {
+            let missing = format!("`{}` is missing, or is no object", names[0]);
+            return Err(Problem::malformed(missing));
+        }
+    };
+    let options = match request.remove("options") {
+        None | Some(Value::Null) => Object::new(),
+        Some(Value::Object(options)) => options,
+        Some(_) => return Err(Problem::malformed("`options` is no object")),
+    };
+    match request.keys().next() {
+        None => Ok((document, options)),
+        Some(_) => Err(Problem::malformed(format!(
+            "there is more than `{}` and `options`",
+            names[0]
+        ))),
+    }
 }
 
+/// Refuses an option that is neither in `checked` nor one of those that change nothing here: everything is checked always,
+/// and what came is not sent back.
 #[allow(clippy::result_large_err, reason = "a problem ends the request")]
-fn object(request: &mut Map<String, Value>, names: &[&str]) -> Result<Map<String, Value>, Problem> {
-    match names.iter().find_map(|name| request.remove(*name)) {
-        Some(Value::Object(document)) => Ok(document),
-        _ => Err(Problem::malformed(format!(
-            "`{}` is missing, or is no object",
-            names[0]
+fn known_options(options: &Object, checked: &[&str]) -> Result<(), Problem> {
+    let known = |name: &str| checked.contains(&name) || IDLE_OPTIONS.contains(&name);
+    match options
+        .iter()
+        .find(|(name, value)| !known(name) && !value.is_null())
+    {
+        None => Ok(()),
+        Some(_) => Err(Problem::malformed(format!(
+            "an option is not known; known are {}",
+            [checked, &IDLE_OPTIONS].concat().join(", ")
         ))),
     }
 }
@@ -176,8 +217,9 @@ fn refusal(code: &str, detail: &str) -> Response {
 /// The documents of the DIDs that signed, as far as they can be had.
 struct Known {
     documents: BTreeMap<Did, Arc<DidDocument>>,
-    /// Those of them that the registry or the configuration vouches for: their status lists are fetched.
-    vouched: BTreeSet<Did>,
+    /// Those of them that the registry or the configuration vouches for, each with the URL under which its status lists lie:
+    /// from there they are fetched, and from nowhere else.
+    vouched: BTreeMap<Did, String>,
     /// Those of them that the registry has: of their status lists only the ledger's newest counts.
     registered: BTreeMap<Did, OrganisationId>,
 }
@@ -188,7 +230,7 @@ async fn resolve_all<'a>(
 ) -> Known {
     let mut known = Known {
         documents: BTreeMap::new(),
-        vouched: BTreeSet::new(),
+        vouched: BTreeMap::new(),
         registered: BTreeMap::new(),
     };
     let dids: BTreeSet<Did> = signed
@@ -198,17 +240,21 @@ async fn resolve_all<'a>(
         .collect();
     for did in dids {
         let document = if did.method() == DidMethod::Web {
-            let document = match registered_issuer(core, did.as_str()).await {
+            match registered_issuer(core, did.as_str()).await {
                 Ok(Some(state)) => {
                     known.registered.insert(did.clone(), state.id);
+                    let base = state.organisation.url(Role::Issuer).unwrap_or_default();
+                    known.vouched.insert(did.clone(), base.to_owned());
                     Some(of_registry(&did, &state))
                 }
-                _ => fetched(core, &did).await,
-            };
-            known
-                .vouched
-                .extend(document.is_some().then(|| did.clone()));
-            document
+                _ => {
+                    let found = fetched(core, &did).await;
+                    found.map(|(document, base)| {
+                        known.vouched.insert(did.clone(), base);
+                        document
+                    })
+                }
+            }
         } else {
             did.own_document().ok()
         };
@@ -239,15 +285,14 @@ fn of_registry(did: &Did, state: &OrganisationState) -> DidDocument {
     DidDocument::for_organisation(did, &keys.collect::<Vec<_>>())
 }
 
-/// The document that a configured host serves.
-async fn fetched(core: &Core, did: &Did) -> Option<DidDocument> {
+/// The document that a configured host serves, with that host's URL.
+async fn fetched(core: &Core, did: &Did) -> Option<(DidDocument, String)> {
     let url = did.web_url()?;
     let host = url.strip_prefix("https://")?.split('/').next()?;
     core.vc_api.as_ref()?.did_web_hosts.get(host)?;
     let bytes = get(core, &url, did::DOCUMENT_MAX_BYTES).await?;
-    DidDocument::parse(&bytes)
-        .ok()
-        .filter(|document| document.id() == did)
+    let document = DidDocument::parse(&bytes).ok()?;
+    (document.id() == did).then(|| (document, format!("https://{host}")))
 }
 
 async fn get(core: &Core, url: &str, max_bytes: usize) -> Option<Vec<u8>> {
@@ -332,9 +377,15 @@ async fn status(
         BitstringEntry::of(credential).map_err(|error| (error.code(), error.to_string()))?;
     let issuer =
         Did::parse(credential.issuer()).map_err(|error| (error.code(), error.to_string()))?;
-    if !known.vouched.contains(&issuer) {
-        let detail = "nobody vouches for the issuer, so its status list is not fetched";
-        return Err(("status_unknown", detail.into()));
+    let unknown = |detail: &str| Err(("status_unknown", detail.to_owned()));
+    let Some(base) = known.vouched.get(&issuer) else {
+        return unknown("nobody vouches for the issuer, so its status list is not fetched");
+    };
+    if entries.len() > STATUS_ENTRIES_MAX {
+        return unknown("there are more status entries than lists are fetched");
+    }
+    if !entries.iter().all(|entry| lies_under(&entry.list, base)) {
+        return unknown("a status list does not lie under the issuer's URL, so none is fetched");
     }
     for entry in entries {
         let list = match newest_list(core, known, &issuer, &entry.list).await {

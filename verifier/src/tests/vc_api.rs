@@ -226,7 +226,40 @@ async fn a_status_that_cannot_be_known_does_not_hold() {
         desk.credential(&by_anybody).await,
         (400, "status_unknown".into())
     );
-    assert_eq!(desk.site.lock().unwrap().status_asked, asked);
+    // Nor does anybody from elsewhere than under the issuer's URL, or very many.
+    let lists = |uris: &[String]| {
+        let entries = uris.iter().enumerate().map(|(index, list)| {
+            BitstringEntry {
+                list: list.clone(),
+                index: index as u64,
+                purpose: StatusPurpose::Revocation,
+            }
+            .to_json()
+        });
+        let status = Value::Array(entries.collect());
+        sign(
+            credential(CLINIC, Some(status)),
+            &clinic,
+            &method,
+            &EddsaJcs2022,
+        )
+    };
+    let base = &desk.world.base;
+    for (name, uris) in [
+        ("another service", vec![format!("{base}/v1/status-lists/1")]),
+        (
+            "behind ..",
+            vec![format!("{base}/issuer/../v1/status-lists/1")],
+        ),
+        ("one of two", vec![uri.clone(), format!("{base}/list")]),
+        ("many", vec![uri.clone(); 5]),
+    ] {
+        let refused = desk.credential(&lists(&uris)).await;
+        assert_eq!(refused, (400, "status_unknown".into()), "{name}");
+        assert_eq!(desk.site.lock().unwrap().status_asked, asked, "{name}");
+    }
+    let two = desk.credential(&lists(&[uri.clone(), uri.clone()])).await;
+    assert_eq!(two, (200, String::new()));
 }
 
 #[tokio::test]
@@ -242,7 +275,7 @@ async fn presentations_verify_with_their_challenge() {
         tegata_w3c::eddsa_rdfc_2022(),
     );
     let presentation = json!({
-        "@context": [CREDENTIALS_V2], "type": ["VerifiablePresentation"], "holder": did(&holder()), "verifiableCredential": [signed],
+        "@context": [CREDENTIALS_V2], "type": ["VerifiablePresentation"], "holder": did(&holder()), "verifiableCredential": [&signed],
     });
     let Value::Object(presentation) = presentation else {
         unreachable!()
@@ -280,6 +313,42 @@ async fn presentations_verify_with_their_challenge() {
             (status, &answer["verified"], &answer["errors"]),
             (400, &json!(false), &json!([code]))
         );
+    }
+    // What was meant to be checked is not passed over.
+    let with = |options: Value| json!({ "verifiablePresentation": shown, "options": options });
+    for (body, status) in [
+        (
+            with(json!({ "checks": ["proof"], "challenge": "c-1" })),
+            200,
+        ),
+        (with(Value::Null), 200),
+        (with(json!(["c-2"])), 400),
+        (with(json!("challenge=c-2")), 400),
+        (with(json!({ "Challenge": "c-2" })), 400),
+        (with(json!({ "challenge": 2 })), 400),
+        (
+            with(json!({ "expectedProofPurpose": "assertionMethod" })),
+            400,
+        ),
+        (
+            json!({ "verifiablePresentation": shown, "challenge": "c-2" }),
+            400,
+        ),
+    ] {
+        let (found, answer) = desk.vc("/presentations/verify", &body).await;
+        assert_eq!(found, status, "{answer}");
+        if status == 400 {
+            assert_eq!(answer["code"], "malformed", "{answer}");
+        }
+    }
+    let credential = |options: Value| json!({ "verifiableCredential": signed, "options": options });
+    for (options, status) in [
+        (json!({ "checks": ["proof"], "returnResults": false }), 200),
+        (json!({ "challenge": "c-1" }), 400),
+        (json!(7), 400),
+    ] {
+        let (found, answer) = desk.vc("/credentials/verify", &credential(options)).await;
+        assert_eq!(found, status, "{answer}");
     }
     desk.kill().await;
     desk.config.vc_api = None;
