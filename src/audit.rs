@@ -12,6 +12,7 @@ mod tree;
 pub use tree::StateTree;
 
 use crate::verify::parse_time;
+use crate::terminal::plain;
 use indicatif::{ProgressBar, ProgressStyle};
 use node::Node;
 use replay::Replay;
@@ -126,7 +127,7 @@ pub async fn run(options: Options) -> ExitCode {
                 );
             } else {
                 for check in &report.checks {
-                    println!("✓ {check}");
+                    println!("✓ {}", plain(check));
                 }
                 print_over_askings(&report.details);
                 println!("Texts on the ledger:");
@@ -136,7 +137,8 @@ pub async fn run(options: Options) -> ExitCode {
                         .into_iter()
                         .flatten()
                         .filter_map(Value::as_str);
-                    println!("    {field}: {}", texts.collect::<Vec<_>>().join("; "));
+                    let texts: Vec<_> = texts.map(plain).collect();
+                    println!("    {field}: {}", texts.join("; "));
                 }
                 println!(
                     "Everything an outsider can check holds, up to height {}.",
@@ -165,9 +167,9 @@ pub async fn run(options: Options) -> ExitCode {
                     json!({ "holds": holds, "height": height, "part": part, "detail": detail })
                 );
             } else if code == 1 {
-                println!("✗ {error}");
+                println!("✗ {}", plain(&error.to_string()));
             } else {
-                eprintln!("tegata: cannot audit: {error}");
+                eprintln!("tegata: cannot audit: {}", plain(&error.to_string()));
             }
             ExitCode::from(code)
         }
@@ -327,7 +329,7 @@ fn over_askings(replay: &Replay) -> Value {
 fn print_over_askings(details: &Value) {
     let all = details["over_askings"].as_array();
     for asked in all.into_iter().flatten() {
-        let text = |name: &str| asked[name].as_str().unwrap_or("?").to_owned();
+        let text = |name: &str| plain(asked[name].as_str().unwrap_or("?"));
         let categories = asked["categories"].as_array();
         let categories = categories.into_iter().flatten().filter_map(Value::as_str);
         println!(
@@ -335,7 +337,7 @@ fn print_over_askings(details: &Value) {
             asked["height"],
             text("name"),
             text("organisation"),
-            categories.collect::<Vec<_>>().join(", "),
+            plain(&categories.collect::<Vec<_>>().join(", ")),
             text("purpose"),
             asked["retention_days"],
         );

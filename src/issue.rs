@@ -5,6 +5,7 @@
 
 pub(crate) mod w3c;
 
+use crate::terminal::plain;
 use crate::verify::{input, parse_time};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -173,7 +174,7 @@ pub fn run(options: &Options) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("tegata: {error}");
+            eprintln!("tegata: {}", plain(&error.to_string()));
             ExitCode::from(2)
         }
     }

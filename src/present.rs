@@ -2,6 +2,7 @@
 //! verifier, as a wallet does.
 
 use crate::issue::{read_key, w3c};
+use crate::terminal::plain;
 use crate::verify::{input, parse_time};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ pub fn run(options: &Options) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("tegata: {error}");
+            eprintln!("tegata: {}", plain(&error));
             ExitCode::from(2)
         }
     }

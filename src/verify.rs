@@ -23,6 +23,7 @@ pub use finding::{Check, Finding};
 pub use recognise::recognise;
 pub use trust::{Trust, TrustError, parse_time};
 
+use crate::terminal::plain;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,7 +86,7 @@ pub async fn run(options: Options) -> ExitCode {
             if options.json {
                 println!("{}", json!({ "holds": Value::Null, "error": error }));
             } else {
-                eprintln!("tegata: {error}");
+                eprintln!("tegata: {}", plain(&error));
             }
             ExitCode::from(2)
         }
@@ -107,9 +108,9 @@ fn print(finding: &Finding, as_json: bool) {
         println!("{}", finding.to_json());
         return;
     }
-    println!("{}", finding.what);
+    println!("{}", plain(&finding.what));
     for (name, value) in &finding.facts {
-        println!("    {name}: {value}");
+        println!("    {name}: {}", plain(value));
     }
     for check in &finding.checks {
         let sign = match check.holds {
@@ -117,7 +118,7 @@ fn print(finding: &Finding, as_json: bool) {
             Some(false) => "✗",
             None => "?",
         };
-        println!("{sign} {}: {}", check.name, check.reason);
+        println!("{sign} {}: {}", check.name, plain(&check.reason));
     }
     println!(
         "{}",

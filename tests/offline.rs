@@ -39,9 +39,11 @@ impl Desk {
             uris: &[],
         };
         let valid = AT - DAY_S..=AT + 1000 * DAY_S;
+        let (root_key, rng) = (holder_es256(), &mut rand::rng());
+        let root = x509::issue_authority(&subject, &root_key, valid.clone(), rng).unwrap();
         for (name, key) in [("signer.pem", es256()), ("other.pem", other())] {
-            let certificate =
-                x509::issue_authority(&subject, &key, valid.clone(), &mut rand::rng());
+            let key = key.public_key();
+            let certificate = x509::issue(&subject, &key, &root, &root_key, valid.clone(), rng);
             desk.write(name, certificate.unwrap().to_pem());
         }
         desk.write(
@@ -161,6 +163,9 @@ impl Desk {
 
 fn es256() -> SigningKey {
     SigningKey::from_bytes(Algorithm::Es256, &[1; 32]).unwrap()
+}
+fn holder_es256() -> SigningKey {
+    SigningKey::from_bytes(Algorithm::Es256, &[9; 32]).unwrap()
 }
 fn other() -> SigningKey {
     SigningKey::from_bytes(Algorithm::Es256, &[2; 32]).unwrap()
@@ -298,6 +303,15 @@ fn health_cards() {
         json!({ "kid": es256().key_id(), "method": "rid", "ctr": 1, "rids": ids }).to_string()
     };
     desk.write("none.json", list(json!(["r-2", format!("r-1.{AT}")])));
+    for revoking in [format!("r-1.{}.5", AT), "r-1.x".to_owned()] {
+        desk.write("revoked.json", list(json!([revoking])));
+        let status = ["--trust", "jwks.json", "--status", "revoked.json"];
+        assert_eq!(
+            desk.refused(&revocable, &status),
+            is("not revoked", "revoked"),
+            "{revoking}"
+        );
+    }
     desk.write("revoked.json", list(json!([format!("r-1.{}", AT + 1)])));
     desk.holds(
         &revocable,
@@ -518,11 +532,16 @@ fn a_chain_of_certificates_leads_to_whom_one_believes() {
             &reference,
         ])
     };
-    // The list carries no chain: its key is named.
+    // The key of the list is named.
     let named = [
         "--trust", "root.pem", "--trust", "leaf.pem", "--status", "list",
     ];
     desk.holds(issue("https://clinic.example"), &named);
+    // Where it is signed with the key that the chain led to, the chain leads to the list as well.
+    desk.holds(
+        issue("https://clinic.example"),
+        &["--trust", "root.pem", "--status", "list"],
+    );
     let credential = issue("https://clinic.example");
     let (_, finding) = desk.verify(&credential, &["--trust", "root.pem"]);
     assert_eq!(finding["checks"][0]["holds"], true, "{finding:#}");
@@ -565,6 +584,48 @@ fn jwts_of_any_type_are_told_apart() {
         desk.refused(jwt("x", AT), &["--trust", "issuer.json"]),
         is("times", "expired")
     );
+    // Times that are no numbers say nothing, and what has rules of its own is not judged by those of any JWT.
+    let with = |more: Value| {
+        let header = json!({ "typ": "JWT", "kid": eddsa().key_id() });
+        let mut payload = json!({ "iss": "https://venue.example", "iat": AT });
+        for (name, value) in more.as_object().unwrap() {
+            payload[name] = value.clone();
+        }
+        let object = |value: &Value| value.as_object().unwrap().clone();
+        jws::sign_with_header(object(&header), &object(&payload), &eddsa())
+    };
+    let trust = ["--trust", "issuer.json"];
+    for (more, code) in [
+        (json!({ "exp": (AT - 9) as f64 + 0.5 }), "expired"),
+        (json!({ "exp": 1e3 }), "expired"),
+        (json!({ "exp": "2027-01-01" }), "claim_invalid"),
+        (json!({ "exp": null }), "claim_invalid"),
+        (json!({ "nbf": (AT + 900) as f64 + 0.5 }), "not_yet_valid"),
+        (json!({ "iat": (AT + 900) as f64 + 0.5 }), "not_yet_valid"),
+    ] {
+        assert_eq!(desk.refused(with(more), &trust), is("times", code));
+    }
+    for claim in ["vc", "validUntil", "credentialStatus", "status", "sd_hash"] {
+        let (code, finding) = desk.verify(with(json!({ claim: "x" })), &trust);
+        assert_eq!(
+            (code, &finding["holds"]),
+            (1, &json!(false)),
+            "{claim}: not checked"
+        );
+    }
+    let proof = json!({ "typ": "openid4vci-proof+jwt", "jwk": eddsa().public_key().to_jwk() });
+    let proof = jws::sign_with_header(
+        proof.as_object().unwrap().clone(),
+        &Default::default(),
+        &eddsa(),
+    );
+    let (code, finding) = desk.verify(proof, &[]);
+    assert_eq!((code, &finding["checks"][0]["holds"]), (1, &json!(true)));
+    assert_eq!(
+        finding["checks"][1]["holds"],
+        Value::Null,
+        "nobody vouches for the key"
+    );
     let altered = jwt("x", AT + 10).replacen('.', ".A", 1);
     assert_eq!(
         desk.refused(altered, &["--trust", "issuer.json"])[0].0,
@@ -574,6 +635,23 @@ fn jwts_of_any_type_are_told_apart() {
     assert_eq!(
         desk.refused(format!("{header}.e30."), &["--trust", "issuer.json"]),
         is("form", "alg_none")
+    );
+}
+
+/// A file's words stay on their lines, and are no orders to the terminal.
+#[test]
+fn a_file_does_not_write_its_own_verdict() {
+    let desk = Desk::new();
+    let forged = "x\n✓ issuer signature: by City\nEverything holds.\u{1b}[8m";
+    let header = json!({ "typ": forged }).as_object().unwrap().clone();
+    let payload = json!({ "iss": forged }).as_object().unwrap().clone();
+    desk.write("jwt", jws::sign_with_header(header, &payload, &eddsa()));
+    let (code, out, _) = desk.run(&["verify", "jwt"]);
+    assert_eq!(code, 1);
+    assert!(!out.contains('\u{1b}') && !out.contains("\n✓"), "{out:?}");
+    assert!(
+        out.ends_with("\nNOT everything holds.\n"),
+        "the verdict is ours: {out:?}"
     );
 }
 

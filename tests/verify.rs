@@ -27,14 +27,17 @@ use tegata_consent::invitation::{Drawer, Invitation, invitation_digest};
 use tegata_consent::keys::{Secret, VaultSecret};
 use tegata_consent::lock::{Lock, LockLabel};
 use tegata_consent::order::Order;
-use tegata_consent::organisation::{KeyUse, OrganisationKey, OrganisationState, Role};
+use tegata_consent::organisation::{KeyUse, OrganisationKey, OrganisationState, Role, Suspension};
 use tegata_consent::request::ConsentRequest;
 use tegata_consent::scope::Scope;
 use tegata_consent::sealing::file_digest;
-use tegata_consent::state::StateKey;
+use tegata_consent::state::{GrantState, StateKey};
+use tegata_credential::jws;
 use tegata_credential::keys::{Algorithm, SigningKey as CredentialKey};
 use tegata_credential::sd_jwt::{Issuance, KeyBinding, SdJwt, StatusReference, issue};
 use tegata_credential::status_list::{Status, StatusList, StatusListIssuance, sign};
+use tegata_credential::trust_list::TrustedKey;
+use tegata_credential::x509::{self, Subject};
 use tegata_records::catalogue;
 use tegata_service::clock;
 use tegata_vault::{ExportHead, ExportItem};
@@ -526,14 +529,18 @@ fn credential(holder: &CredentialKey, record_type: &str) -> String {
 }
 
 fn status_list(status: Status) -> String {
+    status_list_at(status, clock::now_s(), None)
+}
+
+/// With an end, or where one is given, with a `ttl` alone.
+fn status_list_at(status: Status, issued_at: i64, ttl_s: Option<u64>) -> String {
     let list = StatusList::from_entries(1, 100, [(7, status)]).unwrap();
-    let issued_at = clock::now_s();
     let issuance = StatusListIssuance {
         uri: STATUS,
         issuer: None,
         issued_at,
-        expires_at: Some(issued_at + 1000),
-        ttl_s: None,
+        expires_at: ttl_s.is_none().then_some(issued_at + 1000),
+        ttl_s,
     };
     sign(&list, &issuance, &issuer_key())
 }
@@ -597,6 +604,373 @@ async fn credentials_presentations_and_status_lists() {
     );
     let finding = look(status_list(Status::Invalid).as_bytes(), &valid).await;
     assert!(finding.facts.contains(&("revoked", "1".into())));
+}
+
+/// For whom the registry knows, its keys count and no others: they end, and suspension is seen.
+#[tokio::test]
+async fn nobody_else_signs_for_whom_the_registry_knows() {
+    let shared = begin();
+    let (vct, now_s) = (
+        catalogue().by_id("vaccination").unwrap().vct(),
+        clock::now_s(),
+    );
+    let key = CredentialKey::from_bytes(Algorithm::Es256, &[35; 32]).unwrap();
+    let (valid, rng) = (now_s - 1000..=now_s + 1000, &mut rand::rng());
+    let subject = |uris| Subject {
+        common_name: "Org 22",
+        organisation: "Org 22",
+        country: "JP",
+        dns_names: &[],
+        uris,
+    };
+    let root = x509::issue_authority(&subject(&[]), &key, valid.clone(), rng).unwrap();
+    let own = subject(&["did:web:org22.example"]);
+    let leaf = x509::issue(&own, &key.public_key(), &root, &key, valid, rng).unwrap();
+    let claims = json!({ "date": "2025-04-01", "vaccine_code": "mr" });
+    let certificates = [leaf];
+    let issuance = Issuance {
+        certificates: &certificates,
+        ..Issuance::new("did:web:org22.example", vct, now_s, &claims)
+    };
+    let text = issue(&issuance, &key, rng).unwrap();
+    for trusted in [
+        TrustedKey::from_certificate(root).unwrap(),
+        TrustedKey::new(key.public_key(), None),
+    ] {
+        let outside = Trust::at(clock::now_ms()).with_keys([trusted.clone()]);
+        let finding = look(text.as_bytes(), &outside).await;
+        assert_eq!(finding.checks[0].holds, Some(true), "{finding:?}");
+        let finding = look(text.as_bytes(), &trust(&shared).with_keys([trusted])).await;
+        assert_eq!(
+            failed(&finding),
+            ["issuer signature"],
+            "the registry has other keys"
+        );
+        assert_eq!(finding.checks[0].code, Some("issuer_key_unknown"));
+    }
+}
+
+fn code<'a>(finding: &'a Finding, name: &str) -> Option<&'a str> {
+    let check = finding.checks.iter().find(|check| check.name == name);
+    check.unwrap_or_else(|| panic!("{finding:?}")).code
+}
+
+/// A verifier that names its request does not take what a holder never signed for it.
+#[tokio::test]
+async fn what_answers_no_request_does_not_hold_with_one() {
+    let shared = begin();
+    let holder = CredentialKey::from_bytes(Algorithm::EdDsa, &[34; 32]).unwrap();
+    let valid = trust(&shared).with_status_list(&status_list(Status::Valid));
+    let text = credential(&holder, "vaccination");
+    holds(&look(text.as_bytes(), &valid).await, "A credential");
+    for request in ["a.b.c", "junk"] {
+        let asked = valid.clone().with_request(request);
+        let finding = look(text.as_bytes(), &asked).await;
+        assert_eq!(failed(&finding), ["request"], "it has no key binding");
+        assert_eq!(code(&finding, "request"), Some("key_binding_missing"));
+        let list = status_list(Status::Valid);
+        let finding = look(list.as_bytes(), &asked).await;
+        assert_eq!(unknown(&finding), ["request"], "a list answers no request");
+    }
+}
+
+/// What says not when it was issued, or says it as its holder likes, has no time in which keys could have counted.
+#[tokio::test]
+async fn without_a_time_of_issue_no_key_counts() {
+    let shared = begin();
+    let valid = trust(&shared).with_status_list(&status_list(Status::Valid));
+    let header = json!({ "typ": "dc+sd-jwt", "kid": issuer_key().key_id() });
+    let vct = catalogue().by_id("vaccination").unwrap().vct();
+    let signed = |iat: Option<i64>, sd: Option<String>| {
+        let mut payload = json!({ "iss": "did:web:org22.example", "vct": vct, "date": "2025-04-01", "vaccine_code": "mr",
+            "status": { "status_list": { "uri": STATUS, "idx": 7 } } });
+        if let Some(iat) = iat {
+            payload["iat"] = iat.into();
+        }
+        if let Some(digest) = sd {
+            payload["_sd"] = json!([digest]);
+        }
+        let object = |value: &serde_json::Value| value.as_object().unwrap().clone();
+        jws::sign_with_header(object(&header), &object(&payload), &issuer_key())
+    };
+    let now_s = clock::now_s();
+    holds(
+        &look(format!("{}~", signed(Some(now_s), None)).as_bytes(), &valid).await,
+        "A credential",
+    );
+    let disclosure = jws::encode(json!(["salt", "iat", now_s]).to_string().as_bytes());
+    let digest = jws::encode(&tegata_consent::status::token_digest(disclosure.as_bytes()).0);
+    for text in [
+        format!("{}~", signed(None, None)),
+        format!("{}~{disclosure}~", signed(None, Some(digest))),
+    ] {
+        let finding = look(text.as_bytes(), &valid).await;
+        assert_eq!(
+            code(&finding, "issuer signature"),
+            Some("iat_missing"),
+            "no time of issue"
+        );
+        assert!(finding.facts.contains(&("issued", "none".into())));
+    }
+}
+
+/// Whoever is suspended could write any earlier time.
+#[tokio::test]
+async fn a_suspended_issuer_does_not_backdate() {
+    let shared = begin();
+    let holder = CredentialKey::from_bytes(Algorithm::EdDsa, &[34; 32]).unwrap();
+    let text = credential(&holder, "vaccination");
+    let header = json!({ "typ": "JWT", "kid": issuer_key().key_id() });
+    let payload = json!({ "iss": "did:web:org22.example", "iat": clock::now_s() - 600 });
+    let object = |value: &serde_json::Value| value.as_object().unwrap().clone();
+    let jwt = jws::sign_with_header(object(&header), &object(&payload), &issuer_key());
+    let mut suspended = organisation(&shared.lock().unwrap(), ISSUER);
+    let public = issuer_key().public_key().to_bytes();
+    suspended.organisation.keys.push(OrganisationKey {
+        key_use: KeyUse::CredentialEdDsa,
+        public,
+        from_ms: 0,
+        until_ms: None,
+    });
+    let valid = trust(&shared).with_status_list(&status_list(Status::Valid));
+    holds(&look(jwt.as_bytes(), &valid).await, "A signed JWT");
+    suspended.suspensions.push(Suspension {
+        from_ms: clock::now_ms() + 2_000,
+        until_ms: None,
+    });
+    // Asked about later than the suspension began; what it signs says an earlier time.
+    let mut later = valid.with_organisation(suspended);
+    later.at_ms = clock::now_ms() + 60_000;
+    let finding = look(text.as_bytes(), &later).await;
+    assert_eq!(
+        code(&finding, "issuer accredited"),
+        Some("issuer-suspended")
+    );
+    let finding = look(jwt.as_bytes(), &later).await;
+    assert_eq!(failed(&finding), ["issuer standing"], "{finding:?}");
+}
+
+/// Of several lists and of several proofs the newest counts, in whatever order they are named.
+#[tokio::test]
+async fn the_newest_of_several_papers_counts() {
+    let shared = begin();
+    let holder = CredentialKey::from_bytes(Algorithm::EdDsa, &[34; 32]).unwrap();
+    let text = credential(&holder, "vaccination");
+    let old = status_list_at(Status::Valid, clock::now_s() - 500, None);
+    let new = status_list_at(Status::Invalid, clock::now_s(), None);
+    for lists in [[&old, &new], [&new, &old]] {
+        let lists = lists
+            .into_iter()
+            .fold(trust(&shared), |trust, list| trust.with_status_list(list));
+        let finding = look(text.as_bytes(), &lists).await;
+        assert_eq!(
+            code(&finding, "not revoked"),
+            Some("revoked"),
+            "the newer list revokes it"
+        );
+    }
+    // What only its ttl bounds says nothing when that is over.
+    let stale = trust(&shared).with_status_list(&status_list_at(
+        Status::Valid,
+        clock::now_s() - 500,
+        Some(60),
+    ));
+    assert_eq!(
+        unknown(&look(text.as_bytes(), &stale).await),
+        ["not revoked"]
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: Vec<u8>| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let proof = |chain: &Chain| {
+        let id = StateKey::organisation(&chain.organisation(CLINIC));
+        cbor::encode(&chain.state_proof(chain.headers.len() as u64, &id))
+    };
+    let (genesis, before, after) = {
+        let mut chain = shared.lock().unwrap();
+        let genesis = folder.path().join("g.json");
+        tegata_service::genesis::save(&genesis, &chain.genesis).unwrap();
+        let before = file("before", proof(&chain));
+        let mut suspended = organisation(&chain, CLINIC);
+        suspended.suspensions.push(Suspension {
+            from_ms: 0,
+            until_ms: None,
+        });
+        let id = StateKey::organisation(&chain.organisation(CLINIC));
+        chain.tamper(id, cbor::encode(&suspended));
+        chain.block(&[]).unwrap();
+        (genesis, before, file("after", proof(&chain)))
+    };
+    let request = ConsentRequest {
+        recipient: shared.lock().unwrap().organisation(CLINIC),
+        categories: vec!["vaccination".into()],
+        purpose: "care".into(),
+        legal_basis: "consent".into(),
+        retention_days: 30,
+        until_ms: clock::now_ms() + 1_000_000,
+        uses_max: None,
+        reference: "00112233445566778899aabbccddeeff".into(),
+        expires_ms: clock::now_ms() + 1_000_000,
+        nonce: Nonce([1; 16]),
+    };
+    let chain = shared.lock().unwrap().id;
+    let request = request.sign(&key(CLINIC), &chain).to_bytes();
+    for proofs in [[&before, &after], [&after, &before]] {
+        let options = Options {
+            file: "-".into(),
+            genesis: Some(genesis.clone()),
+            ledger: None,
+            trust: proofs.into_iter().cloned().collect(),
+            status: vec![],
+            request: None,
+            keys: None,
+            at: None,
+            json: true,
+        };
+        let both = Trust::load(&options).await.unwrap();
+        let finding = look(&request, &both).await;
+        assert_eq!(
+            failed(&finding),
+            ["not suspended"],
+            "the newer proof suspends it"
+        );
+    }
+}
+
+/// A proof says what stood when it was made; what ends by itself has ended, and nothing was proven before its block.
+#[tokio::test]
+async fn another_time_is_asked_about() {
+    let shared = begin();
+    let (proof, until_ms, time_ms) = {
+        let chain = shared.lock().unwrap();
+        let grant = chain.stored(&StateKey::grant(&grant_id(50))).unwrap();
+        let grant: GrantState = cbor::decode(&grant, 10_000).unwrap();
+        let newest = chain.headers.len() as u64;
+        let time_ms = chain.headers.last().unwrap().header.time_ms;
+        let proof = chain.state_proof(newest, &StateKey::grant(&grant_id(50)));
+        (cbor::encode(&proof), grant.grant.until_ms, time_ms)
+    };
+    let at = |at_ms| {
+        let mut trust = trust(&shared);
+        trust.at_ms = at_ms;
+        trust
+    };
+    holds(&look(&proof, &at(until_ms - 1)).await, "A consent proof");
+    let late = look(&proof, &at(until_ms)).await;
+    assert_eq!(failed(&late), ["in force"], "its time is over");
+    let early = look(&proof, &at(time_ms - 3_600_000)).await;
+    assert_eq!(
+        code(&early, "time"),
+        Some("proof-in-future"),
+        "its block is later"
+    );
+}
+
+/// Papers that nobody signed are nobody's word, and a host's key signs in its time.
+#[tokio::test]
+async fn papers_that_nobody_signed_do_not_hold() {
+    let shared = begin();
+    let (known, vault) = (trust(&shared), vault(&shared));
+    let none = DrawerList {
+        drawer: DRAWER,
+        deposits: vec![],
+        receipts: vec![],
+    };
+    let finding = look(&none.to_bytes(), &known).await;
+    assert_eq!(
+        unknown(&finding),
+        ["receipt chain"],
+        "no receipt vouches for it"
+    );
+    let items = export(&vault, &shared);
+    let bare = [items[0].clone(), ExportItem::End(1)];
+    assert_eq!(
+        unknown(&look(&written(&bare), &known).await),
+        ["vault"],
+        "nobody vouches for it"
+    );
+    let mut with_empty = items;
+    let ExportItem::Drawer(drawer) = &with_empty[2] else {
+        panic!("a drawer");
+    };
+    let empty = Drawer {
+        id: DrawerId([7; 16]),
+        ..drawer.clone()
+    };
+    let list = DrawerList {
+        drawer: empty.id,
+        ..none
+    };
+    with_empty.insert(4, ExportItem::Drawer(empty));
+    with_empty.insert(5, ExportItem::List(list));
+    *with_empty.last_mut().unwrap() = ExportItem::End(10);
+    holds(&look(&written(&with_empty), &known).await, "export");
+
+    let mut host = organisation(&shared.lock().unwrap(), HOST);
+    for key in &mut host.organisation.keys {
+        key.until_ms = Some(clock::now_ms() - 600_000);
+    }
+    let finding = look(&vault.list.to_bytes(), &known.with_organisation(host)).await;
+    assert_eq!(failed(&finding), ["receipt chain"], "its key had ended");
+}
+
+/// A holder's signature has its time, and a type has one content.
+#[tokio::test]
+async fn bindings_have_a_time_and_types_a_content() {
+    let shared = begin();
+    let holder = CredentialKey::from_bytes(Algorithm::EdDsa, &[34; 32]).unwrap();
+    let valid = trust(&shared).with_status_list(&status_list(Status::Valid));
+    let text = credential(&holder, "vaccination");
+    let shown = |at: i64| {
+        let binding = KeyBinding::new("https://verifier.example", "n", at);
+        SdJwt::parse(&text)
+            .unwrap()
+            .present(&[], &binding, &holder)
+            .unwrap()
+    };
+    holds(
+        &look(shown(clock::now_s()).as_bytes(), &valid).await,
+        "A presentation",
+    );
+    let finding = look(shown(0).as_bytes(), &valid).await;
+    assert_eq!(
+        code(&finding, "key binding"),
+        Some("key_binding_too_old"),
+        "before it was issued"
+    );
+
+    let vct = catalogue().by_id("vaccination").unwrap().vct();
+    let claims = json!({ "date": "2025-04-01", "vaccine_code": "mr" });
+    let issuance = Issuance {
+        vct_integrity: Some("sha256-AAAA"),
+        ..Issuance::new("did:web:org22.example", vct, clock::now_s(), &claims)
+    };
+    let text = issue(&issuance, &issuer_key(), &mut rand::rng()).unwrap();
+    let finding = look(text.as_bytes(), &valid).await;
+    assert_eq!(
+        code(&finding, "schema"),
+        Some("type-integrity"),
+        "other contents"
+    );
+}
+
+/// Reading takes many times the room of the text.
+#[tokio::test]
+async fn long_json_is_not_read() {
+    let long = format!(r#"{{"verifiableCredential":["{}"]}}"#, "x".repeat(1 << 20));
+    assert!(recognise(long.as_bytes(), &Trust::at(0)).await.is_none());
+    let head = jws::encode(br#"{"alg":"EdDSA","typ":"JWT"}"#);
+    let jwt = format!("{head}.{}.AA", jws::encode(long.as_bytes()));
+    let finding = look(jwt.as_bytes(), &Trust::at(0)).await;
+    assert_eq!(
+        code(&finding, "form"),
+        Some("too_large"),
+        "longer than 1 MiB"
+    );
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 use tegata::verify::{Finding, Trust, recognise};
 use tegata_consent::ids::OrganisationId;
 use tegata_consent::organisation::{
-    Issues, KeyUse, Name, Organisation, OrganisationKey, OrganisationState, Role,
+    Issues, KeyUse, Name, Organisation, OrganisationKey, OrganisationState, Role, Suspension,
 };
+use tegata_consent::status::{StatusListState, token_digest};
 use tegata_credential::bitstring::{
     Bitstring, BitstringEntry, BitstringIssuance, ENTRIES_MIN, StatusPurpose, list_credential,
 };
@@ -110,11 +111,15 @@ fn credential(suite: &dyn Cryptosuite) -> Value {
 }
 
 fn list(set: &[u64]) -> String {
+    list_at(set, AT_S)
+}
+
+fn list_at(set: &[u64], valid_from: i64) -> String {
     let issuance = BitstringIssuance {
         uri: LIST,
         issuer: CLINIC,
         purpose: StatusPurpose::Revocation,
-        valid_from: AT_S,
+        valid_from,
         valid_until: None,
     };
     let bits = Bitstring::from_indexes(ENTRIES_MIN, set.iter().copied()).unwrap();
@@ -310,6 +315,77 @@ async fn presentations_and_lists() {
         "{finding:?}"
     );
     assert!(with(&finding, Some(true)).contains(&"issuer signature"));
+}
+
+/// A registered issuer's list counts if it is the newest on the ledger; of several lists the newest.
+#[tokio::test]
+async fn an_old_list_does_not_count() {
+    let (document, text) = (credential(&EddsaJcs2022), list(&[]));
+    let state = |issued_ms, token: &[u8]| StatusListState {
+        token: token_digest(token),
+        issued_ms,
+        published_ms: issued_ms,
+        count: 1,
+        recalled: 0,
+    };
+    let newest = state(AT_MS, text.as_bytes());
+    let later = state(AT_MS + 1, b"a later list");
+    let id = OrganisationId([1; 32]);
+    let known = |newest| {
+        trust()
+            .with_status_list(&text)
+            .with_newest_list(id, LIST, newest)
+    };
+    assert!(look(&document, &known(Some(newest.clone()))).await.holds());
+    let list_alone = recognise(text.as_bytes(), &known(Some(newest)))
+        .await
+        .unwrap();
+    assert!(list_alone.holds(), "{list_alone:?}");
+    for (newest, code) in [
+        (Some(later), "status_list_superseded"),
+        (None, "status_list_not_on_ledger"),
+    ] {
+        let finding = look(&document, &known(newest.clone())).await;
+        assert_eq!(with(&finding, Some(false)), ["not revoked"], "{code}");
+        assert!(
+            finding.checks.iter().any(|check| check.code == Some(code)),
+            "{finding:?}"
+        );
+        let alone = recognise(text.as_bytes(), &known(newest)).await.unwrap();
+        assert_eq!(with(&alone, Some(false)), ["newest"], "{code}");
+    }
+    let newer = list_at(&[7], AT_S + 1);
+    for lists in [[&text, &newer], [&newer, &text]] {
+        let lists = lists
+            .into_iter()
+            .fold(trust(), |trust, list| trust.with_status_list(list));
+        let finding = look(&document, &lists).await;
+        assert_eq!(
+            with(&finding, Some(false)),
+            ["not revoked"],
+            "the newer list revokes it"
+        );
+    }
+}
+
+/// Whoever is suspended could write any earlier time into its proofs.
+#[tokio::test]
+async fn a_suspended_issuer_does_not_backdate() {
+    let mut suspended = clinic(None, "vaccination");
+    suspended.suspensions.push(Suspension {
+        from_ms: AT_MS + 1_000,
+        until_ms: None,
+    });
+    let later = Trust::at(AT_MS + 2_000).with_organisation(suspended);
+    let later = later.with_status_list(&list(&[]));
+    let finding = look(&credential(&EddsaJcs2022), &later).await;
+    assert_eq!(with(&finding, Some(false)), ["issuer accredited"]);
+    assert!(
+        finding
+            .checks
+            .iter()
+            .any(|check| check.code == Some("issuer-suspended"))
+    );
 }
 
 #[derive(clap::Parser)]

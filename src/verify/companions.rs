@@ -122,7 +122,7 @@ pub(super) async fn order(bytes: &[u8], trust: &Trust) -> Finding {
                     "commitment",
                     verified.map(|_| "the order opens what the grant committed to"),
                 );
-                let now_ms = proven.header.header().time_ms;
+                let now_ms = proven.header.header().time_ms.max(trust.at_ms);
                 finding.check(
                     "in force",
                     state
@@ -174,7 +174,7 @@ pub(super) async fn ticket(message: &Value, trust: &Trust) -> Option<Finding> {
                 finding.fail("commitment", NO_GRANT);
                 return Some(finding);
             }
-            Some(state) => (state, proven.header.header().time_ms),
+            Some(state) => (state, proven.header.header().time_ms.max(trust.at_ms)),
         },
     };
     let (state, now_ms) = state;

@@ -4,13 +4,17 @@ use super::finding::{Coded, Finding};
 use super::presented::{self, Carried};
 use super::status;
 use super::trust::{Trust, milliseconds, moment, seconds};
-use tegata_credential::jws::Jws;
+use tegata_credential::CLOCK_SKEW_S;
+use tegata_credential::jws::{Jws, numeric_date};
 use tegata_credential::keys::PublicKey;
-use tegata_credential::sd_jwt::{KeyBindingPolicy, SdJwt, VerifiedSdJwt};
-use tegata_credential::x509::{self, Certificate};
-use tegata_records::{Lang, catalogue};
+use tegata_credential::sd_jwt::{KeyBindingPolicy, SdJwt, VerifiedPresentation, VerifiedSdJwt};
+use tegata_credential::x509;
+use tegata_records::{Lang, RecordType, catalogue};
 
 pub(super) const GIVE_TRUST: &str = "give --ledger URL with --genesis, or --trust FILE";
+/// Where only files of keys are believed, nobody is asked who is accredited.
+pub(super) const NO_REGISTRY: &str =
+    "not asked for: no registry was named (--genesis), only keys (--trust)";
 
 pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
     let mut finding = Finding::new("A credential (SD-JWT VC)");
@@ -37,21 +41,33 @@ pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
         );
     }
     finding.fact("issuer", credential.issuer().unwrap_or("none"));
-    let issued_ms = milliseconds(credential.issued_at().unwrap_or_default());
-    finding.fact("issued", moment(issued_ms));
+    let issued_at = credential.issued_at();
+    finding.fact(
+        "issued",
+        issued_at.map_or_else(|| "none".to_owned(), |at| moment(milliseconds(at))),
+    );
     let carried = Carried::of(&credential);
     let more = carried
         .as_ref()
         .map(|carried| carried.beside(&credential, trust));
     let trust = more.as_ref().unwrap_or(trust);
     let at_s = seconds(trust.at_ms);
+    // A time that is only disclosed is the holder's choice; without one, keys that ended would count for ever.
+    if issued_at.is_none() && trust.has_times(credential.issuer()) {
+        let words = "it does not say when it was issued (`iat`), and keys count in their time only";
+        finding.fail("issuer signature", Coded("iat_missing", words.to_owned()));
+        return finding;
+    }
+    let issued_ms = issued_at.map_or(trust.at_ms, milliseconds);
     let keys = trust.credential_keys(credential.issuer(), issued_ms);
     let named = keys
         .iter()
         .find(|(_, key)| credential.key_id() == Some(key.key_id().as_str()));
-    let chained = match named {
-        Some(_) => None,
-        None => by_chain(&credential, trust, issued_ms),
+    let registered = credential.issuer().and_then(|name| trust.issuer(name));
+    let chained = match (named, registered) {
+        (None, None) => by_chain(&credential, trust, issued_ms),
+        // What a certificate says of whom the registry knows is nothing: it has no end with the key's.
+        _ => None,
     };
     let (name, key) = match (named, &chained) {
         (Some((name, key)), _) | (None, Some(Ok((name, key)))) => (name, key),
@@ -89,27 +105,41 @@ pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
     );
     finding.fact("claims", verified.claims());
     accredited(&mut finding, &verified, issued_ms, trust);
-    match record_type {
-        None => finding.check("schema", Err::<&str, _>("the type is not in the catalogue")),
-        Some(record_type) => {
-            let errors = record_type
-                .validate_disclosed(verified.claims())
-                .err()
-                .unwrap_or_default();
-            let first = errors.first().map(ToString::to_string);
-            finding.check(
-                "schema",
-                first.map_or_else(|| Ok(format!("the claims fit {}", record_type.vct())), Err),
-            );
-        }
-    }
-    status::not_revoked(&mut finding, &verified, trust).await;
+    schema(&mut finding, &verified, record_type);
+    let chained = chained.is_some().then_some(key);
+    status::not_revoked(&mut finding, &verified, chained, trust).await;
     if credential.has_key_binding() {
         key_binding(&mut finding, &credential, key, carried.as_ref(), trust);
-    } else if let Some(holder) = verified.holder() {
+        return finding;
+    }
+    if let Some(holder) = verified.holder() {
         finding.fact("bound to", holder.key_id());
     }
+    if trust.request.is_some() {
+        let words = "--request asks for a presentation, and no holder signed this one";
+        finding.fail("request", Coded("key_binding_missing", words.to_owned()));
+    }
     finding
+}
+
+fn schema(finding: &mut Finding, verified: &VerifiedSdJwt, record_type: Option<&RecordType>) {
+    let coded = |code, words: &str| Err(Coded(code, words.to_owned()));
+    let integrity = verified.vct_integrity();
+    let result = match record_type {
+        None => coded("type-unknown", "the type is not in the catalogue"),
+        Some(known) if integrity.is_some_and(|said| said != known.integrity()) => coded(
+            "type-integrity",
+            "it was issued for other contents of its type (`vct#integrity`)",
+        ),
+        Some(known) => match known.validate_disclosed(verified.claims()) {
+            Ok(()) => Ok(format!("the claims fit {}", known.vct())),
+            Err(errors) => {
+                let first = errors.first().map(ToString::to_string);
+                coded("schema", &first.unwrap_or_default())
+            }
+        },
+    };
+    finding.check("schema", result);
 }
 
 /// The key of the certificate that the credential carries, where a chain leads from it to a certificate of `--trust` and it is
@@ -119,12 +149,7 @@ fn by_chain(
     trust: &Trust,
     issued_ms: u64,
 ) -> Option<Result<(String, PublicKey), Coded>> {
-    let anchors: Vec<Certificate> = trust
-        .list
-        .keys()
-        .iter()
-        .filter_map(|key| key.certificate().cloned())
-        .collect();
+    let anchors = trust.anchors();
     let chain = match credential.certificates() {
         Ok(chain) if chain.is_empty() || anchors.is_empty() => return None,
         Ok(chain) => chain,
@@ -138,15 +163,7 @@ fn by_chain(
         Err(error) => Err(Coded(error.code(), error.to_string())),
         Ok(key) => {
             let issuer = credential.issuer().unwrap_or_default();
-            let host = issuer
-                .strip_prefix("https://")
-                .and_then(|rest| rest.split(['/', ':']).next());
-            let named = leaf
-                .uris()
-                .iter()
-                .any(|uri| uri.trim_end_matches('/') == issuer.trim_end_matches('/'))
-                || host.is_some_and(|host| leaf.dns_names().iter().any(|name| name == host));
-            match named {
+            match leaf.names(issuer) {
                 true => Ok((leaf.subject(), key)),
                 false => Err(Coded(
                     "issuer_certificate_name",
@@ -163,12 +180,7 @@ fn by_chain(
 fn accredited(finding: &mut Finding, verified: &VerifiedSdJwt, issued_ms: u64, trust: &Trust) {
     let Some(issuer) = verified.issuer().and_then(|did| trust.issuer(did)) else {
         if trust.chain.is_none() {
-            finding.check(
-                "issuer accredited",
-                Ok::<_, String>(
-                    "no registry was asked: its key is in a file that you named with --trust",
-                ),
-            );
+            finding.fact("accreditation", NO_REGISTRY);
             return;
         }
         finding.unknown(
@@ -177,16 +189,12 @@ fn accredited(finding: &mut Finding, verified: &VerifiedSdJwt, issued_ms: u64, t
         );
         return;
     };
-    let name = &issuer.organisation.name.en;
     let result = match catalogue().by_vct(verified.vct()) {
-        None => Err("nobody is accredited for a type that is not in the catalogue".to_owned()),
-        Some(record_type) if issuer.may_issue(record_type.id(), issued_ms) => {
-            Ok(format!("{name} was accredited for {}", record_type.id()))
-        }
-        Some(record_type) => Err(format!(
-            "{name} was not accredited for {}, or suspended",
-            record_type.id()
+        None => Err(Coded(
+            "type-unknown",
+            "nobody is accredited for a type that is not in the catalogue".to_owned(),
         )),
+        Some(record_type) => trust.accredited(issuer, record_type.id(), issued_ms),
     };
     finding.check("issuer accredited", result);
 }
@@ -205,7 +213,6 @@ pub(super) fn jwt(text: &str, kind: &str, trust: &Trust) -> Finding {
         }
     };
     let said = |name: &str| jws.payload().get(name).and_then(serde_json::Value::as_str);
-    let time = |name: &str| jws.payload().get(name).and_then(serde_json::Value::as_i64);
     for (name, claim) in [("issuer", "iss"), ("audience", "aud"), ("subject", "sub")] {
         if let Some(value) = said(claim) {
             finding.fact(name, value);
@@ -214,7 +221,17 @@ pub(super) fn jwt(text: &str, kind: &str, trust: &Trust) -> Finding {
     if kind == "openid4vci-proof+jwt" || kind == "dpop+jwt" {
         return of_possession(finding, &jws);
     }
-    let issued_ms = time("iat").map_or(trust.at_ms, milliseconds);
+    let time = |name| numeric_date(jws.payload(), name);
+    let times = time("iat").and_then(|iat| Ok((iat, time("nbf")?, time("exp")?)));
+    let (iat, nbf, exp) = match times {
+        Ok(times) => times,
+        Err(claim) => {
+            let words = format!("`{claim}` is not a number of seconds");
+            finding.fail("times", Coded("claim_invalid", words));
+            return finding;
+        }
+    };
+    let issued_ms = iat.map_or(trust.at_ms, milliseconds);
     let keys = trust.credential_keys(said("iss"), issued_ms);
     let kid = jws.header().get("kid").and_then(serde_json::Value::as_str);
     let named = keys
@@ -236,20 +253,41 @@ pub(super) fn jwt(text: &str, kind: &str, trust: &Trust) -> Finding {
             .map(|()| format!("by {name}, key {}", key.key_id())),
     );
     let at = seconds(trust.at_ms);
-    let ahead = at.saturating_add(tegata_credential::CLOCK_SKEW_S);
-    let begun = ["iat", "nbf"]
+    let ahead = at.saturating_add(CLOCK_SKEW_S);
+    let begun = [iat, nbf]
         .into_iter()
-        .all(|name| time(name).is_none_or(|time| time <= ahead));
+        .all(|time| time.is_none_or(|time| time <= ahead));
     finding.check(
         "times",
-        match (begun, time("exp").is_none_or(|exp| exp > at)) {
+        match (begun, exp.is_none_or(|exp| exp > at)) {
             (true, true) => Ok("begun, and not over"),
-            (false, _) => Err("not yet valid"),
-            (true, false) => Err("expired"),
+            (false, _) => Err(Coded("not_yet_valid", "its time has not begun".into())),
+            (true, false) => Err(Coded("expired", "its time is over".into())),
         },
     );
+    if let Some(state) = said("iss").and_then(|name| trust.issuer(name)) {
+        finding.check("issuer standing", trust.standing(state, issued_ms));
+    }
+    let mut beyond = BEYOND
+        .iter()
+        .filter(|name| jws.payload().contains_key(**name));
+    if let Some(claim) = beyond.next() {
+        let words = format!("what `{claim}` means is not checked in a JWT of this type");
+        finding.unknown("content", words);
+    }
     finding
 }
+
+/// Claims on which it depends whether a JWT holds, by rules that are not those of any JWT.
+const BEYOND: [&str; 7] = [
+    "vc",
+    "vp",
+    "validFrom",
+    "validUntil",
+    "credentialStatus",
+    "status",
+    "sd_hash",
+];
 
 /// A wallet's proof that it holds a key (OpenID4VCI, DPoP): it carries the key. Whose it is, nobody says.
 fn of_possession(mut finding: Finding, jws: &Jws) -> Finding {
@@ -258,11 +296,16 @@ fn of_possession(mut finding: Finding, jws: &Jws) -> Finding {
         Err(error) => finding.fail("form", format!("the key in the header: {error}")),
         Ok(key) => {
             finding.fact("key", key.key_id());
-            let verified = jws.verify(&key);
-            finding.check(
+            if let Err(fault) = jws.verify(&key) {
+                finding.fail("signature", fault);
+                return finding;
+            }
+            finding.hold(
                 "signature",
-                verified.map(|()| "by the key that it carries: whoever made it holds that key"),
+                "by the key that it carries: whoever made it held that key",
             );
+            let words = "nobody says whose key that is; whether it answers a request, only its receiver knows";
+            finding.unknown("holder", words);
         }
     }
     finding
@@ -292,6 +335,9 @@ fn key_binding(
     };
     match credential.verify_with_key_binding(key, &policy, seconds(trust.at_ms)) {
         Ok(presentation) => {
+            if let Err(wrong) = in_its_time(&presentation, seconds(trust.at_ms)) {
+                return finding.fail("key binding", wrong);
+            }
             let presented = moment(milliseconds(presentation.presented_at()));
             let text = format!("the holder's key signed it at {presented}, over these disclosures");
             finding.hold("key binding", text);
@@ -299,4 +345,31 @@ fn key_binding(
         }
         Err(error) => finding.fail("key binding", error),
     }
+}
+
+/// A holder signs what she has, and may say until when that counts.
+fn in_its_time(presentation: &VerifiedPresentation, at: i64) -> Result<(), Coded> {
+    let coded = |code, words: String| Err(Coded(code, words));
+    let claims = presentation.key_binding_claims();
+    let times = numeric_date(claims, "nbf").and_then(|nbf| Ok((nbf, numeric_date(claims, "exp")?)));
+    let (nbf, exp) = match times {
+        Ok(times) => times,
+        Err(claim) => {
+            let words = format!("`{claim}` is not a number of seconds");
+            return coded("key_binding_malformed", words);
+        }
+    };
+    let issued = presentation.credential().issued_at();
+    if issued.is_some_and(|iat| presentation.presented_at() < iat - CLOCK_SKEW_S) {
+        let words = "it was signed before the credential was issued".to_owned();
+        return coded("key_binding_too_old", words);
+    }
+    if exp.is_some_and(|exp| exp <= at) {
+        return coded("key_binding_too_old", "its own time is over (`exp`)".into());
+    }
+    if nbf.is_some_and(|nbf| nbf > at.saturating_add(CLOCK_SKEW_S)) {
+        let words = "its own time has not begun (`nbf`)".to_owned();
+        return coded("key_binding_in_future", words);
+    }
+    Ok(())
 }

@@ -100,6 +100,12 @@ pub(super) fn export(bytes: &[u8], trust: &Trust) -> Option<Finding> {
 
 /// Nobody signs the first item and the drawers: receipts and the vault's own invitations must agree with them.
 fn of_one_vault(finding: &mut Finding, seen: &Seen, head: &ExportHead) {
+    if seen.hosts.is_empty() && seen.vaults.is_empty() {
+        finding.unknown(
+            "vault",
+            "there is no receipt or invitation in it, so neither host nor vault vouches for it: anybody could have written it",
+        );
+    }
     if let Some(other) = seen.hosts.iter().find(|host| **host != head.host) {
         finding.fail(
             "host",
@@ -181,12 +187,15 @@ fn examine_item(
                     .iter()
                     .map(|deposit| (deposit_digest(deposit), list.drawer)),
             );
-            gather(
-                finding,
-                trust,
-                |part, trust| examine_list(part, list, trust),
-                || format!("drawer {}", list.drawer),
-            );
+            // A drawer in which nothing lies yet has nothing to check.
+            if !list.receipts.is_empty() || !list.deposits.is_empty() {
+                gather(
+                    finding,
+                    trust,
+                    |part, trust| examine_list(part, list, trust),
+                    || format!("drawer {}", list.drawer),
+                );
+            }
         }
         ExportItem::Record(record) => {
             seen.records += 1;

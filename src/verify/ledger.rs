@@ -1,6 +1,6 @@
 //! What the ledger gives out: entries, receipts, proofs, headers, histories, the genesis.
 
-use super::finding::Finding;
+use super::finding::{Coded, Finding};
 use super::trust::{Trust, moment};
 use std::collections::BTreeSet;
 use tegata_consent::cbor;
@@ -60,6 +60,7 @@ pub(super) fn header(certified: CertifiedHeader, trust: &Trust) -> Finding {
         certified.header.height
     ));
     header_facts(&mut finding, &certified.header, trust);
+    in_time(&mut finding, certified.header.time_ms, trust);
     let signatures = certified.certificate.signatures.len();
     match &trust.chain {
         None => finding.unknown("certificate", NO_GENESIS),
@@ -159,6 +160,7 @@ pub(super) fn receipt(receipt: Receipt, trust: &Trust) -> Finding {
     finding.fact("block time", moment(leaf.time_ms));
     finding.fact("outcome", outcome(&leaf.outcome));
     finding.fact("proven at height", receipt.certified.header.height);
+    in_time(&mut finding, receipt.certified.header.time_ms, trust);
     match &trust.chain {
         None => finding.unknown("receipt", NO_GENESIS),
         Some((chain, validators)) => {
@@ -185,6 +187,7 @@ pub(super) fn state_proof(proof: StateProof, trust: &Trust) -> Finding {
     let mut finding = Finding::new("A proof of the ledger's state");
     header_facts(&mut finding, &proof.certified.header, trust);
     let time_ms = proof.certified.header.time_ms;
+    in_time(&mut finding, time_ms, trust);
     let Some((chain, validators)) = &trust.chain else {
         finding.unknown("proof", NO_GENESIS);
         return finding;
@@ -206,7 +209,7 @@ pub(super) fn state_proof(proof: StateProof, trust: &Trust) -> Finding {
         match proof.verify_organisation(chain, validators, &id) {
             Ok(proven) => {
                 finding.check("proof", Ok::<_, String>(held));
-                registered(&mut finding, proven.value.as_ref(), time_ms);
+                registered(&mut finding, proven.value.as_ref(), time_ms, trust.at_ms);
             }
             Err(error) => finding.fail("proof", error),
         }
@@ -254,15 +257,31 @@ fn in_force(finding: &mut Finding, state: Option<&GrantState>, time_ms: u64, tru
         "accesses",
         format!("{} asked, {} allowed{most}", state.accesses, state.uses),
     );
+    // What a grant ends by, its own time, needs no newer proof.
+    let over = state.standing(time_ms.max(trust.at_ms));
     finding.check(
         "in force",
         state
             .standing(time_ms)
+            .and(over)
             .map(|()| format!("it stood at {}", moment(time_ms))),
     );
 }
 
-fn registered(finding: &mut Finding, state: Option<&OrganisationState>, time_ms: u64) {
+/// Whether a block is there at the time that is asked about. Clocks differ a little.
+fn in_time(finding: &mut Finding, time_ms: u64, trust: &Trust) {
+    let skew_ms = tegata_credential::CLOCK_SKEW_S.unsigned_abs() * 1000;
+    if time_ms > trust.at_ms.saturating_add(skew_ms) {
+        let words = format!(
+            "its block is of {}, after {}",
+            moment(time_ms),
+            moment(trust.at_ms)
+        );
+        finding.fail("time", Coded("proof-in-future", words));
+    }
+}
+
+fn registered(finding: &mut Finding, state: Option<&OrganisationState>, time_ms: u64, at_ms: u64) {
     let Some(state) = state else {
         finding.check(
             "registered",
@@ -306,7 +325,7 @@ fn registered(finding: &mut Finding, state: Option<&OrganisationState>, time_ms:
         "registered",
         Ok::<_, String>(format!("since {}", moment(state.registered_ms))),
     );
-    let suspended = state.suspended_at(time_ms);
+    let suspended = state.suspended_at(time_ms.max(at_ms));
     finding.check(
         "not suspended",
         if suspended {

@@ -1,8 +1,9 @@
 //! What is checked offline: EU health certificates and SMART Health Cards, as the texts of their QR codes.
 
-use super::finding::Finding;
+use super::finding::{Coded, Finding};
 use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
 use serde_json::Value;
+use tegata_consent::organisation::OrganisationState;
 use tegata_credential::hcert::{Hcert, HcertError};
 use tegata_credential::smart_health_card::{
     PREFIX, ShcError, SmartHealthCard, VerifiedShc, from_qr,
@@ -176,7 +177,7 @@ fn one_card(finding: &mut Finding, jws: &str, trust: &Trust) -> Result<(), ShcEr
             key.name()
         )),
     );
-    if key.issuers().is_empty() {
+    if !key.names_issuers() {
         // The keys were named for any issuer; whoever named them, believes them for this one.
         finding.check(
             "signer",
@@ -189,8 +190,35 @@ fn one_card(finding: &mut Finding, jws: &str, trust: &Trust) -> Result<(), ShcEr
         );
     }
     finding.check("times", Ok::<_, String>("begun, and not over"));
+    if let Some(state) = trust.issuer(verified.issuer()) {
+        finding.check("issuer accredited", accredited(&verified, state, trust));
+    }
     revocation(finding, &verified, trust);
     Ok(())
+}
+
+/// Whether a registered issuer may say what is in a card.
+fn accredited(
+    verified: &VerifiedShc<'_>,
+    state: &OrganisationState,
+    trust: &Trust,
+) -> Result<String, Coded> {
+    let signed_ms = milliseconds(verified.issued_at());
+    let mut said = trust.standing(state, signed_ms)?;
+    let entries = verified.bundle()["entry"].as_array();
+    for entry in entries.into_iter().flatten() {
+        let record_type = match entry["resource"]["resourceType"].as_str() {
+            Some("Patient") => continue,
+            Some("Immunization") => "vaccination",
+            Some("Observation") => "laboratory_result",
+            other => {
+                let words = format!("nobody is accredited for {}", other.unwrap_or("this"));
+                return Err(Coded("type-unknown", words));
+            }
+        };
+        said = trust.accredited(state, record_type, signed_ms)?;
+    }
+    Ok(said)
 }
 
 /// A card without a revocation id cannot be revoked alone; only its key can be taken back.
@@ -220,20 +248,26 @@ fn revocation(finding: &mut Finding, verified: &VerifiedShc<'_>, trust: &Trust) 
     let revoked = lists.any(|(_, revoked)| {
         revoked.iter().any(|entry| match entry.split_once('.') {
             None => entry == id,
-            // Revoked are those issued before that second.
+            // Revoked are those issued before that second; all, where it is none.
             Some((entry, before)) => {
-                entry == id
-                    && before
-                        .parse()
-                        .is_ok_and(|before: i64| verified.issued_at() < before)
+                let before: Option<f64> = before.parse().ok();
+                entry == id && !before.is_some_and(|before| before <= as_f64(verified.issued_at()))
             }
         })
     });
     finding.check(
         "not revoked",
         match revoked {
-            true => Err("the issuer has revoked it"),
+            true => Err(Coded("revoked", "the issuer has revoked it".into())),
             false => Ok("the issuer's list of revoked cards does not have it"),
         },
     );
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "seconds of this age have few digits"
+)]
+fn as_f64(seconds: i64) -> f64 {
+    seconds as f64
 }

@@ -170,8 +170,7 @@ fn signer(
 
 /// The subject of the request's certificate, where a chain leads from it to one of `--trust`.
 fn by_chain(text: &str, trust: &Trust) -> Option<Result<String, Coded>> {
-    let keys = trust.list.keys().iter();
-    let anchors: Vec<Certificate> = keys.filter_map(|key| key.certificate().cloned()).collect();
+    let anchors = trust.anchors();
     let jws = Jws::parse(text).ok()?;
     let chain = jws.header().get("x5c").and_then(Value::as_array)?;
     let chain = chain.iter().filter_map(Value::as_str);

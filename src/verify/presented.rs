@@ -45,10 +45,8 @@ impl Carried {
             return trust;
         };
         let policy = self.policy(&chain, &validators);
-        if let Ok(Some((state, _))) = consent.issuer(&policy)
-            && trust.organisation(&state.id).is_none()
-        {
-            trust.organisations.push(state);
+        if let Ok(Some((state, header))) = consent.issuer(&policy) {
+            trust.learn(state, header.header().height);
         }
         let name = credential.issuer().unwrap_or_default();
         if let Some(issuer) = trust.issuer(name).map(|state| state.id)

@@ -1,6 +1,6 @@
 //! What something is. Formats are told apart by their strict decoders; each is tried, and one fits.
 
-use super::finding::Finding;
+use super::finding::{Coded, Finding};
 use super::trust::Trust;
 use super::{companions, credential, export, ledger, offline, openid4vp, status, vault, w3c};
 use base64::Engine;
@@ -20,9 +20,26 @@ use tegata_credential::{cose, hcert, smart_health_card, status_list};
 
 /// Longest text that is taken for encoded bytes, in bytes.
 const ENCODED_MAX: usize = 64 << 20;
+/// Longest JSON and JWT that is read, in bytes: values take many times the room of their text. Status lists are longer, and
+/// have their own limit.
+const JSON_MAX: usize = 1 << 20;
 
 /// Recognises and examines; absent where it is nothing we know.
 pub async fn recognise(bytes: &[u8], trust: &Trust) -> Option<Finding> {
+    let trust = &trust.for_one();
+    let mut finding = examine(bytes, trust).await?;
+    // Who names a request asks whether this answers it.
+    if trust.request.is_some()
+        && finding.holds()
+        && !finding.checks.iter().any(|check| check.name == "request")
+    {
+        let words = "whether it answers --request is only checked of an SD-JWT VC's presentation";
+        finding.unknown("request", words);
+    }
+    Some(finding)
+}
+
+async fn examine(bytes: &[u8], trust: &Trust) -> Option<Finding> {
     if let Some(text) = std::str::from_utf8(bytes)
         .ok()
         .map(str::trim)
@@ -46,6 +63,9 @@ async fn recognise_text(text: &str, trust: &Trust) -> Option<Finding> {
         return Some(offline::card(text, trust));
     }
     if text.starts_with('{') {
+        if text.len() > JSON_MAX {
+            return None;
+        }
         if let Some(finding) = ledger::genesis(text, trust) {
             return Some(finding);
         }
@@ -59,6 +79,11 @@ async fn recognise_text(text: &str, trust: &Trust) -> Option<Finding> {
         return offline::cards(&document, trust);
     }
     let header = jwt_header(text)?;
+    if header["typ"] != "statuslist+jwt" && text.len() > JSON_MAX {
+        let mut finding = Finding::new("A signed text (JWT or card)");
+        finding.fail("form", Coded("too_large", "it is longer than 1 MiB".into()));
+        return Some(finding);
+    }
     if header["zip"] == "DEF" {
         return Some(offline::card(text, trust));
     }

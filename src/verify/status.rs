@@ -7,6 +7,7 @@ use super::credential::GIVE_TRUST;
 use super::finding::{Coded, Finding};
 use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
 use tegata_consent::ids::Hash;
+use tegata_consent::organisation::OrganisationState;
 use tegata_consent::status::{
     StatusListRefused, check_status_list, status_list_cwt_id, status_list_id,
 };
@@ -16,8 +17,13 @@ use tegata_credential::status_list::{
     RECALLED, Status, StatusListCwt, StatusListError, StatusListToken, VerifiedStatusList,
 };
 
-/// Whether the issuer's list has a credential as valid.
-pub(super) async fn not_revoked(finding: &mut Finding, verified: &VerifiedSdJwt, trust: &Trust) {
+/// Whether the issuer's list has a credential as valid. `chained` is the issuer's key where a chain of certificates led to it.
+pub(super) async fn not_revoked(
+    finding: &mut Finding,
+    verified: &VerifiedSdJwt,
+    chained: Option<&PublicKey>,
+    trust: &Trust,
+) {
     const NAME: &str = "not revoked";
     let Some(reference) = verified.status() else {
         return finding.unknown(
@@ -25,23 +31,52 @@ pub(super) async fn not_revoked(finding: &mut Finding, verified: &VerifiedSdJwt,
             "the credential names no status list, so nobody can say",
         );
     };
+    let uri = reference.uri.as_str();
     let saved = trust.statuses.iter().filter_map(Token::parse).flatten();
-    let mut saved = saved.filter(|token| token.uri() == Some(reference.uri.as_str()));
-    let token = match saved.next() {
-        Some(token) => token,
-        None => match trust.fetch_status_list(&reference.uri).await {
+    let mut tokens: Vec<Token> = saved.filter(|token| token.uri() == Some(uri)).collect();
+    let is_saved = !tokens.is_empty();
+    if !is_saved {
+        match trust
+            .fetch_status_list(uri)
+            .await
+            .map(|text| Token::of_jwt(&text))
+        {
             Err(error) => return finding.unknown(NAME, error),
-            Ok(text) => match Token::of_jwt(&text) {
-                Ok(token) => token,
-                Err(error) => return finding.fail(NAME, error),
-            },
-        },
+            Ok(Err(error)) => return finding.fail(NAME, error),
+            Ok(Ok(token)) => tokens.push(token),
+        }
+    }
+    let state = match verified.issuer() {
+        Some(issuer) => trust.issuer(issuer),
+        None => trust.holder_of(&verified.issuer_key().key_id()),
     };
-    let list = match list(&token, verified.issuer(), Some(&reference.uri), trust) {
-        Ok((list, _)) => list,
-        Err(coded) => return finding.fail(NAME, coded),
+    let keys = list_keys(verified, chained, state, trust);
+    // Of several lists the newest counts.
+    let (mut best, mut refused) = (None::<(Token, VerifiedStatusList)>, None);
+    for token in tokens {
+        match list(&token, &keys, Some(uri), trust) {
+            Err(coded) => refused = Some(coded),
+            Ok((list, _)) => {
+                let known = best.as_ref().map(|(_, known)| known.issued_at());
+                if known.is_none_or(|known| known < list.issued_at()) {
+                    best = Some((token, list));
+                }
+            }
+        }
+    }
+    let (token, list) = match (best, refused) {
+        (Some(best), _) => best,
+        (None, Some(coded)) => return finding.fail(NAME, coded),
+        (None, None) => return,
     };
-    let seen = match newest(&token, &list, verified.issuer(), trust).await {
+    let seen = match newest(&token, &list, state, trust).await {
+        Newest::Unasked if is_saved && is_old(&list, trust) => {
+            let when = moment(milliseconds(list.issued_at()));
+            let words = format!(
+                "the list is of {when}, older than its issuer lets copies count (`ttl`): give a newer one"
+            );
+            return finding.unknown(NAME, words);
+        }
         Newest::Unasked => String::new(),
         Newest::Unknown(reason) => return finding.unknown(NAME, reason),
         Newest::Refused(refused) => return finding.fail(NAME, refused),
@@ -65,6 +100,30 @@ pub(super) async fn not_revoked(finding: &mut Finding, verified: &VerifiedSdJwt,
         Err(error) => Err(Coded(error.code(), error.to_string())),
     };
     finding.check(NAME, result);
+}
+
+/// Whether only its `ttl` bounds a list, and that is over.
+fn is_old(list: &VerifiedStatusList, trust: &Trust) -> bool {
+    let until = list.usable_until(list.issued_at());
+    list.expires_at().is_none() && until.is_some_and(|until| until <= seconds(trust.at_ms))
+}
+
+/// The keys that sign a credential's list: its issuer's. Where it names no issuer, those of whoever signed it.
+fn list_keys(
+    verified: &VerifiedSdJwt,
+    chained: Option<&PublicKey>,
+    state: Option<&OrganisationState>,
+    trust: &Trust,
+) -> Vec<(String, PublicKey)> {
+    let issuer = verified
+        .issuer()
+        .or(state.map(|state| state.organisation.did.as_str()));
+    let mut keys = trust.credential_keys(issuer, trust.at_ms);
+    if issuer.is_none() {
+        keys.retain(|(_, key)| key == verified.issuer_key());
+    }
+    keys.extend(chained.map(|key| ("the certificate's subject".to_owned(), *key)));
+    keys
 }
 
 fn coded(code: &'static str, words: &str) -> Coded {
@@ -130,14 +189,13 @@ impl Token {
     }
 }
 
-/// Verifies a status list by a key of its issuer; gives whose key it was.
+/// Verifies a status list by one of the keys; gives whose key it was.
 fn list(
     token: &Token,
-    issuer: Option<&str>,
+    keys: &[(String, PublicKey)],
     uri: Option<&str>,
     trust: &Trust,
 ) -> Result<(VerifiedStatusList, String), Coded> {
-    let keys = trust.credential_keys(issuer, trust.at_ms);
     let key = keys
         .iter()
         .find(|(_, key)| token.key_id() == Some(key.key_id().as_str()));
@@ -163,14 +221,9 @@ enum Newest {
 async fn newest(
     token: &Token,
     list: &VerifiedStatusList,
-    issuer: Option<&str>,
+    state: Option<&OrganisationState>,
     trust: &Trust,
 ) -> Newest {
-    // A list of its own is asked for by whose key signed it; every organisation publishes under its own address.
-    let state = match issuer {
-        Some(issuer) => trust.issuer(issuer),
-        None => trust.holder_of(token.key_id().unwrap_or_default()),
-    };
     let Some(state) = state else {
         return Newest::Unasked;
     };
@@ -220,7 +273,7 @@ async fn examine(
         );
         return finding;
     }
-    let (verified, name) = match list(&token, None, None, trust) {
+    let (verified, name) = match list(&token, &keys, None, trust) {
         Ok(found) => found,
         Err(coded) => {
             finding.fail("signature", coded);
@@ -240,7 +293,13 @@ async fn examine(
     finding.fact("suspended", count(Status::Suspended));
     finding.fact("recalled", count(RECALLED));
     finding.hold("signature", format!("by {name}; times hold"));
-    match newest(&token, &verified, None, trust).await {
+    // It is asked for by whose key signed it; every organisation publishes under its own address.
+    let state = trust.holder_of(token.key_id().unwrap_or_default());
+    match newest(&token, &verified, state, trust).await {
+        Newest::Unasked if is_old(&verified, trust) => finding.unknown(
+            "newest",
+            "older than its issuer lets copies count (`ttl`), and nobody says that there is no newer one",
+        ),
         Newest::Unasked => {}
         Newest::Unknown(reason) => finding.unknown("newest", reason),
         Newest::Refused(refused) => finding.fail("newest", refused),

@@ -1,8 +1,11 @@
 //! What is believed, and who is known.
 
 use super::Options;
+use super::finding::Coded;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::ValidatorSet;
 use tegata_consent::ids::{ChainId, EntryId, GrantId, Hash, OrganisationId, PublicKey};
@@ -13,6 +16,7 @@ use tegata_consent::status::{StatusListState, status_list_id};
 use tegata_credential::keys::{Algorithm, PublicKey as CredentialKey};
 use tegata_credential::status_list::StatusListCwt;
 use tegata_credential::trust_list::{TrustList, TrustedKey};
+use tegata_credential::x509::Certificate;
 use tegata_service::keys::{OrganisationKeys, load_organisation_keys};
 use tegata_service::ledger::{Ledger, LedgerError};
 use tegata_service::{clock, genesis};
@@ -23,6 +27,8 @@ use time::format_description::well_known::Rfc3339;
 const ORGANISATIONS_MAX: usize = 2_000;
 /// Largest trust or status file in bytes.
 const FILE_MAX: u64 = 8 << 20;
+/// How long all status lists of a file may take together.
+const FETCHES: Duration = Duration::from_secs(10);
 /// How long a node may take to show its first header.
 const FIRST_HEADER: Duration = Duration::from_secs(10);
 
@@ -99,6 +105,8 @@ pub struct Trust {
     pub at_ms: u64,
     pub(super) chain: Option<(ChainId, ValidatorSet)>,
     pub(super) organisations: Vec<OrganisationState>,
+    /// At which height each organisation was proven to be so, where that is known.
+    heights: BTreeMap<OrganisationId, u64>,
     pub(super) list: TrustList,
     pub(super) statuses: Vec<SavedStatus>,
     /// What a presentation proves about the newest lists.
@@ -108,6 +116,8 @@ pub struct Trust {
     /// Opens what is sealed to an organisation.
     pub(super) own: Option<OrganisationKeys>,
     ledger: Option<Ledger>,
+    /// By when all status lists must have come; set by the first that is asked for.
+    fetches_end: OnceLock<Instant>,
 }
 
 impl Trust {
@@ -121,10 +131,12 @@ impl Trust {
             ..Self::default()
         };
         if let Some(path) = &options.genesis {
-            let genesis = genesis::load(path).map_err(|error| TrustError::File {
+            let wrong = |error: &dyn std::fmt::Display| TrustError::File {
                 path: path.clone(),
                 detail: error.to_string(),
-            })?;
+            };
+            let text = String::from_utf8(read(path)?).map_err(|_| wrong(&"not text"))?;
+            let genesis = genesis::from_json(&text).map_err(|error| wrong(&error))?;
             trust = trust.with_genesis(&genesis);
             if let Some(url) = &options.ledger {
                 trust.ask(url, genesis).await?;
@@ -149,6 +161,7 @@ impl Trust {
             trust.request = Some(text.trim().to_owned());
         }
         if let Some(path) = &options.keys {
+            read(path)?;
             let keys = load_organisation_keys(path);
             trust.own = Some(keys.map_err(|error| TrustError::File {
                 path: path.clone(),
@@ -177,8 +190,72 @@ impl Trust {
     /// Believes what a ledger proves about an organisation.
     #[must_use]
     pub fn with_organisation(mut self, organisation: OrganisationState) -> Self {
-        self.organisations.push(organisation);
+        self.learn(organisation, 0);
         self
+    }
+
+    /// Of several proofs of an organisation the newest counts: an older one could leave a suspension out.
+    pub(super) fn learn(&mut self, state: OrganisationState, height: u64) {
+        let known = self.heights.get(&state.id).copied();
+        if known.is_some_and(|known| known > height) {
+            return;
+        }
+        self.heights.insert(state.id, height);
+        self.organisations.retain(|known| known.id != state.id);
+        self.organisations.push(state);
+    }
+
+    /// The height at which an organisation was proven, as words for a check.
+    pub(super) fn as_of(&self, state: &OrganisationState) -> String {
+        match self.heights.get(&state.id) {
+            Some(height) if *height > 0 => format!(", as of height {height}"),
+            _ => String::new(),
+        }
+    }
+
+    /// Whether the registry has an organisation as one in good standing, for which its key signed at a time. Whoever is
+    /// suspended could write any earlier time.
+    pub(super) fn standing(
+        &self,
+        state: &OrganisationState,
+        signed_ms: u64,
+    ) -> Result<String, Coded> {
+        let name = &state.organisation.name.en;
+        if state.suspended_at(self.at_ms) || state.suspended_at(signed_ms) {
+            let words = format!("{name} is suspended, or was when it signed");
+            return Err(Coded("issuer-suspended", words));
+        }
+        Ok(format!("{name} is in good standing{}", self.as_of(state)))
+    }
+
+    /// Whether an organisation in good standing was accredited for a record type when it signed.
+    pub(super) fn accredited(
+        &self,
+        state: &OrganisationState,
+        record_type: &str,
+        signed_ms: u64,
+    ) -> Result<String, Coded> {
+        self.standing(state, signed_ms)?;
+        let name = &state.organisation.name.en;
+        if !state.may_issue(record_type, signed_ms) {
+            let words = format!("{name} was not accredited for {record_type}");
+            return Err(Coded("issuer-not-accredited", words));
+        }
+        let as_of = self.as_of(state);
+        Ok(format!("{name} was accredited for {record_type}{as_of}"))
+    }
+
+    /// Whether keys count for an issuer in some times only.
+    pub(super) fn has_times(&self, issuer: Option<&str>) -> bool {
+        let of = |key: &&TrustedKey| issuer.is_none_or(|issuer| key.signs_for(issuer));
+        self.chain.is_some()
+            || !self.organisations.is_empty()
+            || self
+                .list
+                .keys()
+                .iter()
+                .filter(of)
+                .any(TrustedKey::has_times)
     }
 
     /// Knows a status list.
@@ -186,6 +263,23 @@ impl Trust {
     pub fn with_status_list(mut self, token: &str) -> Self {
         self.statuses
             .extend(SavedStatus::parse(token.as_bytes().to_vec()));
+        self
+    }
+
+    /// Knows which list of an issuer the ledger has as the newest under a URI, or that it has none.
+    #[must_use]
+    pub fn with_newest_list(
+        mut self,
+        issuer: OrganisationId,
+        uri: &str,
+        newest: Option<StatusListState>,
+    ) -> Self {
+        let uri = uri.to_owned();
+        self.lists.push(NewestList {
+            issuer,
+            uri,
+            newest,
+        });
         self
     }
 
@@ -244,7 +338,10 @@ impl Trust {
                 .organisation(&id)
                 .await
                 .map_err(|error| failed(&error))?;
-            self.organisations.extend(proven.value);
+            let height = proven.header.header().height;
+            if let Some(state) = proven.value {
+                self.learn(state, height);
+            }
         }
         self.ledger = Some(ledger);
         Ok(())
@@ -269,11 +366,11 @@ impl Trust {
             let proven = proof
                 .verify_organisation(chain, validators, &id)
                 .map_err(|error| wrong(&error))?;
-            self.organisations.push(
-                proven
-                    .value
-                    .ok_or_else(|| wrong(&"it proves that there is no such organisation"))?,
-            );
+            let height = proven.header.header().height;
+            let state = proven.value;
+            let state =
+                state.ok_or_else(|| wrong(&"it proves that there is no such organisation"))?;
+            self.learn(state, height);
             return Ok(());
         }
         let list = TrustList::parse(&bytes);
@@ -313,20 +410,25 @@ impl Trust {
         })
     }
 
-    /// All keys for SMART Health Cards of a time: those named, and those that the registry has for the issuer's URL.
+    /// The keys for SMART Health Cards of a time: those that the registry has for the issuer's URL, or those named.
     pub(super) fn card_keys(&self, issuer: Option<&str>, at_ms: u64) -> TrustList {
-        let mut list = self.list.clone();
-        for state in self
-            .organisations
-            .iter()
-            .filter(|state| issuer.is_some_and(|url| is_called(state, url)))
-        {
-            let keys = state.keys_at(KeyUse::CredentialEs256, at_ms);
-            let keys = keys
-                .filter_map(|key| CredentialKey::from_bytes(Algorithm::Es256, &key.public).ok());
-            list.extend(keys.map(|key| TrustedKey::new(key, issuer)));
-        }
-        list
+        let Some(state) = issuer.and_then(|url| self.issuer(url)) else {
+            let keys = self.list.keys().iter();
+            return keys
+                .filter(|key| key.purposes().is_empty())
+                .cloned()
+                .collect();
+        };
+        let keys = state.keys_at(KeyUse::CredentialEs256, at_ms);
+        let keys =
+            keys.filter_map(|key| CredentialKey::from_bytes(Algorithm::Es256, &key.public).ok());
+        keys.map(|key| TrustedKey::new(key, issuer)).collect()
+    }
+
+    /// Certificates that chains may lead to.
+    pub(super) fn anchors(&self) -> Vec<Certificate> {
+        let keys = self.list.keys().iter();
+        keys.filter_map(|key| key.certificate().cloned()).collect()
     }
 
     /// How an organisation is shown.
@@ -362,17 +464,21 @@ impl Trust {
         })
     }
 
-    /// Credential keys of an issuer that counted at a time, with whose they are.
+    /// Credential keys of an issuer that counted at a time, with whose they are. For whom the registry knows, no other list
+    /// counts: there a key would have no end, and a suspension would mean nothing.
     pub(super) fn credential_keys(
         &self,
         issuer: Option<&str>,
         at_ms: u64,
     ) -> Vec<(String, CredentialKey)> {
-        let fits = |did: &str| issuer.is_none_or(|issuer| issuer == did);
         let (issued_at, at) = (seconds(at_ms), seconds(self.at_ms));
+        let registered = issuer.is_some_and(|issuer| self.issuer(issuer).is_some());
         let listed = self.list.keys().iter().filter(|key| {
-            let named = key.issuers().is_empty() || key.issuers().iter().any(|did| fits(did));
-            named && key.check_time(issued_at, at).is_ok()
+            !registered
+                && key.may_sign()
+                && key.purposes().is_empty()
+                && issuer.is_none_or(|issuer| key.signs_for(issuer))
+                && key.check_time(issued_at, at).is_ok()
         });
         let listed = listed.filter_map(|key| Some((key.name().to_owned(), *key.key().own()?)));
         let mut found: Vec<_> = listed.collect();
@@ -428,8 +534,26 @@ impl Trust {
         let mut carried = self.lists.iter();
         let carried = carried
             .find(|carried| carried.issuer == *issuer && status_list_id(&carried.uri) == *list)?;
-        let seen = "as the presentation proves".to_owned();
+        let seen = "as was proven".to_owned();
         Some(Ok((carried.newest.clone(), seen)))
+    }
+
+    /// For one verification: all that it fetches, it fetches in the time of one.
+    pub(super) fn for_one(&self) -> Self {
+        Self {
+            fetches_end: OnceLock::new(),
+            ..self.clone()
+        }
+    }
+
+    /// How long status lists may still take: one verification waits for all of them together.
+    fn time_left(&self) -> Result<Duration, String> {
+        let until = *self.fetches_end.get_or_init(|| Instant::now() + FETCHES);
+        let left = until.saturating_duration_since(Instant::now());
+        match left.is_zero() {
+            true => Err("its status list was not asked for: the others took too long".to_owned()),
+            false => Ok(left),
+        }
     }
 
     /// Reads a status list from its URI; only where a node may be asked too.
@@ -442,7 +566,7 @@ impl Trust {
         let mut response = ledger
             .http()
             .get(uri)
-            .timeout(FIRST_HEADER)
+            .timeout(self.time_left()?)
             .send()
             .await
             .map_err(failed)?;

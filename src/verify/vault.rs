@@ -3,6 +3,7 @@
 use super::companions::open;
 use super::finding::{self, Coded, Finding};
 use super::trust::{Trust, moment};
+use minicbor::bytes::ByteVec;
 use std::collections::BTreeSet;
 use tegata_consent::cose::Signed;
 use tegata_consent::deposit::{
@@ -95,6 +96,13 @@ pub(super) fn examine_list(finding: &mut Finding, list: &DrawerList, trust: &Tru
             .filter(|key| key.key_use == KeyUse::Sign);
         keys.extend(signing.filter_map(|key| PublicKey::try_from(key.public.as_slice()).ok()));
     }
+    if list.receipts.is_empty() && list.deposits.is_empty() {
+        finding.unknown(
+            "receipt chain",
+            "it has no receipt, so no host vouches for it: anybody could have written it",
+        );
+        return;
+    }
     if hosts.len() > 1 {
         finding.check("receipt chain", Err::<&str, _>("receipts of several hosts"));
         return;
@@ -103,13 +111,19 @@ pub(super) fn examine_list(finding: &mut Finding, list: &DrawerList, trust: &Tru
         match verify_receipt_chain(chain, &keys, &list.drawer, &list.receipts, (0, EMPTY_HEAD)) {
             Ok((receipts, head)) => {
                 finding.fact("head", head);
-                finding.check(
-                    "receipt chain",
-                    Ok::<_, String>(format!(
-                        "{} receipts, each following on the one before",
-                        receipts.len()
-                    )),
+                // The chain is by keys of the host; each must also have counted when it signed.
+                let signed = |bytes: &ByteVec| DepositReceipt::open(bytes, chain).ok();
+                let signed = list.receipts.iter().filter_map(signed);
+                let late = signed.filter_map(|(receipt, signer)| {
+                    trust
+                        .signs_for(&signer, &receipt.host, receipt.received_ms)?
+                        .err()
+                });
+                let words = format!(
+                    "{} receipts, each following on the one before",
+                    receipts.len()
                 );
+                finding.check("receipt chain", late.last().map_or(Ok(words), Err));
                 receipts
             }
             Err(error) => {

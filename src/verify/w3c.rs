@@ -1,11 +1,13 @@
 //! W3C credentials and presentations with Data Integrity proofs, and Bitstring status lists.
 
-use super::finding::{Coded, Finding};
+use super::credential::{GIVE_TRUST, NO_REGISTRY};
+use super::finding::{self, Coded, Finding};
 use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tegata_consent::organisation::{KeyUse, OrganisationState};
+use tegata_consent::status::{check_status_list, status_list_id};
 use tegata_credential::bitstring::{BitstringEntry, StatusPurpose, VerifiedBitstring};
 use tegata_credential::data_integrity::{
     CREDENTIALS_V2, DataIntegrityError, HolderRule, PresentationPolicy, VerifiedCredential,
@@ -16,8 +18,6 @@ use tegata_credential::keys::{Algorithm, PublicKey};
 use tegata_credential::rfc3339::parse_time;
 use tegata_records::Lang;
 use tegata_w3c::record;
-
-const GIVE_TRUST: &str = "give --ledger URL with --genesis, or --trust FILE";
 
 /// Whether a JSON text is one of these, as far as one look tells.
 pub(super) fn is_one(text: &str) -> bool {
@@ -52,6 +52,7 @@ pub(super) async fn examine(text: &str, trust: &Trust) -> Finding {
                 finding.what = "A status list (Bitstring Status List)".into();
                 believed(&mut finding, &credential, trust, "");
                 list(&mut finding, &credential);
+                alone(&mut finding, text, &credential, trust).await;
             }
             Ok(credential) => {
                 believed(&mut finding, &credential, trust, "");
@@ -148,24 +149,28 @@ fn believed(finding: &mut Finding, credential: &VerifiedCredential, trust: &Trus
             credential.verification_method()
         )),
     );
-    let issuer = credential.issuer();
-    let signed_ms = milliseconds(
-        credential
-            .created()
-            .or(credential.valid_from())
-            .unwrap_or_else(|| seconds(trust.at_ms)),
-    );
-    let known = trust
-        .credential_keys(Some(issuer), signed_ms)
-        .into_iter()
-        .find(|(_, key)| key == credential.issuer_key());
-    match known {
-        Some((name, _)) => finding.check("issuer known", Ok::<_, String>(format!("{which}{name}"))),
+    match owner(credential, trust) {
+        Some(name) => finding.check("issuer known", Ok::<_, String>(format!("{which}{name}"))),
         None => finding.unknown(
             "issuer known",
             format!("{which}the key comes with the DID, and nobody says whose it is: {GIVE_TRUST}"),
         ),
     }
+}
+
+/// When it was signed, as far as it says.
+fn signed_ms(credential: &VerifiedCredential, trust: &Trust) -> u64 {
+    let said = credential.created().or(credential.valid_from());
+    said.map_or(trust.at_ms, milliseconds)
+}
+
+/// Who is believed to have the key that signed.
+fn owner(credential: &VerifiedCredential, trust: &Trust) -> Option<String> {
+    let signed_ms = signed_ms(credential, trust);
+    let keys = trust.credential_keys(Some(credential.issuer()), signed_ms);
+    let mut keys = keys.into_iter();
+    keys.find(|(_, key)| key == credential.issuer_key())
+        .map(|(name, _)| name)
 }
 
 async fn checks(
@@ -176,28 +181,26 @@ async fn checks(
     which: &str,
 ) {
     let record = record::read(credential);
-    let signed_ms = milliseconds(
-        credential
-            .created()
-            .or(credential.valid_from())
-            .unwrap_or_else(|| seconds(trust.at_ms)),
-    );
+    let signed_ms = signed_ms(credential, trust);
     match (trust.issuer(credential.issuer()), &record) {
+        (None, _) if trust.chain.is_none() => {
+            finding.fact("accreditation", NO_REGISTRY);
+        }
         (None, _) => finding.unknown(
             "issuer accredited",
             format!("{which}keys alone do not say: give --ledger URL, or --trust with a proof of the organisation"),
         ),
         (Some(_), Err(_)) => finding.check(
             "issuer accredited",
-            Err::<&str, _>(format!("{which}nobody is accredited for a type that is not in the catalogue")),
+            Err::<&str, _>(Coded(
+                "type-unknown",
+                format!("{which}nobody is accredited for a type that is not in the catalogue"),
+            )),
         ),
         (Some(state), Ok(record)) => {
-            let (name, id) = (&state.organisation.name.en, record.record_type.id());
-            let result = if state.may_issue(id, signed_ms) {
-                Ok(format!("{which}{name} was accredited for {id}"))
-            } else {
-                Err(format!("{which}{name} was not accredited for {id}, or suspended"))
-            };
+            let result = trust.accredited(state, record.record_type.id(), signed_ms);
+            let result = result.map(|words| format!("{which}{words}"));
+            let result = result.map_err(|Coded(code, words)| Coded(code, format!("{which}{words}")));
             finding.check("issuer accredited", result);
         }
     }
@@ -238,7 +241,7 @@ async fn status(
     let no = |code, error: &dyn std::fmt::Display| Refused::No(Coded(code, error.to_string()));
     let entries = BitstringEntry::of(credential).map_err(|error| no(error.code(), &error))?;
     for entry in &entries {
-        let saved = trust.statuses.iter().find_map(|saved| match saved {
+        let saved = trust.statuses.iter().filter_map(|saved| match saved {
             SavedStatus::W3c(text) => {
                 let document = parse(text.as_bytes()).ok()?;
                 let is_wanted = document.get("id").and_then(Value::as_str) == Some(&entry.list);
@@ -246,16 +249,44 @@ async fn status(
             }
             _ => None,
         });
-        let text = match saved {
-            Some(text) => text,
-            None => trust
-                .fetch_status_list(&entry.list)
-                .await
-                .map_err(Refused::Unknown)?,
+        let mut texts: Vec<String> = saved.collect();
+        if texts.is_empty() {
+            // Where anybody could have written the address, nothing is fetched from it.
+            if owner(credential, trust).is_none() {
+                let words = "its list is not asked for, since nobody says who the issuer is";
+                return Err(Refused::Unknown(words.to_owned()));
+            }
+            let fetched = trust.fetch_status_list(&entry.list).await;
+            texts.push(fetched.map_err(Refused::Unknown)?);
+        }
+        // Of several lists the newest counts.
+        let (mut best, mut refused) = (None::<(VerifiedCredential, &String)>, None);
+        for text in &texts {
+            match known.verifier(trust, |verifier| verifier.credential(text.as_bytes())) {
+                Err(error) => refused = Some(error),
+                Ok(list) => {
+                    let older = |(other, _): &(VerifiedCredential, _)| {
+                        other.valid_from() < list.valid_from()
+                    };
+                    if best.as_ref().is_none_or(older) {
+                        best = Some((list, text));
+                    }
+                }
+            }
+        }
+        let (list, text) = match (best, refused) {
+            (Some(best), _) => best,
+            (None, Some(error)) => {
+                return Err(Refused::No(Coded(
+                    error.code(),
+                    format!("status list: {error}"),
+                )));
+            }
+            (None, None) => continue,
         };
-        let list = known.verifier(trust, |verifier| verifier.credential(text.as_bytes()));
-        let list = list
-            .map_err(|error| Refused::No(Coded(error.code(), format!("status list: {error}"))))?;
+        if let Some(state) = trust.issuer(credential.issuer()) {
+            newest(text, &list, &entry.list, state, trust).await?;
+        }
         let list = VerifiedBitstring::new(&list).map_err(|error| no(error.code(), &error))?;
         match (
             list.is_set(entry, credential)
@@ -275,6 +306,40 @@ async fn status(
         "neither revoked nor suspended in {} of the issuer's lists",
         entries.len()
     )))
+}
+
+/// That a registered issuer's list is the newest that it put on the ledger, where somebody says; where that was seen.
+async fn newest(
+    text: &str,
+    list: &VerifiedCredential,
+    uri: &str,
+    state: &OrganisationState,
+    trust: &Trust,
+) -> Result<Option<String>, Refused> {
+    let (known, seen) = match trust.newest_list(&state.id, &status_list_id(uri)).await {
+        None => return Ok(None),
+        Some(Err(error)) => return Err(Refused::Unknown(error.to_string())),
+        Some(Ok(found)) => found,
+    };
+    let issued_ms = milliseconds(list.valid_from().unwrap_or_default());
+    match check_status_list(known.as_ref(), text.as_bytes(), issued_ms) {
+        Ok(()) => Ok(Some(seen)),
+        Err(refused) => Err(Refused::No(finding::of(&refused))),
+    }
+}
+
+/// A list by itself: whether its issuer has a newer one.
+async fn alone(finding: &mut Finding, text: &str, list: &VerifiedCredential, trust: &Trust) {
+    let uri = list.document().get("id").and_then(Value::as_str);
+    let (Some(uri), Some(state)) = (uri, trust.issuer(list.issuer())) else {
+        return;
+    };
+    match newest(text, list, uri, state, trust).await {
+        Ok(None) => {}
+        Ok(Some(seen)) => finding.hold("newest", format!("its issuer's newest {seen}")),
+        Err(Refused::Unknown(reason)) => finding.unknown("newest", reason),
+        Err(Refused::No(coded)) => finding.fail("newest", coded),
+    }
 }
 
 fn list(finding: &mut Finding, credential: &VerifiedCredential) {

@@ -157,7 +157,7 @@ impl<'a> Collector<'a> {
         let ticket = self.granted(&mut wallet, &ids).await;
         self.host_papers(&wallet).await;
         self.issued_by_the_service(&records).await;
-        self.issued_by_hand(&wallet, &records);
+        self.issued_by_hand(&wallet, &records).await;
         self.copies().await;
         self.organisations_change().await;
         self.ledger_papers(&wallet).await;

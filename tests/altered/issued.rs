@@ -49,7 +49,7 @@ impl Collector<'_> {
     }
 
     /// What `tegata issue` and `tegata present` make with the clinic's keys.
-    pub(crate) fn issued_by_hand(&mut self, wallet: &Wallet, records: &[OpenedRecord]) {
+    pub(crate) async fn issued_by_hand(&mut self, wallet: &Wallet, records: &[OpenedRecord]) {
         let clinic = self.keys("clinic");
         let (keys, certificates) = (
             self.dir.join("clinic/keys.json"),
@@ -123,11 +123,16 @@ impl Collector<'_> {
             self.file("holder.json", public.to_string()),
         );
         let list = self.bitstring(&clinic);
+        // A list by hand is on no ledger, so nobody is asked which is the newest.
+        let path = format!("/v1/state/organisations/{}", records[0].issuer);
+        let proof = self.node(&path).await;
         let by_list = Options {
+            ledger: None,
+            trust: vec![self.file("clinic-proof", proof)],
             status: vec![self.file("bitstring.json", &list)],
             ..self.options()
         };
-        self.add("status list (Bitstring)", Form::Json, list);
+        self.add_with("status list (Bitstring)", Form::Json, list, by_list.clone());
         let status = format!("{BITSTRING}#7");
         let record = self.file("record.json", immunization(SUBJECT, 8).to_string());
         let to_whom = ["--audience", "https://venue.example", "--nonce", "n-1"];

@@ -59,6 +59,31 @@ impl From<JsonFault> for JwsFault {
     }
 }
 
+/// A NumericDate (RFC 7519 §2), fractions dropped; absent where the claim is.
+///
+/// # Errors
+/// The claim's name, where it is anything else.
+pub fn numeric_date(
+    claims: &Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<i64>, &'static str> {
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    if let Some(seconds) = value.as_i64() {
+        return Ok(Some(seconds));
+    }
+    match value.as_f64() {
+        // Beyond 2^53 a double has no whole seconds, and no date means that anyway.
+        Some(seconds) if seconds.abs() < 9_007_199_254_740_992.0 =>
+        {
+            #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
+            Ok(Some(seconds.floor() as i64))
+        }
+        _ => Err(name),
+    }
+}
+
 /// A parsed JWS whose signature nobody has checked yet.
 #[derive(Debug, Clone)]
 pub struct Jws {

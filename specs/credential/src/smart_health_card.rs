@@ -192,7 +192,7 @@ impl SmartHealthCard {
         let key = self.signer(trusted)?;
         let issuer = self.issuer().filter(|issuer| is_issuer(issuer));
         let issuer = issuer.ok_or(ShcError::Claim("iss"))?;
-        if !key.issuers().is_empty() && !key.issuers().iter().any(|known| known == issuer) {
+        if !key.signs_for(issuer) {
             return Err(ShcError::Issuer(issuer.to_owned()));
         }
         let issued_at = self.seconds("nbf")?.ok_or(ShcError::Claim("nbf"))?;

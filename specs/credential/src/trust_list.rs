@@ -17,7 +17,7 @@ use crate::jws;
 use crate::keys::{KeyError, PublicKey};
 use crate::rfc3339::parse_time;
 use crate::verification_key::VerificationKey;
-use crate::x509::{Certificate, X509Error};
+use crate::x509::{Certificate, X509Error, is_named};
 
 /// The longest list read, in bytes.
 pub const MAX_LIST_BYTES: usize = 16 << 20;
@@ -149,6 +149,7 @@ pub struct TrustedKey {
     ids: Vec<Vec<u8>>,
     name: String,
     issuers: Vec<String>,
+    hosts: Vec<String>,
     from: Option<i64>,
     until: Option<i64>,
     revoked: Option<i64>,
@@ -165,6 +166,7 @@ impl TrustedKey {
             name: issuer.map_or_else(|| key.key_id(), str::to_owned),
             key: key.into(),
             issuers: issuer.map(str::to_owned).into_iter().collect(),
+            hosts: Vec::new(),
             from: None,
             until: None,
             revoked: None,
@@ -174,7 +176,7 @@ impl TrustedKey {
     }
 
     /// The key of a certificate: known by the first 8 bytes of the certificate's SHA-256, and by
-    /// the key's thumbprint; of the URIs in its subject alternative name.
+    /// the key's thumbprint; of the URIs and hosts in its subject alternative name.
     ///
     /// # Errors
     /// [`X509Error::KeyUnsupported`].
@@ -187,6 +189,7 @@ impl TrustedKey {
             key,
             name: certificate.subject(),
             issuers: certificate.uris(),
+            hosts: certificate.dns_names(),
             from: Some(certificate.not_before()),
             until: Some(certificate.not_after()),
             revoked: None,
@@ -207,10 +210,28 @@ impl TrustedKey {
         &self.name
     }
 
-    /// The issuers it signs for; none: the list does not say.
+    /// Whether it is said for which issuers it signs.
     #[must_use]
-    pub fn issuers(&self) -> &[String] {
-        &self.issuers
+    pub fn names_issuers(&self) -> bool {
+        !self.issuers.is_empty() || !self.hosts.is_empty()
+    }
+
+    /// Whether it signs for an issuer: any, where it is not said for which.
+    #[must_use]
+    pub fn signs_for(&self, issuer: &str) -> bool {
+        !self.names_issuers() || is_named(issuer, &self.issuers, &self.hosts)
+    }
+
+    /// Whether it counts in some times only: then what it signed must say when.
+    #[must_use]
+    pub fn has_times(&self) -> bool {
+        self.from.is_some() || self.until.is_some()
+    }
+
+    /// Whether it signs anything but certificates: an authority's does not.
+    #[must_use]
+    pub fn may_sign(&self) -> bool {
+        self.certificate.as_ref().is_none_or(Certificate::may_sign)
     }
 
     /// Its certificate.
@@ -332,14 +353,14 @@ impl TrustList {
         &self.keys
     }
 
-    /// The keys known by an id.
+    /// The keys known by an id that may sign.
     pub fn by_id<'t, 'i>(
         &'t self,
         id: &'i [u8],
     ) -> impl Iterator<Item = &'t TrustedKey> + use<'t, 'i> {
         self.keys
             .iter()
-            .filter(move |key| key.ids.iter().any(|known| known == id))
+            .filter(move |key| key.may_sign() && key.ids.iter().any(|known| known == id))
     }
 }
 
@@ -436,6 +457,10 @@ fn jwk(
         str::to_owned,
     );
     let certified = |pick: fn(&Certificate) -> i64| certificate.as_ref().map(pick);
+    let (issuers, hosts) = match (issuer, &certificate) {
+        (None, Some(certificate)) => (certificate.uris(), certificate.dns_names()),
+        _ => (issuer.map(str::to_owned).into_iter().collect(), Vec::new()),
+    };
     Ok(Some(TrustedKey {
         from: time("nbf")?.or(certified(Certificate::not_before)),
         until: time("exp")?.or(certified(Certificate::not_after)),
@@ -444,7 +469,8 @@ fn jwk(
         key,
         ids,
         name,
-        issuers: issuer.map(str::to_owned).into_iter().collect(),
+        issuers,
+        hosts,
         certificate,
     }))
 }

@@ -310,9 +310,29 @@ impl Certificate {
         }
     }
 
-    fn may_sign(&self) -> bool {
+    /// Whether it names `issuer`: that URI, or the host of that https URL.
+    #[must_use]
+    pub fn names(&self, issuer: &str) -> bool {
+        is_named(issuer, &self.uris(), &self.dns_names())
+    }
+
+    /// Whether its key signs more than certificates: its key usage, where it has one, says so.
+    #[must_use]
+    pub fn may_sign(&self) -> bool {
+        self.allows(KeyUsage::digital_signature)
+    }
+
+    /// Whether its key signs certificates: an authority's does.
+    fn may_certify(&self) -> bool {
+        let tbs = self.inner.tbs_certificate();
+        let authority = tbs.get_extension::<BasicConstraints>();
+        authority.is_ok_and(|found| found.is_some_and(|(_, constraints)| constraints.ca))
+            && self.allows(KeyUsage::key_cert_sign)
+    }
+
+    fn allows(&self, usage: fn(&KeyUsage) -> bool) -> bool {
         match self.inner.tbs_certificate().get_extension::<KeyUsage>() {
-            Ok(Some((_, usage))) => usage.digital_signature(),
+            Ok(Some((_, found))) => usage(&found),
             Ok(None) => true,
             Err(_) => false,
         }
@@ -341,10 +361,10 @@ pub fn verify_chain<'a>(
     if anchors.iter().any(|anchor| anchor.der == leaf.der) {
         return Ok(leaf);
     }
-    // webpki does not look at an anchor's own validity; we do.
+    // webpki takes an anchor as it is: that it is valid, and an authority's, is seen here.
     let current: Vec<CertificateDer<'_>> = anchors
         .iter()
-        .filter(|anchor| anchor.check_valid_at(at).is_ok())
+        .filter(|anchor| anchor.check_valid_at(at).is_ok() && anchor.may_certify())
         .map(|anchor| CertificateDer::from(anchor.der.as_slice()))
         .collect();
     let anchors: Vec<TrustAnchor<'_>> = current
@@ -371,6 +391,25 @@ pub fn verify_chain<'a>(
         )
         .map_err(untrusted)?;
     Ok(leaf)
+}
+
+/// Whether an issuer is one of these URIs, or its https URL is at one of these hosts.
+pub(crate) fn is_named(issuer: &str, uris: &[String], hosts: &[String]) -> bool {
+    let host = https_host(issuer);
+    let at = |name: &String| host.is_some_and(|host| name.eq_ignore_ascii_case(host));
+    uris.iter().any(|uri| uri == issuer) || hosts.iter().any(at)
+}
+
+/// The host of an https URL as it is written; none where anything but a port stands beside it.
+fn https_host(url: &str) -> Option<&str> {
+    let authority = url
+        .strip_prefix("https://")?
+        .split(['/', '?', '#'])
+        .next()?;
+    let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
+    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.');
+    let port = port.bytes().all(|c| c.is_ascii_digit());
+    (port && !host.is_empty() && host.bytes().all(plain)).then_some(host)
 }
 
 /// Credentials have no extended key usage of their own that everybody agrees on: any is taken.
@@ -739,6 +778,60 @@ mod tests {
         );
         assert_eq!(wrong_key.unwrap_err().code(), "x509_authority_key");
         assert_ne!(w.authority_key.key_id(), w.leaf_key.key_id());
+    }
+
+    /// Whoever is trusted to sign is not trusted to say who others are.
+    #[test]
+    fn only_an_authority_anchors() {
+        let w = world(Algorithm::Es256);
+        let mut rng = rand::rng();
+        let forged = issue(
+            &subject("Forged", &[]),
+            &SigningKey::generate(Algorithm::Es256, &mut rng).public_key(),
+            &w.leaf,
+            &w.leaf_key,
+            AT - DAY_S..=AT + DAY_S,
+            &mut rng,
+        )
+        .unwrap();
+        let error = verify_chain(&[forged], std::slice::from_ref(&w.leaf), AT).unwrap_err();
+        assert_eq!(error.code(), "x509_untrusted");
+    }
+
+    #[test]
+    fn a_certificate_names_its_uri_and_its_host() {
+        let leaf = world(Algorithm::Es256).leaf;
+        let mut rng = rand::rng();
+        let key = SigningKey::generate(Algorithm::Es256, &mut rng);
+        let host = issue_authority(
+            &Subject {
+                uris: &[],
+                ..subject("Host", &["sakura.example"])
+            },
+            &key,
+            AT..=AT,
+            &mut rng,
+        )
+        .unwrap();
+        assert!(leaf.names("https://sakura.example"));
+        for named in [
+            "https://sakura.example",
+            "https://Sakura.example:8443/shc",
+            "https://sakura.example/a:b@c",
+        ] {
+            assert!(host.names(named), "{named}");
+        }
+        for other in [
+            "https://sakura.example:x@evil.example/",
+            "https://sakura.example@evil.example",
+            "https://evil.example/sakura.example",
+            "https://sakura.example.evil.example",
+            "http://sakura.example",
+            "https://",
+            "did:web:sakura.example",
+        ] {
+            assert!(!host.names(other), "{other}");
+        }
     }
 
     #[test]

@@ -361,7 +361,18 @@ fn signer() -> Certificate {
         dns_names: &[],
         uris: &[],
     };
-    x509::issue_authority(&subject, &issuer(), AT - 10..=AT + 1000, &mut FixedBytes(7)).unwrap()
+    let (authority, valid) = (key(Algorithm::Es256, 200), AT - 10..=AT + 1000);
+    let rng = &mut FixedBytes(7);
+    let root = x509::issue_authority(&subject, &authority, valid.clone(), rng).unwrap();
+    x509::issue(
+        &subject,
+        &issuer().public_key(),
+        &root,
+        &authority,
+        valid,
+        rng,
+    )
+    .unwrap()
 }
 
 #[test]

@@ -489,23 +489,8 @@ fn check_times(verified: &VerifiedSdJwt, at: i64) -> Result<(), SdJwtError> {
     }
 }
 
-/// A NumericDate (RFC 7519 §2), fractions dropped.
 fn numeric_date(map: &Map<String, Value>, name: &'static str) -> Result<Option<i64>, SdJwtError> {
-    let Some(value) = map.get(name) else {
-        return Ok(None);
-    };
-    if let Some(seconds) = value.as_i64() {
-        return Ok(Some(seconds));
-    }
-    match value.as_f64() {
-        // Beyond 2^53 a double has no whole seconds, and no date means that anyway.
-        Some(seconds) if seconds.abs() < 9_007_199_254_740_992.0 =>
-        {
-            #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
-            Ok(Some(seconds.floor() as i64))
-        }
-        _ => Err(SdJwtError::Claim(name)),
-    }
+    jws::numeric_date(map, name).map_err(SdJwtError::Claim)
 }
 
 fn holder_key(payload: &Map<String, Value>) -> Result<Option<PublicKey>, SdJwtError> {

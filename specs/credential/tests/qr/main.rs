@@ -74,8 +74,33 @@ fn certificate(fill: u8, valid: std::ops::RangeInclusive<i64>) -> Certificate {
         dns_names: &[],
         uris: &[],
     };
-    let key = key(Algorithm::Es256, fill);
-    x509::issue_authority(&subject, &key, valid, &mut FixedBytes(u64::from(fill) << 8)).unwrap()
+    let (signer, authority) = (key(Algorithm::Es256, fill).public_key(), authority_key());
+    let rng = &mut FixedBytes(u64::from(fill) << 8);
+    x509::issue(
+        &subject,
+        &signer,
+        &authority_certificate(),
+        &authority,
+        valid,
+        rng,
+    )
+    .unwrap()
+}
+
+fn authority_key() -> SigningKey {
+    key(Algorithm::Es256, 200)
+}
+
+fn authority_certificate() -> Certificate {
+    let subject = Subject {
+        common_name: "Authority",
+        organisation: "Wakaba City",
+        country: "JP",
+        dns_names: &[],
+        uris: &[],
+    };
+    let valid = AT - 100 * DAY_S..=AT + 1000 * DAY_S;
+    x509::issue_authority(&subject, &authority_key(), valid, &mut FixedBytes(9)).unwrap()
 }
 
 fn signer() -> Certificate {

@@ -1,13 +1,13 @@
 //! Lists of trusted keys, in all their forms.
 
-use super::{AT, DAY_S, certificate, issuer, own_id, signer};
+use super::{AT, DAY_S, authority_certificate, authority_key, certificate, issuer, own_id, signer};
 use crate::common::{self, key};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use tegata_credential::keys::Algorithm;
-use tegata_credential::trust_list::TrustList;
-use tegata_credential::x509::Certificate;
+use tegata_credential::trust_list::{TrustList, TrustedKey, certificate_key_id};
+use tegata_credential::x509::{self, Certificate, Subject};
 
 const ISSUER: &str = "https://clinic.example/shc";
 
@@ -66,7 +66,8 @@ fn lists_of_keys_in_all_their_forms() {
     }
     let document = TrustList::parse(document.to_string().as_bytes()).unwrap();
     assert_eq!(document.by_id(b"did:web:clinic.example#b").count(), 1);
-    assert!(document.keys().iter().all(|key| key.issuers() == [did]));
+    let of_did = |key: &TrustedKey| key.signs_for(did) && !key.signs_for(ISSUER);
+    assert!(document.keys().iter().all(of_did));
 
     let mut private = jwk.clone();
     private["d"] = "AA".into();
@@ -119,6 +120,36 @@ fn lists_of_keys_in_all_their_forms() {
         let error = TrustList::parse(&bytes).unwrap_err();
         assert_eq!(error.code(), code, "{}", String::from_utf8_lossy(&bytes));
     }
+}
+
+/// An authority's certificate leads to others', and signs nothing else.
+#[test]
+fn a_key_that_signs_certificates_signs_nothing_else() {
+    let authority = authority_certificate();
+    let list = TrustList::parse(authority.to_pem().as_bytes()).unwrap();
+    assert_eq!(list.keys().len(), 1);
+    let id = certificate_key_id(&authority);
+    assert_eq!(list.by_id(&id).count(), 0, "it signs no credentials");
+}
+
+#[test]
+fn a_certificate_signs_for_whom_it_names() {
+    let subject = Subject {
+        common_name: "Clinic",
+        organisation: "Wakaba City",
+        country: "JP",
+        dns_names: &["clinic.example"],
+        uris: &[],
+    };
+    let (own, root) = (issuer().public_key(), authority_certificate());
+    let rng = &mut common::FixedBytes(1);
+    let made = x509::issue(&subject, &own, &root, &authority_key(), AT..=AT, rng).unwrap();
+    let key = TrustedKey::from_certificate(made).unwrap();
+    assert!(key.signs_for("https://clinic.example") && key.signs_for(ISSUER));
+    assert!(
+        !key.signs_for("https://city.example"),
+        "it names clinic.example"
+    );
 }
 
 fn certificate_2() -> Certificate {
