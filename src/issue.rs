@@ -21,7 +21,7 @@ use tegata_credential::trust_list::certificate_key_id;
 use tegata_credential::x509::Certificate;
 use tegata_credential::{json, key_file, sd_jwt};
 use tegata_records::dcc::{Certifier, Person, to_dcc};
-use tegata_records::fhir::{PatientReference, from_fhir, to_fhir};
+use tegata_records::fhir::{PatientReference, check_plausible, from_fhir, to_fhir};
 use tegata_records::{RecordType, catalogue};
 use tegata_service::{clock, keys, qr};
 
@@ -65,11 +65,11 @@ pub struct Options {
     /// By which the issuer may revoke a health card.
     #[arg(long, value_name = "ID")]
     pub revocation_id: Option<String>,
-    /// Country of issue of a health certificate, ISO 3166-1 alpha-2.
-    #[arg(long, value_name = "CODE", default_value = "JP")]
-    pub country: String,
+    /// Country of issue of a health certificate, ISO 3166-1 alpha-2; JP where nothing is said.
+    #[arg(long, value_name = "CODE")]
+    pub country: Option<String>,
     /// A health certificate's unique identifier; a random one where nothing is said.
-    #[arg(long, value_name = "UVCI")]
+    #[arg(long, value_name = "UVCI", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub id: Option<String>,
     /// For how many days it is valid: 180 for a health certificate, else without end, where nothing is said.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
@@ -195,6 +195,9 @@ pub fn issue(options: &Options) -> Result<String, IssueError> {
     let key = read_key(&options.key, algorithm)?;
     let at_ms = options.at.unwrap_or_else(clock::now_ms);
     let issued_at = i64::try_from(at_ms / 1000).unwrap_or(i64::MAX);
+    if options.format != Format::Hcert {
+        check_happened(&record, issued_at)?;
+    }
     let expires_at =
         |days: Option<u32>| days.map(|days| issued_at.saturating_add(i64::from(days) * DAY_S));
     let text = match options.format {
@@ -247,14 +250,27 @@ pub fn issue(options: &Options) -> Result<String, IssueError> {
 fn check_options(options: &Options) -> Result<(), IssueError> {
     let (holder, status) = (options.holder.is_some(), options.status.is_some());
     let (person, revocation_id) = (options.person.is_some(), options.revocation_id.is_some());
+    let (country, id) = (options.country.is_some(), options.id.is_some());
+    let certificate = options.certificate.is_some();
     let (format, idle): (_, &[_]) = match options.format {
         Format::SdJwtVc => (
             "sd-jwt-vc",
-            &[("person", person), ("revocation-id", revocation_id)],
+            &[
+                ("person", person),
+                ("revocation-id", revocation_id),
+                ("country", country),
+                ("id", id),
+            ],
         ),
         Format::W3cJcs | Format::W3cRdfc => (
             "a W3C credential",
-            &[("person", person), ("revocation-id", revocation_id)],
+            &[
+                ("person", person),
+                ("revocation-id", revocation_id),
+                ("country", country),
+                ("id", id),
+                ("certificate", certificate),
+            ],
         ),
         Format::Hcert => (
             "hcert",
@@ -264,7 +280,16 @@ fn check_options(options: &Options) -> Result<(), IssueError> {
                 ("revocation-id", revocation_id),
             ],
         ),
-        Format::Shc => ("shc", &[("holder", holder), ("status", status)]),
+        Format::Shc => (
+            "shc",
+            &[
+                ("holder", holder),
+                ("status", status),
+                ("country", country),
+                ("id", id),
+                ("certificate", certificate),
+            ],
+        ),
     };
     match idle.iter().find(|(_, given)| *given) {
         Some((option, _)) => Err(IssueError::NotFor { option, format }),
@@ -364,6 +389,28 @@ fn sd_jwt_vc(
     refused!(sd_jwt::issue(&issuance, key, &mut rng))
 }
 
+/// The last day on which something can have happened: a day more, for time zones.
+fn last_day(issued_at: i64) -> String {
+    let mut day = write_time(issued_at.saturating_add(DAY_S));
+    day.truncate(10);
+    day
+}
+
+/// What the formats allow and cannot be. Health certificates have their own rule, with the person's birth in it.
+fn check_happened(record: &Record, issued_at: i64) -> Result<(), IssueError> {
+    let made = || {
+        let patient = PatientReference::default();
+        to_fhir(record.record_type, &record.claims, &patient).ok()
+    };
+    let Some(resource) = record.resource.clone().or_else(made) else {
+        return Ok(());
+    };
+    check_plausible(&resource, &last_day(issued_at)).map_err(|outcome| IssueError::Record {
+        record_type: record.record_type.id().to_owned(),
+        detail: outcome.to_string(),
+    })
+}
+
 fn hcert_of(
     options: &Options,
     record: &Record,
@@ -372,6 +419,7 @@ fn hcert_of(
     expires_at: i64,
 ) -> Result<String, IssueError> {
     let person = read_person(options)?;
+    let country = options.country.as_deref().unwrap_or("JP");
     let certificates = read_certificates(options.certificate.as_deref())?;
     check_certificate(options, &certificates, key)?;
     let certificate = certificates
@@ -380,19 +428,14 @@ fn hcert_of(
     let id = options.id.clone().unwrap_or_else(|| {
         let mut rng: StdRng = rand::make_rng();
         let random: [u8; 8] = rng.random();
-        format!(
-            "URN:UVCI:01:{}:{}",
-            options.country,
-            hex::encode_upper(random)
-        )
+        format!("URN:UVCI:01:{}:{}", country, hex::encode_upper(random))
     });
-    // A day more, for time zones.
-    let last_day = write_time(issued_at.saturating_add(DAY_S));
+    let last_day = last_day(issued_at);
     let certifier = Certifier {
-        country: &options.country,
+        country,
         name: &options.issuer,
         id: &id,
-        last_day: last_day.get(..10).unwrap_or_default(),
+        last_day: &last_day,
     };
     let claims = record.claims.as_object().cloned().unwrap_or_default();
     let payload = refused!(to_dcc(
@@ -403,7 +446,7 @@ fn hcert_of(
     ))?;
     refused!(certificate.check_valid_at(issued_at))?;
     let issuance = HcertIssuance {
-        issuer: &options.country,
+        issuer: country,
         issued_at,
         expires_at,
         key_id: certificate_key_id(certificate),
@@ -554,6 +597,9 @@ fn file(path: &FilePath, detail: &dyn std::fmt::Display) -> IssueError {
 
 fn parse_status(text: &str) -> Result<StatusReference, String> {
     let (uri, index) = text.rsplit_once('#').ok_or("expected URI#INDEX")?;
+    if uri.is_empty() {
+        return Err("expected URI#INDEX: there is no URI".to_owned());
+    }
     let index = index
         .parse()
         .map_err(|error| format!("the index: {error}"))?;

@@ -43,12 +43,12 @@ pub struct Options {
     /// A ledger node to ask for organisations, grants and, through it, where status lists lie. Needs `--genesis`.
     #[arg(long, value_name = "URL", requires = "genesis")]
     pub ledger: Option<String>,
-    /// Whom to trust without a node: certificates (PEM, DER), a JWK Set, a DID document, a list of certificates, JSON that
+    /// Whom to trust without a node: certificates (PEM, DER), a public key (PEM), a JWK Set, a DID document, a list of certificates, JSON that
     /// maps an issuer to its public keys (`{"did:web:…": [JWK, …]}`), or a saved proof of an organisation
     /// (`GET /v1/state/organisations/{id}`). May be given again.
     #[arg(long, value_name = "FILE")]
     pub trust: Vec<PathBuf>,
-    /// A saved status list (JWT, CWT), or a list of revoked SMART Health Cards. May be given again.
+    /// A saved status list (JWT, CWT, Bitstring), or a list of revoked SMART Health Cards. May be given again.
     #[arg(long, value_name = "FILE")]
     pub status: Vec<PathBuf>,
     /// The verifier's signed request (JWT) that a presentation is to answer.

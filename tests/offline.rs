@@ -381,6 +381,24 @@ fn credentials_and_presentations() {
         .0,
         "not revoked"
     );
+    // A key is meant by the id that its list gives it, too; one whose time is over is known, and counts no more.
+    let mut named = eddsa().public_key().to_jwk();
+    named["exp"] = (AT - 1).into();
+    let over = json!({ "did:web:clinic.example": [named] });
+    desk.write("over.json", over.to_string());
+    assert_eq!(
+        desk.refused(&credential, &["--trust", "over.json"]),
+        is("issuer signature", "issuer_key_unknown")
+    );
+    desk.write("subject", &credential);
+    for (option, name, words) in [
+        ("--status", "person.json", "neither a status list"),
+        ("--trust", "eddsa.json", "this is a secret key"),
+    ] {
+        let (code, _, error) = desk.run(&["verify", "subject", option, name]);
+        assert_eq!(code, 2);
+        assert!(error.contains(words), "{error}");
+    }
     let late = [
         "--trust",
         "issuer.json",
@@ -585,6 +603,22 @@ fn jwts_of_any_type_are_told_apart() {
         is("times", "expired")
     );
     // Times that are no numbers say nothing, and what has rules of its own is not judged by those of any JWT.
+    let mut named = eddsa().public_key().to_jwk();
+    named["kid"] = "key-1".into();
+    desk.write(
+        "named.json",
+        json!({ "https://venue.example": [named] }).to_string(),
+    );
+    let payload = json!({ "iss": "https://venue.example" });
+    let header = json!({ "kid": "key-1" });
+    let by_name = jws::sign_with_header(
+        header.as_object().unwrap().clone(),
+        payload.as_object().unwrap(),
+        &eddsa(),
+    );
+    desk.holds(&by_name, &["--trust", "named.json"]);
+    let (code, _) = desk.verify(&by_name, &["--trust", "issuer.json"]);
+    assert_eq!(code, 1, "no list calls a key so");
     let with = |more: Value| {
         let header = json!({ "typ": "JWT", "kid": eddsa().key_id() });
         let mut payload = json!({ "iss": "https://venue.example", "iat": AT });
@@ -743,6 +777,8 @@ fn no_altered_code_holds() {
 #[test]
 fn what_cannot_be_issued_is_said() {
     let desk = Desk::new();
+    let future = json!({ "vaccine_code": "mr", "date": "2036-04-01" });
+    desk.write("future.json", future.to_string());
     desk.write("wrong.json", r#"{"vaccine_code":"covid_19","dat":"x"}"#);
     desk.write("short.json", r#"{"vaccine_code":"mr","date":"2026-09-20"}"#);
     desk.write("twice.json", r#"{"date":"2026-09-20","date":"2026-09-21"}"#);
@@ -802,6 +838,32 @@ fn what_cannot_be_issued_is_said() {
         (
             [&vaccination[..], &sd_jwt, &person].concat(),
             "--person does nothing in sd-jwt-vc",
+        ),
+        (
+            [&vaccination[..], &shc, &["--certificate", "signer.pem"]].concat(),
+            "--certificate does nothing in shc",
+        ),
+        (
+            [&vaccination[..], &shc, &["--country", "JP"]].concat(),
+            "--country does nothing in shc",
+        ),
+        (
+            [&vaccination[..], &sd_jwt, &["--id", "x"]].concat(),
+            "--id does nothing in sd-jwt-vc",
+        ),
+        ([&vaccination[..], &hcert, &["--id", ""]].concat(), "--id"),
+        (
+            [&vaccination[..], &sd_jwt, &["--status", "#1"]].concat(),
+            "there is no URI",
+        ),
+        (
+            [
+                &["future.json", "--type", "vaccination"][..],
+                &sd_jwt,
+                &["--at", AT_TEXT],
+            ]
+            .concat(),
+            "in the future",
         ),
         (
             [&["vaccination.json"][..], &sd_jwt].concat(),

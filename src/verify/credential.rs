@@ -62,7 +62,7 @@ pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
     let keys = trust.credential_keys(credential.issuer(), issued_ms);
     let named = keys
         .iter()
-        .find(|(_, key)| credential.key_id() == Some(key.key_id().as_str()));
+        .find(|(_, key)| trust.is_meant(key, credential.key_id()));
     let registered = credential.issuer().and_then(|name| trust.issuer(name));
     let chained = match (named, registered) {
         (None, None) => by_chain(&credential, trust, issued_ms),
@@ -75,7 +75,7 @@ pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
             finding.fail("issuer signature", error);
             return finding;
         }
-        (None, None) if keys.is_empty() => {
+        (None, None) if keys.is_empty() && !trust.knows(credential.issuer()) => {
             finding.unknown(
                 "issuer signature",
                 format!("the issuer is not known: {GIVE_TRUST}"),
@@ -234,9 +234,7 @@ pub(super) fn jwt(text: &str, kind: &str, trust: &Trust) -> Finding {
     let issued_ms = iat.map_or(trust.at_ms, milliseconds);
     let keys = trust.credential_keys(said("iss"), issued_ms);
     let kid = jws.header().get("kid").and_then(serde_json::Value::as_str);
-    let named = keys
-        .iter()
-        .find(|(_, key)| kid == Some(key.key_id().as_str()));
+    let named = keys.iter().find(|(_, key)| trust.is_meant(key, kid));
     let Some((name, key)) = named else {
         finding.unknown(
             "signature",

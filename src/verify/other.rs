@@ -16,8 +16,14 @@ pub(super) fn hint(bytes: &[u8]) -> String {
     })
 }
 
+/// Whether these are keys that nobody should have been given.
+pub(super) fn is_secret(bytes: &[u8]) -> bool {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    of_text(text.trim()).is_some_and(|hint| hint == SECRET)
+}
+
 const PICTURE: &str = "this is a picture, not what it shows: scan the QR code with a phone, and give its text (`tegata issue` prints it beside the picture)";
-const SECRET: &str = "this is a secret key: keep it to yourself. `tegata issue --key` and `tegata present --key` sign with it; there is nothing in it to verify";
+pub(super) const SECRET: &str = "this is a secret key: keep it to yourself. `tegata issue --key` and `tegata present --key` sign with it; there is nothing in it to verify";
 const KEYS: &str = "these are keys, which nobody signed: name the file with --trust, and give as FILE what they signed";
 
 fn of_text(text: &str) -> Option<String> {

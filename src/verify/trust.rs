@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::finding::Coded;
+use super::other;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -14,7 +15,7 @@ use tegata_consent::proof::{Proven, StateProof, VerifiedReceipt};
 use tegata_consent::state::GrantState;
 use tegata_consent::status::{StatusListState, status_list_id};
 use tegata_credential::keys::{Algorithm, PublicKey as CredentialKey};
-use tegata_credential::status_list::StatusListCwt;
+use tegata_credential::status_list::{StatusListCwt, StatusListToken};
 use tegata_credential::trust_list::{TrustList, TrustedKey};
 use tegata_credential::x509::Certificate;
 use tegata_service::keys::{OrganisationKeys, load_organisation_keys};
@@ -29,6 +30,8 @@ const ORGANISATIONS_MAX: usize = 2_000;
 const FILE_MAX: u64 = 8 << 20;
 /// How long all status lists of a file may take together.
 const FETCHES: Duration = Duration::from_secs(10);
+/// How long a node that shows nothing may take to answer at all.
+const ANSWER: Duration = Duration::from_secs(2);
 /// How long a node may take to show its first header.
 const FIRST_HEADER: Duration = Duration::from_secs(10);
 
@@ -67,7 +70,7 @@ pub(super) enum SavedStatus {
 impl SavedStatus {
     fn parse(bytes: Vec<u8>) -> Option<Self> {
         match String::from_utf8(bytes) {
-            Ok(text) if super::w3c::is_one(&text) => Some(Self::W3c(text)),
+            Ok(text) if super::w3c::is_one(&text) => Some(Self::W3c(text.trim().to_owned())),
             Ok(text) if text.trim_start().starts_with('{') => {
                 let list: serde_json::Value = serde_json::from_str(&text).ok()?;
                 let revoked = list["rids"].as_array()?.iter();
@@ -81,7 +84,11 @@ impl SavedStatus {
                         .collect::<Option<_>>()?,
                 })
             }
-            Ok(text) => Some(Self::Jwt(text.trim().to_owned())),
+            Ok(text) => {
+                let text = text.trim();
+                StatusListToken::parse(text).ok()?;
+                Some(Self::Jwt(text.to_owned()))
+            }
             Err(error) => {
                 let bytes = error.into_bytes();
                 StatusListCwt::parse(&bytes).ok().map(|_| Self::Cwt(bytes))
@@ -149,7 +156,7 @@ impl Trust {
             let status = SavedStatus::parse(read(path)?);
             trust.statuses.push(status.ok_or_else(|| TrustError::File {
                 path: path.clone(),
-                detail: "neither a status list token (JWT or CWT) nor a list of revoked health cards".into(),
+                detail: "neither a status list (JWT, CWT, Bitstring) nor a list of revoked health cards".into(),
             })?);
         }
         if let Some(path) = &options.request {
@@ -313,6 +320,12 @@ impl Trust {
             .await
             .is_ok();
         if !first {
+            let asked = ledger.http().get(url).timeout(ANSWER).send().await;
+            if let Err(error) = asked {
+                return Err(TrustError::Ledger(format!(
+                    "{url} cannot be reached: {error}"
+                )));
+            }
             return Err(TrustError::Ledger(format!(
                 "{url} shows no header certified by the genesis' validators"
             )));
@@ -373,9 +386,11 @@ impl Trust {
             self.learn(state, height);
             return Ok(());
         }
-        let list = TrustList::parse(&bytes);
-        self.list
-            .extend(list.map_err(|error| wrong(&format!("{} ({error})", error.code())))?);
+        let list = TrustList::parse(&bytes).map_err(|error| match other::is_secret(&bytes) {
+            true => wrong(&other::SECRET),
+            false => wrong(&format!("{} ({error})", error.code())),
+        })?;
+        self.list.extend(list);
         Ok(())
     }
 
@@ -391,6 +406,26 @@ impl Trust {
         self.organisations
             .iter()
             .find(|state| is_called(state, name))
+    }
+
+    /// Whether it is known whose keys an issuer's are, whether or not one counts now.
+    pub(super) fn knows(&self, issuer: Option<&str>) -> bool {
+        let signs = |key: &TrustedKey| {
+            key.names_issuers() && issuer.is_some_and(|issuer| key.signs_for(issuer))
+        };
+        issuer.is_some_and(|issuer| self.issuer(issuer).is_some())
+            || self.list.keys().iter().any(signs)
+    }
+
+    /// Whether something signed means a key by this `kid`: its thumbprint, an id that a list gives it, or the DID URL of
+    /// either.
+    pub(super) fn is_meant(&self, key: &CredentialKey, kid: Option<&str>) -> bool {
+        let Some(kid) = kid else { return false };
+        let id = key.key_id();
+        let mut listed = self.list.by_id(kid.as_bytes());
+        kid == id
+            || kid.starts_with("did:") && kid.rsplit_once('#').is_some_and(|(_, own)| own == id)
+            || listed.any(|listed| listed.key().own() == Some(key))
     }
 
     /// The organisation with a credential key that counts now.

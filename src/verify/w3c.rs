@@ -445,9 +445,7 @@ fn document_of(
         .into_iter()
         .map(|(_, key)| key)
         .collect();
-    let named = keys
-        .iter()
-        .find(|key| method.ends_with(&format!("#{}", key.key_id())));
+    let named = keys.iter().find(|key| trust.is_meant(key, Some(method)));
     // A document's own names of keys are not kept with them: where there is one key of the kind, it is meant.
     let mut ed25519 = keys
         .iter()
