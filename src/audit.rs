@@ -11,8 +11,8 @@ mod tree;
 
 pub use tree::StateTree;
 
-use crate::verify::parse_time;
 use crate::terminal::plain;
+use crate::verify::parse_time;
 use indicatif::{ProgressBar, ProgressStyle};
 use node::Node;
 use replay::Replay;
