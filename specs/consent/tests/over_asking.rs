@@ -689,7 +689,7 @@ fn rejects() -> Vec<(&'static str, &'static str, Change)> {
             "an answer that goes to a neighbour",
             "evidence-member",
             |d| {
-                d.payload["response_uri"] = "https://asker.example/Verifier-elsewhere/r".into();
+                d.payload["response_uri"] = "https://asker.example/Verifier-elsewhere/v1/presentations/00112233445566778899aabbccddeeff/response".into();
             },
         ),
         ("an answer with a query", "evidence-member", |d| {
