@@ -14,6 +14,7 @@ use ed25519_dalek::SigningKey;
 use fake::{Chain, SharedChain, grant_id, key};
 use minicbor::bytes::ByteVec;
 use serde_json::json;
+use std::time::Duration;
 use tegata::verify::{Finding, Options, Trust, recognise};
 use tegata_consent::cbor;
 use tegata_consent::cose::{Signed, public_key};
@@ -27,20 +28,27 @@ use tegata_consent::invitation::{Drawer, Invitation, invitation_digest};
 use tegata_consent::keys::{Secret, VaultSecret};
 use tegata_consent::lock::{Lock, LockLabel};
 use tegata_consent::order::Order;
-use tegata_consent::organisation::{KeyUse, OrganisationKey, OrganisationState, Role, Suspension};
+use tegata_consent::organisation::{
+    KeyUse, OrganisationKey, OrganisationState, Role, Service, Suspension,
+};
 use tegata_consent::request::ConsentRequest;
 use tegata_consent::scope::Scope;
 use tegata_consent::sealing::file_digest;
 use tegata_consent::state::{GrantState, StateKey};
+use tegata_credential::bitstring::{BitstringEntry, StatusPurpose};
+use tegata_credential::data_integrity::{EddsaJcs2022, ProofOptions, sign_credential};
+use tegata_credential::did::Did;
 use tegata_credential::jws;
 use tegata_credential::keys::{Algorithm, SigningKey as CredentialKey};
 use tegata_credential::sd_jwt::{Issuance, KeyBinding, SdJwt, StatusReference, issue};
+use tegata_credential::smart_health_card::{self, ShcIssuance};
 use tegata_credential::status_list::{Status, StatusList, StatusListIssuance, sign};
 use tegata_credential::trust_list::TrustedKey;
 use tegata_credential::x509::{self, Subject};
 use tegata_records::catalogue;
 use tegata_service::clock;
 use tegata_vault::{ExportHead, ExportItem};
+use tegata_w3c::record::{self, RecordIssuance};
 
 const HOST: u8 = 20;
 const CLINIC: u8 = 21;
@@ -748,6 +756,137 @@ async fn a_suspended_issuer_does_not_backdate() {
     );
     let finding = look(jwt.as_bytes(), &later).await;
     assert_eq!(failed(&finding), ["issuer standing"], "{finding:?}");
+}
+
+/// A card of a registered issuer is what that may say, while it stands.
+#[tokio::test]
+async fn a_card_of_a_registered_issuer_is_judged_by_the_registry() {
+    const URL: &str = "https://org22.example/shc";
+    let shared = begin();
+    let es256 = CredentialKey::from_bytes(Algorithm::Es256, &[36; 32]).unwrap();
+    let mut state = organisation(&shared.lock().unwrap(), ISSUER);
+    state.organisation.keys.push(OrganisationKey {
+        key_use: KeyUse::CredentialEs256,
+        public: es256.public_key().to_bytes(),
+        from_ms: 0,
+        until_ms: None,
+    });
+    state.organisation.services.push(Service {
+        role: Role::Issuer,
+        url: URL.into(),
+    });
+    let card = |kind: &str| {
+        let bundle = json!({ "resourceType": "Bundle", "type": "collection", "entry": [
+            { "fullUrl": "resource:0", "resource": { "resourceType": "Patient" } },
+            { "fullUrl": "resource:1", "resource": { "resourceType": kind } },
+        ] });
+        let issuance = ShcIssuance {
+            issuer: URL,
+            issued_at: clock::now_s(),
+            expires_at: None,
+            types: &["https://smarthealth.cards#health-card"],
+            revocation_id: None,
+            bundle: &bundle,
+        };
+        smart_health_card::issue(&issuance, &es256).unwrap()
+    };
+    let known = trust(&shared).with_organisation(state.clone());
+    holds(
+        &look(card("Immunization").as_bytes(), &known).await,
+        "Health Card",
+    );
+    let other = look(card("Observation").as_bytes(), &known).await;
+    assert_eq!(
+        code(&other, "issuer accredited"),
+        Some("issuer-not-accredited")
+    );
+    state.suspensions.push(Suspension {
+        from_ms: 0,
+        until_ms: None,
+    });
+    let known = known.with_organisation(state);
+    let finding = look(card("Immunization").as_bytes(), &known).await;
+    assert_eq!(
+        code(&finding, "issuer accredited"),
+        Some("issuer-suspended")
+    );
+}
+
+/// Where a credential names no issuer, whoever signed it signs its list.
+#[tokio::test]
+async fn a_list_is_by_whoever_signed_the_credential() {
+    let own = CredentialKey::from_bytes(Algorithm::EdDsa, &[37; 32]).unwrap();
+    let vct = catalogue().by_id("vaccination").unwrap().vct();
+    let payload = json!({ "vct": vct, "iat": clock::now_s(), "date": "2025-04-01", "vaccine_code": "mr",
+        "status": { "status_list": { "uri": STATUS, "idx": 7 } } });
+    let object = |value: &serde_json::Value| value.as_object().unwrap().clone();
+    let header = json!({ "typ": "dc+sd-jwt", "kid": own.key_id() });
+    let text = format!(
+        "{}~",
+        jws::sign_with_header(object(&header), &object(&payload), &own)
+    );
+    let keys = [own.public_key(), issuer_key().public_key()].map(|key| TrustedKey::new(key, None));
+    let known = Trust::at(clock::now_ms()).with_keys(keys);
+    let others = known.with_status_list(&status_list(Status::Valid));
+    let finding = look(text.as_bytes(), &others).await;
+    let found = code(&finding, "not revoked");
+    assert_eq!(
+        found,
+        Some("status_list_key_unknown"),
+        "the list is another's"
+    );
+}
+
+/// An address in a file that nobody vouches for is not asked.
+#[tokio::test]
+async fn nothing_is_fetched_for_whom_nobody_knows() {
+    let shared = begin();
+    let node = fake::Node::start(&shared).await;
+    let folder = tempfile::tempdir().unwrap();
+    let genesis = folder.path().join("g.json");
+    tegata_service::genesis::save(&genesis, &shared.lock().unwrap().genesis).unwrap();
+    let options = Options {
+        file: "-".into(),
+        genesis: Some(genesis),
+        ledger: Some(node.url.clone()),
+        trust: vec![],
+        status: vec![],
+        request: None,
+        keys: None,
+        at: None,
+        json: true,
+    };
+    let trust = Trust::load(&options).await.unwrap();
+    let asked = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let list = format!("http://{}/1", asked.local_addr().unwrap());
+    let did = Did::key(&issuer_key().public_key());
+    let statuses = [BitstringEntry {
+        list,
+        index: 7,
+        purpose: StatusPurpose::Revocation,
+    }];
+    let issuance = RecordIssuance {
+        issuer: did.as_str(),
+        id: None,
+        holder: None,
+        valid_from: clock::now_s(),
+        valid_until: None,
+        statuses: &statuses,
+    };
+    let claims = json!({ "vaccine_code": "mr", "date": "2025-04-01" });
+    let record_type = catalogue().by_id("vaccination").unwrap();
+    let unsigned = record::credential(record_type, &claims, &issuance).unwrap();
+    let method = did.own_document().unwrap().methods()[0].id().to_owned();
+    let by = ProofOptions::new(&method, clock::now_s());
+    let contexts = tegata_w3c::contexts();
+    let signed = sign_credential(unsigned, &EddsaJcs2022, contexts, &by, &issuer_key()).unwrap();
+    let text = serde_json::Value::Object(signed).to_string();
+    let looked = tokio::time::timeout(Duration::from_secs(5), look(text.as_bytes(), &trust));
+    let finding = tokio::select! {
+        _ = asked.accept() => panic!("a stranger's address was asked"),
+        finding = looked => finding.unwrap(),
+    };
+    assert!(unknown(&finding).contains(&"not revoked"), "{finding:?}");
 }
 
 /// Of several lists and of several proofs the newest counts, in whatever order they are named.
