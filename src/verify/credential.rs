@@ -13,8 +13,7 @@ use tegata_records::{Lang, RecordType, catalogue};
 
 pub(super) const GIVE_TRUST: &str = "give --ledger URL with --genesis, or --trust FILE";
 /// Where only files of keys are believed, nobody is asked who is accredited.
-pub(super) const NO_REGISTRY: &str =
-    "not asked for: no registry was named (--genesis), only keys (--trust)";
+const NO_REGISTRY: &str = "not asked for: no registry was named (--genesis), only keys (--trust)";
 
 pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
     let mut finding = Finding::new("A credential (SD-JWT VC)");

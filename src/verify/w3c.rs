@@ -1,6 +1,6 @@
 //! W3C credentials and presentations with Data Integrity proofs, and Bitstring status lists.
 
-use super::credential::{GIVE_TRUST, NO_REGISTRY};
+use super::credential::GIVE_TRUST;
 use super::finding::{self, Coded, Finding};
 use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
 use serde_json::{Map, Value};
@@ -183,9 +183,6 @@ async fn checks(
     let record = record::read(credential);
     let signed_ms = signed_ms(credential, trust);
     match (trust.issuer(credential.issuer()), &record) {
-        (None, _) if trust.chain.is_none() => {
-            finding.fact("accreditation", NO_REGISTRY);
-        }
         (None, _) => finding.unknown(
             "issuer accredited",
             format!("{which}keys alone do not say: give --ledger URL, or --trust with a proof of the organisation"),
