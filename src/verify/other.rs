@@ -1,5 +1,6 @@
 //! What is given in place of something to verify: said by its name, with what to do.
 
+use super::recognise::JSON_MAX;
 use serde_json::Value;
 use tegata_credential::x509::Certificate;
 
@@ -46,6 +47,9 @@ fn of_text(text: &str) -> Option<String> {
         return Some(
             "this is encrypted (JWE): only its receiver can read it. Give what it holds".to_owned(),
         );
+    }
+    if text.len() > JSON_MAX {
+        return None;
     }
     of_json(&serde_json::from_str(text).ok()?)
 }

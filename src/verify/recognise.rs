@@ -22,7 +22,7 @@ use tegata_credential::{cose, hcert, smart_health_card, status_list};
 const ENCODED_MAX: usize = 64 << 20;
 /// Longest JSON and JWT that is read, in bytes: values take many times the room of their text. Status lists are longer, and
 /// have their own limit.
-const JSON_MAX: usize = 1 << 20;
+pub(super) const JSON_MAX: usize = 1 << 20;
 
 /// Recognises and examines; absent where it is nothing we know.
 pub async fn recognise(bytes: &[u8], trust: &Trust) -> Option<Finding> {
