@@ -4,7 +4,8 @@
     consent.py --genesis FILE [--request FILE] [--at MS] FILE…  saved receipts, proofs, histories and presentations
 
 It prints a summary as JSON, and exits with 0 only if every verdict is the expected one. A vector or file of a shape that it
-does not know is an error. Of saved files, copies with one bit changed must be refused as well. The formats are in `consent_formats.py` and `over_asking.py`."""
+does not know is an error. Of saved files, copies with one bit changed must be refused as well. The formats are in `consent_formats.py`,
+`over_asking.py` and `certificate.py`."""
 
 import argparse
 import json
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from consent_formats import *
 from jwcrypto.jwk import JWK
-from over_asking import CATEGORIES, b64, check_evidence, credential_keys, digest, unb64
+from over_asking import TYPES, b64, check_evidence, credential_keys, digest, unb64
 from sd_jwt_python import Verifier
 
 VECTORS = Path(__file__).resolve().parents[2] / "specs/consent/vectors"
@@ -94,11 +95,10 @@ def check_envelope(vector, file):
 
 
 def check_consent_request(body):
-    is_code = re.compile(r"[a-z0-9_-]{1,64}").fullmatch
     categories = body[2]
     sorted_ = all(a < b for a, b in zip(categories, categories[1:]))
-    codes = all(map(is_code, [*categories, body[3], body[4]]))
-    require(1 <= len(categories) <= 32 and sorted_ and codes, "request-codes")
+    known = set(categories) <= CATEGORIES and body[3] in PURPOSES and body[4] in LEGAL_BASES
+    require(categories and sorted_ and known, "request-codes")
     require(body[6] < YEAR_10000_MS and body[9] < YEAR_10000_MS, "request-time")
     require(re.fullmatch(r"[0-9a-f]{32}", body[8]), "request-reference")
 
@@ -287,7 +287,7 @@ def check_presentation_file(said, trust, answer):
 
     hashes = [b64(sha256(encoded.encode())) for encoded in asked.get("transaction_data", [])]
     require(hashes and bound.get("transaction_data_hashes") == hashes, "transaction_data_mismatch")
-    require(claims["vct"] in CATEGORIES, "dcql_type_mismatch")
+    require(claims["vct"] in TYPES, "dcql_type_mismatch")
     queries = [one["id"] for one in asked["dcql_query"]["credentials"] if claims["vct"] in one["meta"]["vct_values"]]
     statements = [jws_part(encoded) for encoded in asked["transaction_data"]]
     statement = next((one for one in statements if set(queries) & set(one["credential_ids"])), None)
@@ -296,7 +296,7 @@ def check_presentation_file(said, trust, answer):
     request = Request(
         answer.request.encode(),
         bytes.fromhex(statement["organisation"]),
-        [CATEGORIES[claims["vct"]]],
+        [TYPES[claims["vct"]]],
         statement["purpose"],
         statement["legal_basis"],
         statement["retention_days"],

@@ -183,6 +183,14 @@ class Envelope:
         return body
 
 
+# ---- state.md: lists --------------------------------------------------------------------------------------------------
+
+CATEGORIES = set("imaging infant_checkup laboratory medication school_health vaccination".split())
+PURPOSES = set("care emergency payout public_health research school statistics transfer venue".split())
+LEGAL_BASES = set("consent contract explicit_consent legal_obligation legitimate_interest".split())
+LEGAL_BASES |= {"official_authority", "public_interest", "vital_interest"}
+
+
 # ---- entries.cddl ----------------------------------------------------------------------------------------------------
 
 ROLE, KEY_USE = is_(1, 2, 3, 4, 5), is_(1, 2, 3, 4)
@@ -338,7 +346,7 @@ STATUS_LIST_STATE = table({1: ID, 2: uint, 3: uint, 4: uint, 5: uint})
 STATES = {
     (b"organisation/", 32): ORGANISATION_STATE,
     (b"grant/", 32): GRANT_STATE,
-    (b"own/", 32): table({1: uint, 2: uint, 3: uint}),
+    (b"own/", 32): table({1: uint, 2: uint, 3: uint, 4: uint}),
     (b"status-list/", 64): STATUS_LIST_STATE,
     (b"over-asking/", 32): table({1: ID, 2: uint}),
     (b"erasure/", 64): table({1: ID, 2: uint}),

@@ -4,19 +4,22 @@ import base64
 import hashlib
 import json
 import re
+from pathlib import Path
 
+from certificate import Certificate, parts
+from consent_formats import CATEGORIES, LEGAL_BASES, PURPOSES
 from consent_formats import either, many, nothing, refuse_if, require, signed_by, table, tagged, text, uint
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 TYPE = "urn:tegata:presentation:1"
-CHECKUPS = ["hip_dislocation_screening", "infant_checkup_3_4_months", "infant_checkup_9_10_months"]
-CHECKUPS += ["infant_checkup_18_months", "dental_checkup_2_years", "infant_checkup_3_years"]
-CATEGORIES = {"vaccination": "vaccination", "laboratory_result": "laboratory", **dict.fromkeys(CHECKUPS, "infant_checkup")}
-CATEGORIES = {f"urn:tegata:record:{name}:1": category for name, category in CATEGORIES.items()}
+CATALOGUE = Path(__file__).resolve().parents[2] / "specs/records/types"
+CATALOGUE = [json.loads(path.read_text()) for path in CATALOGUE.glob("*.metadata.json")]
+TYPES = {one["vct"]: one["category"] for one in CATALOGUE}
+CLAIMS = {name for one in CATALOGUE for claim in one["claims"] for name in claim["path"] if name is not None}
 
 
 def unb64(part):
@@ -78,42 +81,50 @@ def boolean(value):
     return type(value) is bool
 
 
-CODE, HEX = word("[a-z0-9_-]{1,64}"), word("[0-9a-fA-F]{64}")
+HEX, CLAIM = word("[0-9a-fA-F]{64}"), one_of(*CLAIMS)
+LABEL = either(CLAIM, word("[a-z][0-9]{0,2}"), one_of(*[vct.split(":")[-2] for vct in TYPES]))
 RANDOM = either(word("[0-9a-f]{32}"), lambda value: text(value) and len(value) == 43 and unb64(value) is not None)
 ALGS = many(one_of("ES256", "EdDSA"), 1)
 
 
-def certificate(value):
-    if not text(value):
-        return False
+def der(value):
+    """The bytes of base64 with padding and without spare bits; None where it is anything else."""
     try:
         read = base64.b64decode(value, validate=True)
-        return len(read) <= 2048 and base64.b64encode(read).decode() == value
     except ValueError:
-        return False
+        return None
+    return read if base64.b64encode(read).decode() == value else None
+
+
+HOST = re.compile("^(?:https?://|did:web:)([^/:%]+)")
+
+
+def certificate(value):
+    return text(value) and der(value) is not None and bool(Certificate(der(value)))
 
 
 HEADER = {"typ": one_of("oauth-authz-req+jwt"), "alg": text}
-HEADER = either(table({**HEADER, "kid": text}), table({**HEADER, "x5c": many(certificate, 1, 4)}))
-STATEMENT = {"chain": HEX, "organisation": HEX, "categories": many(CODE, 1), "purpose": CODE, "legal_basis": CODE}
+HEADER = either(table({**HEADER, "kid": text}), table({**HEADER, "x5c": many(certificate, 1, 1)}))
+STATEMENT = {"chain": HEX, "organisation": HEX, "categories": many(one_of(*CATEGORIES), 1)}
+STATEMENT |= {"purpose": one_of(*PURPOSES), "legal_basis": one_of(*LEGAL_BASES)}
 STATEMENT |= {"retention_days": lambda value: uint(value) and value < 2**32, "until_ms": uint}
 SIGNED_STATEMENT = table(
-    {"type": one_of(TYPE), "credential_ids": many(CODE, 1), "transaction_data_hashes_alg": many(one_of("sha-256"), 1)}
+    {"type": one_of(TYPE), "credential_ids": many(LABEL, 1), "transaction_data_hashes_alg": many(one_of("sha-256"), 1)}
     | STATEMENT
 )
 QUERY = table(
     {
-        "id": CODE,
+        "id": LABEL,
         "format": one_of("dc+sd-jwt"),
-        "meta": table({"vct_values": many(one_of(*CATEGORIES), 1)}),
+        "meta": table({"vct_values": many(one_of(*TYPES), 1)}),
     },
     {
         "multiple": boolean,
         "require_cryptographic_holder_binding": boolean,
         "claims": many(
-            table({"path": many(either(CODE, nothing, lambda value: uint(value) and value <= 999), 1)}, {"id": CODE}), 1
+            table({"path": many(either(CLAIM, nothing, lambda value: uint(value) and value <= 999), 1)}, {"id": LABEL}), 1
         ),
-        "claim_sets": many(many(CODE, 1), 1),
+        "claim_sets": many(many(LABEL, 1), 1),
     },
 )
 METADATA = table(
@@ -147,7 +158,7 @@ PAYLOAD = {
     "response_uri": text,
     "dcql_query": table(
         {"credentials": many(QUERY, 1)},
-        {"credential_sets": many(table({"options": many(many(CODE, 1), 1)}, {"required": boolean}), 1)},
+        {"credential_sets": many(table({"options": many(many(LABEL, 1), 1)}, {"required": boolean}), 1)},
     ),
     "client_metadata": METADATA,
 }
@@ -185,6 +196,7 @@ class CredentialKey:
             self.alg, self.key = "ES256", ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
             x, y = [b64(number.to_bytes(32, "big")) for number in (self.key.public_numbers().x, self.key.public_numbers().y)]
             self.jwk = {"crv": "P-256", "kty": "EC", "x": x, "y": y}
+        self.info = self.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         self.text = json.dumps(self.jwk, sort_keys=True, separators=(",", ":")).encode()
         self.thumbprint = b64(hashlib.sha256(self.text).digest())
 
@@ -200,12 +212,8 @@ class CredentialKey:
 
     def stands_for(self, header, client_id, did):
         if "x5c" in header:
-            first = base64.b64decode(header["x5c"][0])
-            try:
-                named = x509.load_der_x509_certificate(first).public_key() == self.key
-            except ValueError:
-                return False
-            return named and client_id == "x509_hash:" + b64(hashlib.sha256(first).digest())
+            read = der(header["x5c"][0])
+            return [Certificate(read).key] == parts(self.info) and client_id == "x509_hash:" + b64(hashlib.sha256(read).digest())
         jwk = "did:jwk:" + b64(self.text)
         names = {did: f"{did}#{self.thumbprint}", jwk: f"{jwk}#0"}
         return any(client_id == f"decentralized_identifier:{one}" and header["kid"] == kid for one, kid in names.items())
@@ -221,8 +229,7 @@ def credential_keys(organisation, at_ms):
                 pass
 
 
-# ---- the checks of section 4 -----------------------------------------------------------------------------------------
-
+# ---- the checks of section 5 -----------------------------------------------------------------------------------------
 
 def digest(request):
     return tagged("tegata/v1/request-digest", ".".join(request.split(".")[:2]).encode())
@@ -250,16 +257,28 @@ def check_evidence(request, chain, state, at_ms):
     require(key is not None, "evidence-key")
     require(key.signed(parts[2], request.rpartition(".")[0].encode()), "evidence-signature")
 
-    require(payload["client_metadata"]["client_name"] in organisation[1].values(), "evidence-member")
-    addresses = [service[2] for service in organisation[3] if service[1] == 2]
-    path = word("/[a-z0-9/_-]{0,127}")
-    goes_there = lambda one: payload["response_uri"].startswith(one) and path(payload["response_uri"][len(one) :])
-    require(any(map(goes_there, addresses)), "evidence-member")
+    check_names(organisation, header, payload)
     require(at_ms < min(payload["exp"] * 1000, *[one["until_ms"] for one in statements]), "evidence-expired")
 
     types = [vct for query in payload["dcql_query"]["credentials"] for vct in query["meta"]["vct_values"]]
-    queried = {CATEGORIES[vct] for vct in types}
+    queried = {TYPES[vct] for vct in types}
     refuse_if(all(accredited(organisation, one, queried) for one in statements), "not-over-asking")
+
+
+def check_names(organisation, header, payload):
+    """That names and addresses are the organisation's own."""
+    names = set(organisation[1].values())
+    require(payload["client_metadata"]["client_name"] in names, "evidence-member")
+    verifiers = [service[2] for service in organisation[3] if service[1] == 2]
+    answers = [word(re.escape(one) + "/v1/presentations/[0-9a-f]{32}/response") for one in verifiers]
+    require(either(*answers)(payload["response_uri"]), "evidence-member")
+
+    addresses = {service[2] for service in organisation[3]}
+    hosts = {host for one in [*addresses, organisation[4]] for host in HOST.findall(one)}
+    for one in header.get("x5c", []):
+        read = Certificate(der(one))
+        require(names | hosts >= set(read.names) and hosts >= set(read.hosts), "evidence-member")
+        require(addresses >= set(read.addresses), "evidence-member")
 
 
 def accredited(organisation, statement, queried):
