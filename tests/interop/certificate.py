@@ -9,7 +9,8 @@ INTEGER, BITS, OCTETS, OID, UTF8, PRINTABLE, SEQUENCE, SET = 2, 3, 4, 6, 0x0C, 0
 TIMES = {0x17: rb"[0-9]{12}Z", 0x18: rb"[0-9]{14}Z"}
 
 COUNTRY, ORGANISATION, COMMON_NAME = b"\x55\4\6", b"\x55\4\x0a", b"\x55\4\3"
-SUBJECT_KEY, KEY_USAGE, ALTERNATIVE_NAME, CONSTRAINTS, AUTHORITY_KEY = [b"\x55\x1d" + bytes([one]) for one in (14, 15, 17, 19, 35)]
+SUBJECT_KEY, KEY_USAGE, ALTERNATIVE_NAME = b"\x55\x1d\x0e", b"\x55\x1d\x0f", b"\x55\x1d\x11"
+CONSTRAINTS, AUTHORITY_KEY = b"\x55\x1d\x13", b"\x55\x1d\x23"
 ECDSA = [(SEQUENCE, b"\6\x08" + bytes.fromhex("2a8648ce3d0403") + one) for one in (b"\2", b"\3")]
 ED25519 = (SEQUENCE, b"\6\3\x2b\x65\x70")
 
@@ -135,6 +136,7 @@ class Certificate:
             kinds.add(kind)
             if kind == ALTERNATIVE_NAME:
                 [listed] = parts(value)
+                require(sequence(listed), CODE)
                 for tag, said in sequence(listed):
                     {0x82: self.hosts, 0x86: self.addresses}[tag].append(said.decode("ascii"))
             else:

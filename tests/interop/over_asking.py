@@ -213,7 +213,8 @@ class CredentialKey:
     def stands_for(self, header, client_id, did):
         if "x5c" in header:
             read = der(header["x5c"][0])
-            return [Certificate(read).key] == parts(self.info) and client_id == "x509_hash:" + b64(hashlib.sha256(read).digest())
+            named = client_id == "x509_hash:" + b64(hashlib.sha256(read).digest())
+            return named and [Certificate(read).key] == parts(self.info)
         jwk = "did:jwk:" + b64(self.text)
         names = {did: f"{did}#{self.thumbprint}", jwk: f"{jwk}#0"}
         return any(client_id == f"decentralized_identifier:{one}" and header["kid"] == kid for one, kid in names.items())
