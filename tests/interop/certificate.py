@@ -110,7 +110,8 @@ class Certificate:
         require(len(read) <= 2048, CODE)
         try:
             [whole] = parts(read)
-            self._read(*sequence(whole))
+            body, algorithm, signature = sequence(whole)
+            self._read(body, algorithm, signature)
         except (ValueError, LookupError):  # another number of parts, no UTF-8, no such time
             raise Refused(CODE) from None
 
