@@ -101,6 +101,7 @@ fn changed(value: &Value) -> Option<Value> {
         Value::String(text) if text.ends_with("0Z") && text.starts_with("2025-10") => {
             json!(text.replace("0Z", "1Z"))
         }
+        Value::String(language) if language == "ja" => json!("en"),
         Value::String(text) => {
             // The last letter: what comes out is still base58, still an IRI, still a number in text.
             let last = text.chars().last().unwrap();
