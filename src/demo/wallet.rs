@@ -366,6 +366,17 @@ impl Wallet {
             .await
     }
 
+    /// What the host answers the owner of the vault to CBOR that is posted to a path below it.
+    async fn send_own(&self, path: &str, body: Vec<u8>) -> Result<Vec<u8>> {
+        let url = format!(
+            "{}/v1/vaults/{}/{path}",
+            self.host_url,
+            self.secret.vault_id()
+        );
+        self.call(reqwest::Method::POST, &url, Some("application/cbor"), body)
+            .await
+    }
+
     /// A signed deposit invitation for all drawers.
     pub fn invitation(
         &mut self,

@@ -93,19 +93,7 @@ impl Wallet {
         // A key of its own: nothing says whose wallet it was.
         let key = SigningKey::from_bytes(&rand::make_rng::<StdRng>().random());
         let entry = Entry::sign(&key, &chain, clock::now_ms() + 300_000, body);
-        let url = format!(
-            "{}/v1/vaults/{}/over-askings",
-            self.host_url,
-            self.secret.vault_id()
-        );
-        let answer = self
-            .call(
-                reqwest::Method::POST,
-                &url,
-                Some("application/cbor"),
-                entry.to_bytes(),
-            )
-            .await?;
+        let answer = self.send_own("over-askings", entry.to_bytes()).await?;
         Receipt::parse(&answer).map_err(|e| wrong("receipt")(&e))
     }
 
@@ -207,15 +195,7 @@ impl Wallet {
 
     /// Sends a grant; the same again is the same grant.
     pub async fn submit_grant(&mut self, prepared: &PreparedGrant) -> Result<Receipt> {
-        let url = format!(
-            "{}/v1/vaults/{}/grants",
-            self.host_url,
-            self.secret.vault_id()
-        );
-        let body = prepared.body.clone();
-        let answer = self
-            .call(reqwest::Method::POST, &url, Some("application/cbor"), body)
-            .await?;
+        let answer = self.send_own("grants", prepared.body.clone()).await?;
         let receipt = self.own_receipt(&answer, &prepared.entry)?;
         if !self.grant_ids().contains(&prepared.id) {
             self.grants.push(prepared.given.clone());
@@ -238,19 +218,7 @@ impl Wallet {
             sponsor: self.host,
         });
         let entry = Entry::sign(&key, &chain, clock::now_ms() + 300_000, body);
-        let url = format!(
-            "{}/v1/vaults/{}/revocations",
-            self.host_url,
-            self.secret.vault_id()
-        );
-        let answer = self
-            .call(
-                reqwest::Method::POST,
-                &url,
-                Some("application/cbor"),
-                entry.to_bytes(),
-            )
-            .await?;
+        let answer = self.send_own("revocations", entry.to_bytes()).await?;
         let receipt = Receipt::parse(&answer).map_err(|e| wrong("receipt")(&e))?;
         let verified = receipt
             .clone()

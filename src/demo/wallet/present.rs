@@ -241,20 +241,8 @@ impl Wallet {
         let (chain, now_ms) = (self.ledger.chain(), clock::now_ms());
         let grant = one_time_grant(&question, self.host, &salt, now_ms - 60_000);
         let entry = Entry::sign(&key, &chain, now_ms + 300_000, Body::Grant(grant));
-        let url = format!(
-            "{}/v1/vaults/{}/grants",
-            self.host_url,
-            self.secret.vault_id()
-        );
         let submission = cbor::encode(&GrantSubmission::of_presentation(entry.to_bytes()));
-        let answer = self
-            .call(
-                reqwest::Method::POST,
-                &url,
-                Some("application/cbor"),
-                submission,
-            )
-            .await?;
+        let answer = self.send_own("grants", submission).await?;
         self.own_receipt(&answer, &entry.id(&chain))?;
         self.grants.push(Given {
             nonce,
