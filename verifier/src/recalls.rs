@@ -113,6 +113,9 @@ pub(crate) async fn run(core: std::sync::Arc<Core>) {
         if looked.is_ok() && confirmed.is_ok() {
             let grown = headers.wait_for(|header| log_size(header) > seen);
             drop(tokio::time::timeout(PAUSE_MAX, grown).await);
+        } else {
+            // What failed may work under the next header, also one without entries.
+            drop(tokio::time::timeout(PAUSE_MAX, headers.changed()).await);
         }
     }
 }
