@@ -8,7 +8,7 @@ use fake::{Chain, Manner, Node, SharedChain, grant_id, key};
 use std::time::{Duration, Instant};
 use tegata_consent::entry::{Body, Entry, Revocation};
 use tegata_consent::history::verify_history;
-use tegata_consent::ids::{EntryId, OrganisationId};
+use tegata_consent::ids::{EntryId, Hash, OrganisationId};
 use tegata_consent::organisation::Role;
 use tegata_consent::state::{Outcome, Refusal};
 use tegata_service::clock;
@@ -167,6 +167,48 @@ async fn organisations_are_proven_and_soon_known_anew() {
             .value
             .is_none()
     );
+}
+
+#[tokio::test]
+async fn a_status_list_is_asked_for_once_in_each_state_of_the_ledger() {
+    let (chain, _) = begin();
+    let clinic = chain.lock().unwrap().register(CLINIC + 1, &[Role::Issuer]);
+    let node = Node::start(&chain).await;
+    let ledger = follow(&chain, &[&node.url]).await;
+    let list = Hash([4; 32]);
+    assert!(
+        ledger
+            .status_list(&clinic, &list)
+            .await
+            .unwrap()
+            .value
+            .is_none()
+    );
+    let mut token = None;
+    for number in 1..=2_u8 {
+        // A block without entries: what was proven stands in it too, and nobody is asked.
+        let height = chain.lock().unwrap().block(&[]).unwrap();
+        reaches(&ledger, height).await;
+        node.behave(Manner::Broken);
+        let known = ledger.status_list(&clinic, &list).await.unwrap();
+        assert_eq!(known.header.header().height, height);
+        assert_eq!(known.value.map(|known| known.token), token);
+        node.behave(Manner::Honest);
+        // Another list: the former is not taken for the newest, also when no node says so.
+        token = Some(Hash([number; 32]));
+        let height = {
+            let mut chain = chain.lock().unwrap();
+            let entry = chain.status_list_entry(CLINIC + 1, list, Hash([number; 32]));
+            let entry = chain.verified(entry);
+            chain.block(&[entry]).unwrap()
+        };
+        reaches(&ledger, height).await;
+        node.behave(Manner::Broken);
+        assert!(ledger.status_list(&clinic, &list).await.is_err());
+        node.behave(Manner::Honest);
+        let newest = ledger.status_list(&clinic, &list).await.unwrap().value;
+        assert_eq!(newest.map(|newest| newest.token), token);
+    }
 }
 
 #[tokio::test]

@@ -19,10 +19,10 @@ use tegata_service::ledger::Ledger;
 const LISTS_MAX: usize = 256;
 /// Until a list is here.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Before a list that is not the ledger's newest is asked for again: the issuer may be about to serve the newest. The first
-/// time at once: it may have come onto the ledger because it was asked for.
+/// Before a list that is not the ledger's newest is asked for again: until the next header, for it may have come onto the
+/// ledger because it was asked for; at most so long, for the issuer may be about to serve the newest.
 const AGAIN: [Duration; 3] = [
-    Duration::ZERO,
+    Duration::from_millis(50),
     Duration::from_millis(500),
     Duration::from_millis(500),
 ];
@@ -64,7 +64,7 @@ impl StatusLists {
 
     /// The issuer's list under `uri`, as the credential names it.
     ///
-    /// The ledger says, asked each time, in a header under 15 s old, which list is the newest; no other is believed. A copy of
+    /// The ledger says, each time, in a header under 15 s old, which list is the newest; no other is believed. A copy of
     /// that one is used while the list's own `ttl` and `exp` last. Else the issuer is asked; if it does not answer, the status
     /// is unknown, which is a fault and never "valid". `since_ms` is when the reading began.
     pub(crate) async fn get(
@@ -99,7 +99,7 @@ impl StatusLists {
         {
             return Err(fault.clone());
         }
-        let mut again = AGAIN.into_iter();
+        let (mut again, mut headers) = (AGAIN.into_iter(), self.ledger.watch());
         loop {
             let newest = match (self.newest(issuer, uri).await, carried) {
                 (Ok(newest), _) => newest,
@@ -134,7 +134,7 @@ impl StatusLists {
                 // The issuer puts a list on the ledger first and serves it a moment later.
                 Err(refused) => {
                     if let Some(pause) = again.next() {
-                        tokio::time::sleep(pause).await;
+                        drop(tokio::time::timeout(pause, headers.changed()).await);
                         continue;
                     }
                     metrics::counter!("tegata_verifier_status_lists_refused_total", "reason" => refused.code())

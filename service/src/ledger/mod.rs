@@ -28,10 +28,10 @@ use tegata_consent::state::GrantState;
 use tegata_consent::status::{ErasureState, OverAskingState, StatusListState};
 use tokio::sync::watch;
 
-/// How long a proof about an organisation is reused.
+/// How long a proof about an organisation is reused, whatever else changes on the ledger.
 const ORGANISATION_CACHE: Duration = Duration::from_secs(5);
-/// Most organisations that are remembered.
-const ORGANISATIONS_MAX: usize = 10_000;
+/// Most organisations that are remembered, and most status lists.
+const REMEMBERED_MAX: usize = 10_000;
 /// How long a submission is tried.
 const SUBMIT: Duration = Duration::from_secs(12);
 
@@ -42,6 +42,7 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     core: Arc<Core>,
     organisations: Mutex<HashMap<OrganisationId, (Proven<OrganisationState>, Instant)>>,
+    status_lists: Mutex<HashMap<(OrganisationId, Hash), Proven<StatusListState>>>,
     follower: tokio::task::JoinHandle<()>,
 }
 
@@ -153,6 +154,7 @@ impl Ledger {
         Ok(Self(Arc::new(Inner {
             core,
             organisations: Mutex::default(),
+            status_lists: Mutex::default(),
             follower,
         })))
     }
@@ -293,7 +295,8 @@ impl Ledger {
         })
     }
 
-    /// An organisation in the registry, proven. A proof of presence is reused for the same header, and for up to 5 s.
+    /// An organisation in the registry, proven. A proof of presence is reused while the ledger's state is the same, and
+    /// for up to 5 s.
     ///
     /// # Errors
     /// [`LedgerError::Stale`], [`LedgerError::Unreachable`], [`LedgerError::Proof`].
@@ -301,49 +304,29 @@ impl Ledger {
         &self,
         organisation: &OrganisationId,
     ) -> Result<Proven<OrganisationState>, LedgerError> {
-        let (core, least) = (&self.0.core, self.newest()?.header().height);
-        if let Some(cached) = self.cached(organisation, least) {
-            return Ok(cached);
+        let (core, newest) = (&self.0.core, self.newest()?);
+        if let Some((proven, asked)) = recall(&self.0.organisations, organisation)
+            && (is_same_state(&proven.header, &newest) || asked.elapsed() <= ORGANISATION_CACHE)
+        {
+            return Ok(proven);
         }
-        let check = |bytes: Vec<u8>| {
-            let proof = StateProof::parse(&bytes)
-                .map_err(|error| LedgerError::proof("organisation", &error))?;
-            let proven = proof.verify_organisation(&core.chain, &core.validators, organisation);
-            let proven = proven.map_err(|error| LedgerError::proof("organisation", &error))?;
-            self.new_enough(&proven, least)?;
-            Ok(proven)
-        };
-        let found = core
-            .nodes
-            .get(
-                &format!("/v1/state/organisations/{organisation}"),
-                StateProof::LIMIT,
-                check,
-            )
+        let path = format!("/v1/state/organisations/{organisation}");
+        let proven = self
+            .proven(&path, "organisation", |proof| {
+                proof.verify_organisation(&core.chain, &core.validators, organisation)
+            })
             .await?;
-        let proven = found.ok_or_else(|| {
-            LedgerError::proof(
-                "organisation",
-                &"the node answers 404 instead of a proof of absence",
-            )
-        })?;
-        if proven.value.is_none() {
-            return Ok(proven); // whoever has just been registered must not wait for a cache
+        // Whoever has just been registered must not wait for a cache.
+        if proven.value.is_some() {
+            let found = (proven.clone(), Instant::now());
+            remember(&self.0.organisations, *organisation, found);
         }
-        let mut cache = self
-            .0
-            .organisations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= ORGANISATIONS_MAX {
-            cache.clear();
-        }
-        cache.insert(*organisation, (proven.clone(), Instant::now()));
         Ok(proven)
     }
 
-    /// The newest of an issuer's status lists ([`tegata_consent::status::status_list_id`]), proven in a header at least as new as the followed one at
-    /// the time of the call. The proof may be one of absence.
+    /// The newest of an issuer's status lists ([`tegata_consent::status::status_list_id`]), proven in a header at least as
+    /// new as the followed one at the time of the call. The proof may be one of absence. No node is asked while the ledger's
+    /// state is the one that was proven: the same state root has the same list.
     ///
     /// # Errors
     /// [`LedgerError::Stale`], [`LedgerError::Unreachable`], [`LedgerError::Proof`].
@@ -352,12 +335,24 @@ impl Ledger {
         issuer: &OrganisationId,
         list: &Hash,
     ) -> Result<Proven<StatusListState>, LedgerError> {
+        let (core, newest, key) = (&self.0.core, self.newest()?, (*issuer, *list));
+        if let Some(known) = recall(&self.0.status_lists, &key)
+            && is_same_state(&known.header, &newest)
+        {
+            let value = known.value;
+            return Ok(Proven {
+                header: newest,
+                value,
+            });
+        }
         let path = format!("/v1/state/status-lists/{issuer}/{list}");
-        let core = &self.0.core;
-        self.proven(&path, "status list", |proof| {
-            proof.verify_status_list(&core.chain, &core.validators, issuer, list)
-        })
-        .await
+        let proven = self
+            .proven(&path, "status list", |proof| {
+                proof.verify_status_list(&core.chain, &core.validators, issuer, list)
+            })
+            .await?;
+        remember(&self.0.status_lists, key, proven.clone());
+        Ok(proven)
     }
 
     /// Whether a recipient confirmed an erasure ([`tegata_consent::status::erasure_commitment`]), proven as
@@ -476,20 +471,24 @@ impl Ledger {
         self.0.core.take_final(proven.header.clone());
         Ok(())
     }
+}
 
-    fn cached(
-        &self,
-        organisation: &OrganisationId,
-        height: u64,
-    ) -> Option<Proven<OrganisationState>> {
-        let cache = self
-            .0
-            .organisations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (proven, asked) = cache.get(organisation)?;
-        let usable =
-            proven.header.header().height >= height || asked.elapsed() <= ORGANISATION_CACHE;
-        usable.then(|| proven.clone())
+/// Whether what was proven of one header's state stands in another's.
+fn is_same_state(proven: &FinalHeader, newest: &FinalHeader) -> bool {
+    proven.header().state_root == newest.header().state_root
+}
+
+type Remembered<K, V> = Mutex<HashMap<K, V>>;
+
+fn recall<K: Eq + std::hash::Hash, V: Clone>(remembered: &Remembered<K, V>, key: &K) -> Option<V> {
+    let remembered = remembered.lock().unwrap_or_else(PoisonError::into_inner);
+    remembered.get(key).cloned()
+}
+
+fn remember<K: Eq + std::hash::Hash, V>(remembered: &Remembered<K, V>, key: K, value: V) {
+    let mut remembered = remembered.lock().unwrap_or_else(PoisonError::into_inner);
+    if remembered.len() >= REMEMBERED_MAX {
+        remembered.clear();
     }
+    remembered.insert(key, value);
 }

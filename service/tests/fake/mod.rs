@@ -24,7 +24,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tegata_consent::cbor;
 use tegata_consent::cose::public_key;
-use tegata_consent::entry::{Access, Body, Entry, Grant, Revocation, VerifiedEntry};
+use tegata_consent::entry::{
+    Access, Body, Entry, Grant, Revocation, StatusListPublished, VerifiedEntry,
+};
 use tegata_consent::genesis::Genesis;
 use tegata_consent::header::{
     Certificate, CertifiedHeader, CommitSignature, HEADER_VERSION, Header, Validator, VoteStep,
@@ -329,6 +331,19 @@ impl Chain {
             self.soon(),
             Body::Access(access),
         )
+    }
+
+    /// What an issuer puts on the ledger when it has signed a list.
+    pub fn status_list_entry(&self, issuer_seed: u8, list: Hash, token: Hash) -> Entry {
+        let published = StatusListPublished {
+            issuer: self.organisation(issuer_seed),
+            list,
+            token,
+            issued_ms: clock::now_ms(),
+            recalled: 0,
+        };
+        let body = Body::StatusListPublished(published);
+        Entry::sign(&key(issuer_seed), &self.id, self.soon(), body)
     }
 
     pub fn revocation_entry(&self, grant_seed: u8, host_seed: u8) -> Entry {
