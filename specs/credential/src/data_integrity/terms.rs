@@ -299,7 +299,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether it has the form of a language tag (RFC 5646 §2.1): JSON-LD drops any other without a word.
+/// Whether it looks like a language tag (RFC 5646 §2.1): JSON-LD drops what does not without a word.
 fn is_language_tag(text: &str) -> bool {
     let is_subtag = |subtag: &str| {
         (1..=8).contains(&subtag.len()) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric())
