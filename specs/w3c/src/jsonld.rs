@@ -9,7 +9,7 @@ use ssi_json_ld::context_processing::{self, Process as _};
 use ssi_json_ld::expansion::{Action, Options, Policy};
 use ssi_json_ld::rdf_types::{Id, LexicalQuad, LiteralType, Term as RdfTerm};
 use ssi_json_ld::syntax::{
-    Context as LocalContext, Parse as _, TryFromJson as _, Value as JsonLdValue,
+    Context as LocalContext, LangTag, Parse as _, TryFromJson as _, Value as JsonLdValue,
 };
 use ssi_json_ld::{Context as ActiveContext, ContextLoader, Expand as _};
 use ssi_rdf::{AnyLdEnvironment as _, LdEnvironment};
@@ -57,6 +57,9 @@ impl JsonLd {
         let context = document.remove("@context").unwrap_or_default();
         if document.values().any(has_direction) {
             return Err(wrong(&"@direction is not signed by this suite"));
+        }
+        if document.values().any(has_other_language) {
+            return Err(wrong(&"@language is no language tag (RFC 5646)"));
         }
         // Expansion is the costly part: what cannot fit is refused before it.
         if document.values().map(nameless).sum::<usize>() > BLANKS_MAX {
@@ -156,6 +159,20 @@ fn has_direction(value: &Value) -> bool {
         Value::Object(object) => {
             object.contains_key("@value") && object.contains_key("@direction")
                 || object.values().any(has_direction)
+        }
+        _ => false,
+    }
+}
+
+/// Whether text says a language by what is no language tag to the function that decides on it: the RDF would be the same without,
+/// so that anybody could say it after signing.
+fn has_other_language(value: &Value) -> bool {
+    match value {
+        Value::Array(many) => many.iter().any(has_other_language),
+        Value::Object(object) => {
+            let language = object.get("@language").and_then(Value::as_str);
+            object.contains_key("@value") && language.is_some_and(|tag| LangTag::new(tag).is_err())
+                || object.values().any(has_other_language)
         }
         _ => false,
     }

@@ -230,6 +230,16 @@ fn vectors() {
         ),
         (
             vector(
+                "language added that RDF leaves out",
+                with(
+                    signed(json!({ "/name": "x" })),
+                    json!({ "/name": { "@value": "x", "@language": "en-a" } }),
+                ),
+            ),
+            "json_ld_invalid",
+        ),
+        (
+            vector(
                 "unknown context",
                 signed(json!({ "/@context/1": "https://evil.example" })),
             ),
