@@ -121,7 +121,7 @@ class Certificate:
         check_positive(serial, 20)
         check_signature(algorithm, signature)
         check_validity(validity)
-        require(all(re.fullmatch("[^\0-\x1f\x7f-\x9f@]{,64}", one) for one in names(issuer)), CODE)
+        require(all(re.fullmatch("[^\0-\x1f\x7f-\x9f@]{1,64}", one) for one in names(issuer)), CODE)
         self.names, self.hosts, self.addresses = names(subject), [], []
         if extensions:
             [part] = extensions

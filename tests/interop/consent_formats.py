@@ -232,7 +232,7 @@ class Entry(Envelope):
 VALIDATORS = many(row(ID, uint), 1)
 GENESIS = table({1: text, 2: uint, 3: RANDOM, 4: VALIDATORS, 5: many(ID, 1), 6: table({1: uint})})
 HEADER = row(uint, ID, uint, uint, size(20), ID, uint, ID, ID, ID, ID)
-CERTIFICATE = row(uint, lambda value: uint(value) and value < 2**63, ID, many(row(size(20), size(64))))
+CERTIFICATE = row(uint, lambda value: uint(value) and value < 2**32, ID, many(row(size(20), size(64))))
 CERTIFIED = row(HEADER, CERTIFICATE)
 OUTCOME = either(row(), row(is_(*range(1, 9))))
 LEAF = row(uint, uint, data, OUTCOME)

@@ -249,6 +249,8 @@ def check_evidence(request, chain, state, at_ms):
     named = {(one["chain"].lower(), one["organisation"].lower()) for one in statements}
     require(len(named) == 1, "evidence-member")
     [(ledger, who)] = named
+    end_ms = min(payload["exp"] * 1000, *[one["until_ms"] for one in statements])
+    require(end_ms <= 253402300799999, "evidence-member")
     require(ledger == chain.hex(), "evidence-chain")
     require(who == state[1].hex(), "evidence-organisation")
 
@@ -259,7 +261,7 @@ def check_evidence(request, chain, state, at_ms):
     require(key.signed(parts[2], request.rpartition(".")[0].encode()), "evidence-signature")
 
     check_names(organisation, header, payload)
-    require(at_ms < min(payload["exp"] * 1000, *[one["until_ms"] for one in statements]), "evidence-expired")
+    require(at_ms < end_ms, "evidence-expired")
 
     types = [vct for query in payload["dcql_query"]["credentials"] for vct in query["meta"]["vct_values"]]
     queried = {TYPES[vct] for vct in types}

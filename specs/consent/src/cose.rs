@@ -12,7 +12,7 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 /// COSE algorithm EdDSA (RFC 9053 section 2.2).
-const ALG_EDDSA: i8 = -8;
+const ALG_EDDSA: i64 = -8;
 /// Most countersignatures an envelope may carry.
 pub const COUNTERSIGNATURES_MAX: usize = 64;
 
@@ -27,7 +27,7 @@ pub enum CoseError {
     Header(CborError),
     /// Another algorithm than EdDSA.
     #[error("algorithm {0} is not EdDSA (-8)")]
-    Algorithm(i8),
+    Algorithm(i64),
     /// Another format than the expected one.
     #[error("type {found:?}, expected {expected:?}")]
     Type {
@@ -42,7 +42,7 @@ pub enum CoseError {
     /// More countersignatures than allowed, or two by one key.
     #[error("too many countersignatures, or two by one key")]
     Countersignatures,
-    /// A key that is not a point, or of small order.
+    /// A key that is not a point of the curve.
     #[error("{0} is not a usable Ed25519 key")]
     Key(PublicKey),
     /// A signature that does not hold.
@@ -80,11 +80,21 @@ impl CoseError {
 #[cbor(map)]
 struct Protected {
     #[n(1)]
-    alg: i8,
+    alg: i64,
     #[n(4)]
     kid: PublicKey,
     #[n(16)]
-    typ: Option<String>,
+    typ: String,
+}
+
+/// The protected header of a countersignature.
+#[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
+#[cbor(map)]
+struct Countersigner {
+    #[n(1)]
+    alg: i64,
+    #[n(4)]
+    kid: PublicKey,
 }
 
 #[derive(Encode, Decode, Debug, Clone, PartialEq, Eq, Default)]
@@ -139,7 +149,7 @@ impl Sign1 {
         let protected = cbor::encode(&Protected {
             alg: ALG_EDDSA,
             kid,
-            typ: Some(typ.to_owned()),
+            typ: typ.to_owned(),
         });
         let signature = key
             .sign(&sig_structure(&protected, chain, &payload))
@@ -162,10 +172,9 @@ impl Sign1 {
     #[must_use]
     pub fn countersign(mut self, key: &SigningKey, chain: &ChainId) -> Self {
         let kid = public_key(key);
-        let protected = cbor::encode(&Protected {
+        let protected = cbor::encode(&Countersigner {
             alg: ALG_EDDSA,
             kid,
-            typ: None,
         });
         let signature = key
             .sign(&self.countersign_structure(&protected, chain))
@@ -195,8 +204,8 @@ impl Sign1 {
         if protected.alg != ALG_EDDSA {
             return Err(CoseError::Algorithm(protected.alg));
         }
-        if protected.typ.as_deref() != Some(typ) {
-            let found = protected.typ.unwrap_or_default().chars().take(80).collect();
+        if protected.typ != typ {
+            let found = protected.typ.chars().take(80).collect();
             return Err(CoseError::Type {
                 found,
                 expected: typ,
@@ -204,14 +213,12 @@ impl Sign1 {
         }
         let mut countersigners = Vec::new();
         for countersignature in envelope.unprotected.countersignatures.iter().flatten() {
-            let header: Protected =
+            let header: Countersigner =
                 cbor::decode(&countersignature.protected, 256).map_err(CoseError::Header)?;
             if header.alg != ALG_EDDSA {
                 return Err(CoseError::Algorithm(header.alg));
             }
-            if header.typ.is_some()
-                || countersigners.contains(&header.kid)
-                || countersigners.len() >= COUNTERSIGNATURES_MAX
+            if countersigners.contains(&header.kid) || countersigners.len() >= COUNTERSIGNATURES_MAX
             {
                 return Err(CoseError::Countersignatures);
             }

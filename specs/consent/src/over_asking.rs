@@ -14,11 +14,12 @@ use crate::ids::{ChainId, Hash, OrganisationId};
 use crate::json::Json;
 pub use crate::json::JsonError;
 use crate::organisation::{KeyUse, OrganisationState, Role};
+use crate::request::is_reference;
 use crate::ticket::request_digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certificate::Certificate;
-use fields::{decode, is_hexadecimal};
+use fields::decode;
 use form::{Payload, read_header};
 use sha2::{Digest, Sha256};
 
@@ -146,8 +147,8 @@ impl RequestObject {
         let signed = text.len() - signature.len() - 1;
         let signature = decode(signature)?.try_into();
         let signature = signature.map_err(|_| EvidenceError::Encoding)?;
-        let header = Json::parse(&decode(header)?)?;
-        let payload = Json::parse(&decode(payload)?)?;
+        let (header, payload) = (decode(header)?, decode(payload)?);
+        let (header, payload) = (Json::parse(&header)?, Json::parse(&payload)?);
         let (key_use, key_name) = read_header(&header)?;
         Ok(Self {
             signed: bytes[..signed].to_vec(),
@@ -218,7 +219,7 @@ impl RequestObject {
         let path = url.and_then(|url| self.payload.response_uri.strip_prefix(url));
         let path = path.and_then(|path| path.strip_prefix(PRESENTATIONS));
         let id = path.and_then(|path| path.strip_suffix(RESPONSE));
-        if !id.is_some_and(is_hexadecimal) {
+        if !id.is_some_and(is_reference) {
             return Err(EvidenceError::Member("response_uri"));
         }
         if let KeyName::Certificate(certificate, _) = &self.key_name

@@ -84,12 +84,17 @@ impl ConsentRequest {
         if self.until_ms.max(self.expires_ms) > TIME_MAX_MS {
             return Err(RequestError::Time);
         }
-        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if self.reference.len() != REFERENCE_LEN || !self.reference.bytes().all(digit) {
+        if !is_reference(&self.reference) {
             return Err(RequestError::Reference);
         }
         Ok(())
     }
+}
+
+/// Whether a text has the form of a random number: 128 bits in lower-case hexadecimal.
+pub(crate) fn is_reference(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == REFERENCE_LEN && text.bytes().all(digit)
 }
 
 impl Signed for ConsentRequest {

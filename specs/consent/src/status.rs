@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 /// How far a list's time may be ahead of the block's, in milliseconds: what verifiers of lists bear as well.
 pub const STATUS_LIST_AHEAD_MAX_MS: u64 = 60_000;
 
-/// The newest list that an issuer published under one URI.
+/// The newest list that an issuer published in one form under one URI ([`status_list_id`], [`status_list_cwt_id`]).
 #[derive(Encode, Decode, Debug, Clone, PartialEq, Eq)]
 #[cbor(map)]
 pub struct StatusListState {
@@ -24,7 +24,7 @@ pub struct StatusListState {
     /// Time of the block that holds the entry, in milliseconds since 1970.
     #[n(3)]
     pub published_ms: u64,
-    /// How many lists were published under this URI, this one included.
+    /// How many lists were published in this form under this URI, this one included.
     #[n(4)]
     pub count: u64,
     /// How many records it recalls.

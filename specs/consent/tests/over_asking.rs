@@ -31,6 +31,7 @@ const CERTIFICATE_EDDSA: &str = "MIH4MIGfoAMCAQICAU0wCgYIKoZIzj0EAwIwHjEcMBoGA1U
 
 /// What stands in a certificate of the asker's ES256 key.
 struct Parts {
+    serial: Vec<u8>,
     issuer: Vec<(u8, &'static str)>,
     subject: Vec<(u8, &'static str)>,
     /// Those of `subjectAltName`, by tag.
@@ -38,6 +39,10 @@ struct Parts {
     more: Vec<Vec<u8>>,
     signature: Vec<u8>,
 }
+
+/// The asker's: a DID with a port, and a name longer than RFC 5280 lets a common name be.
+const DID: &str = "did:web:id.asker.example%3A8443";
+const NAME_JA: &str = "架空の会社、とても長い名前の、ほんとうは無い会社、たのまれもしないのに保険金の支払いのためと言って予防接種の記録まで見たがる会社、本社は無い";
 
 const COUNTRY: u8 = 6;
 const ORGANISATION: u8 = 10;
@@ -48,10 +53,11 @@ const URI: u8 = 0x86;
 /// As authorities make it for an organisation.
 fn parts() -> Parts {
     Parts {
+        serial: vec![77],
         issuer: vec![(COUNTRY, "JP"), (ORGANISATION, "A made-up authority")],
         subject: vec![
             (COUNTRY, "JP"),
-            (ORGANISATION, "asker(架空)"),
+            (ORGANISATION, NAME_JA),
             (COMMON_NAME, "asker.example"),
         ],
         names: vec![
@@ -100,7 +106,10 @@ fn certificate(parts: &Parts) -> String {
         .iter()
         .map(|(tag, text)| der(*tag, &[text.as_bytes()]))
         .collect();
-    let extensions = [vec![extension(17, &list(0x30, &names))], parts.more.clone()].concat();
+    let extensions = match (&names[..], &parts.more[..]) {
+        ([], []) => Vec::new(),
+        (names, more) => [&[extension(17, &list(0x30, names))], more].concat(),
+    };
     let algorithm = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02".as_slice();
     let time = der(0x17, &[b"260101000000Z"]);
     let key = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
@@ -109,7 +118,7 @@ fn certificate(parts: &Parts) -> String {
         0x30,
         &[
             &der(0xa0, &[&[2, 1, 2]]),
-            &der(2, &[&[77]]),
+            &der(2, &[&parts.serial]),
             algorithm,
             &name(&parts.issuer),
             &der(0x30, &[&time, &time]),
@@ -137,6 +146,8 @@ fn asker() -> Organisation {
         &[],
         &[("payout", &["laboratory"])],
     );
+    asker.did = DID.into();
+    asker.name.ja = NAME_JA.into();
     let point = |name| {
         let key = es256(name).verifying_key().to_sec1_point(true);
         key.as_bytes().to_vec()
@@ -203,7 +214,7 @@ fn written(value: &Value) -> String {
 impl Draft {
     /// As a verifier of this project makes it: vaccinations for payouts, which the asker may not ask for.
     fn new(world: &World) -> Self {
-        let did = "did:web:asker.example";
+        let did = DID;
         let random = |byte: u8| URL_SAFE_NO_PAD.encode([byte; 32]);
         let exp_s = world.now_ms / 1000 + 600;
         let algorithms = json!(["ES256", "EdDSA"]);
@@ -382,10 +393,7 @@ fn evidence(world: &World) -> Vec<(&'static str, Draft)> {
     vec![
         ("a category, under the registered DID, ES256", draft()),
         ("the same, EdDSA", {
-            let kid = format!(
-                "did:web:asker.example#{}",
-                thumbprint(&jwk_eddsa("asker-eddsa"))
-            );
+            let kid = format!("{DID}#{}", thumbprint(&jwk_eddsa("asker-eddsa")));
             let mut draft = draft().signed_with_eddsa();
             draft.header["kid"] = kid.into();
             draft
@@ -411,6 +419,40 @@ fn evidence(world: &World) -> Vec<(&'static str, Draft)> {
         (
             "under a certificate with addresses",
             changed(draft(), |d| d.certify_as(|_| ())),
+        ),
+        (
+            "under a certificate by an authority on P-384 with SHA-256",
+            changed(draft(), |d| {
+                d.certify_as(|parts| {
+                    let (r, s) = (der(2, &[&[0], &[0x81; 48]]), der(2, &[&[0x71; 48]]));
+                    parts.signature = der(0x30, &[&r, &s]);
+                });
+            }),
+        ),
+        (
+            "under a certificate for the host of the DID, which has a port",
+            changed(draft(), |d| {
+                d.certify_as(|parts| parts.names[0].1 = "id.asker.example");
+            }),
+        ),
+        (
+            "under a certificate by an authority with two letters",
+            changed(draft(), |d| {
+                d.certify_as(|parts| parts.issuer[1].1 = "UN");
+            }),
+        ),
+        (
+            "under a certificate for signatures and certificates",
+            changed(draft(), |d| {
+                d.certify_as(|parts| parts.more[1] = extension(15, &der(3, &[&[2, 0x84]])));
+            }),
+        ),
+        (
+            "the ledger in capitals",
+            changed(draft(), |d| {
+                let chain = d.statement["chain"].as_str().unwrap().to_uppercase();
+                d.statement["chain"] = chain.into();
+            }),
         ),
         (
             "names of parts in the query",
@@ -482,6 +524,41 @@ fn rejects() -> Vec<(&'static str, &'static str, Change)> {
         ("an end that is over", "evidence-expired", |d| {
             d.statement["until_ms"] = (START_MS - 1).into();
         }),
+        ("an end at the block's time", "evidence-expired", |d| {
+            d.statement["until_ms"] = (world().now_ms + 1000).into();
+        }),
+        ("an end after the year 9999", "evidence-member", |d| {
+            d.payload["exp"] = 253_402_300_800_u64.into();
+            d.statement["until_ms"] = 253_402_300_800_000_u64.into();
+        }),
+        (
+            "for our wallets and for those of others",
+            "evidence-member",
+            |d| {
+                let mut data = d.statement.clone();
+                for name in ["type", "credential_ids", "transaction_data_hashes_alg"] {
+                    data.as_object_mut().unwrap().remove(name);
+                }
+                d.payload["verifier_info"] =
+                    json!([{ "format": "urn:tegata:presentation:1", "data": data }]);
+            },
+        ),
+        (
+            "no algorithm, and named twice: the member comes first",
+            "evidence-member",
+            |d| {
+                d.header["alg"] = "none".into();
+                d.header["x5c"] = json!([CERTIFICATE_ES256]);
+            },
+        ),
+        (
+            "a number for a client, and a statement that is none: the member comes first",
+            "evidence-member",
+            |d| {
+                d.payload["client_id"] = 1.into();
+                d.payload["transaction_data"] = json!(["!"]);
+            },
+        ),
         ("more than fits into an entry", "evidence-too-long", |d| {
             let entry = URL_SAFE_NO_PAD.encode(written(&d.statement));
             let count = REQUEST_OBJECT_LIMIT / entry.len();
@@ -599,6 +676,87 @@ fn rejects() -> Vec<(&'static str, &'static str, Change)> {
             "evidence-member",
             |d| {
                 d.certify_as(|parts| parts.more.push(parts.more[0].clone()));
+            },
+        ),
+        ("a certificate by nobody's name", "evidence-member", |d| {
+            d.certify_as(|parts| parts.issuer[1].1 = "");
+        }),
+        (
+            "a certificate for the port of the DID",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| parts.names[0].1 = "id.asker.example%3A8443");
+            },
+        ),
+        ("a certificate with number zero", "evidence-member", |d| {
+            d.certify_as(|parts| parts.serial = vec![0]);
+        }),
+        (
+            "a certificate with a negative number",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| parts.serial = vec![0x80]);
+            },
+        ),
+        (
+            "a certificate with a number of 21 bytes",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| parts.serial = vec![1; 21]);
+            },
+        ),
+        (
+            "a certificate with a number not in its shortest form",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| parts.serial = vec![0, 77]);
+            },
+        ),
+        ("a certificate without number", "evidence-member", |d| {
+            d.certify_as(|parts| parts.serial = Vec::new());
+        }),
+        ("a certificate for no names", "evidence-member", |d| {
+            d.certify_as(|parts| parts.names = Vec::new());
+        }),
+        (
+            "a certificate with an empty list of extensions",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| {
+                    parts.names = Vec::new();
+                    parts.more = Vec::new();
+                });
+            },
+        ),
+        ("a certificate for no usage", "evidence-member", |d| {
+            d.certify_as(|parts| parts.more[1] = extension(15, &der(3, &[&[0]])));
+        }),
+        ("a certificate for a tenth usage", "evidence-member", |d| {
+            d.certify_as(|parts| parts.more[1] = extension(15, &der(3, &[&[6, 0x80, 0x40]])));
+        }),
+        (
+            "a certificate with bits after its last usage",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| parts.more[1] = extension(15, &der(3, &[&[6, 0x80]])));
+            },
+        ),
+        (
+            "a certificate whose signature has an empty number",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| {
+                    parts.signature = der(0x30, &[&der(2, &[]), &der(2, &[&[2; 32]])]);
+                });
+            },
+        ),
+        (
+            "a certificate whose signature has a negative number",
+            "evidence-member",
+            |d| {
+                d.certify_as(|parts| {
+                    parts.signature = der(0x30, &[&der(2, &[&[0x81; 32]]), &der(2, &[&[2; 32]])]);
+                });
             },
         ),
         (
@@ -738,7 +896,7 @@ fn rejects() -> Vec<(&'static str, &'static str, Change)> {
         }),
         ("a key that has ended", "evidence-key", |d| {
             let kid = thumbprint(&jwk_es256("asker-old"));
-            d.header["kid"] = format!("did:web:asker.example#{kid}").into();
+            d.header["kid"] = format!("{DID}#{kid}").into();
             d.signer = "asker-old";
         }),
         ("a key of nobody", "evidence-key", |d| {
@@ -809,6 +967,10 @@ fn malformed(draft: &Draft) -> Vec<(&'static str, String)> {
             "a header with a member twice",
             draft.sign_texts(&header.replacen('{', r#"{"alg":"ES256","#, 1), &payload),
         ),
+        (
+            "a header of two objects",
+            draft.sign_texts(&(header.clone() + "{}"), &payload),
+        ),
     ]
 }
 
@@ -844,6 +1006,12 @@ fn vectors() {
         change(&mut draft);
         vectors.push(vector(name, draft.sign(), Some(code)));
     }
+    let whitespace = Draft::new(&world)
+        .sign_texts("{ }", "{}")
+        .replacen(".e30", ".e3", 1);
+    let name =
+        "a header that is no JSON and a payload that is no base64url: the encoding comes first";
+    vectors.push(vector(name, whitespace, Some("evidence-encoding")));
     for (name, request) in malformed(&Draft::new(&world)) {
         vectors.push(vector(name, request, Some("evidence-json")));
     }

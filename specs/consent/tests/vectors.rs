@@ -332,6 +332,19 @@ fn signatures() {
         bytes
     };
     let (identity, zero) = (point(1, 0, 0), [0; 32]);
+    // The same envelope with other headers.
+    let text = |bytes: &[u8]| [&[0x58, bytes.len() as u8], bytes].concat();
+    let kid = [&[4][..], &text(&public)].concat();
+    let typ = b"\x10\x78\x1dapplication/tegata-entry+cbor";
+    let header =
+        |parts: &[&[u8]]| text(&[&[0xa0 | parts.len() as u8], &parts.concat()[..]].concat());
+    let whole = header(&[b"\x01\x27", &kid, typ]);
+    let from = at(&whole).unwrap();
+    let rest = &good[from + whole.len() + 1..];
+    let headed = |protected: &[u8], unprotected: &[u8]| {
+        [&good[..from], protected, unprotected, rest].concat()
+    };
+    let counter = [b"\xa1\x0b\x81\x83", &whole[..], b"\xa0", &text(&[7; 64])].concat();
     let entry = Entry::parse(&good).unwrap();
     let mut vectors = vec![accepted(
         "as it was signed",
@@ -373,6 +386,21 @@ fn signatures() {
             "a key that is no point",
             with(&point(2, 0, 0), &r, &s),
             "envelope-key",
+        ),
+        (
+            "the algorithm RS256",
+            headed(&header(&[b"\x01\x39\x01\x00", &kid, typ]), b"\xa0"),
+            "envelope-algorithm",
+        ),
+        (
+            "no type",
+            headed(&header(&[b"\x01\x27", &kid]), b"\xa0"),
+            "envelope-header",
+        ),
+        (
+            "a countersignature with a type",
+            headed(&whole, &counter),
+            "envelope-header",
         ),
     ] {
         let found = Entry::parse(&bytes).and_then(|entry| entry.verify(&chain));

@@ -22,12 +22,14 @@ const KEY_ID: u8 = 0x80;
 const DNS_NAME: u8 = 0x82;
 const URI: u8 = 0x86;
 
-/// `AlgorithmIdentifier`s and the longest number of a signature: ECDSA with SHA-256 and SHA-384, Ed25519.
-const ALGORITHMS: [(&[u8], usize); 3] = [
-    (b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02", 33),
-    (b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03", 49),
-    (b"\x30\x05\x06\x03\x2b\x65\x70", 0),
+/// `AlgorithmIdentifier`s: ECDSA with SHA-256 and SHA-384, and Ed25519.
+const ECDSA: [&[u8]; 2] = [
+    b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02",
+    b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03",
 ];
+const ED25519: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70";
+/// Longest number of an ECDSA signature in bytes, with a key on P-384.
+const SIGNATURE_NUMBER_MAX: usize = 49;
 /// RFC 5280's bounds: a serial number in bytes, a name's part in characters.
 const SERIAL_MAX: usize = 20;
 const NAME_MAX: usize = 64;
@@ -52,14 +54,14 @@ impl Certificate {
         whole.end()?;
         let mut body = Der(outer.value(SEQUENCE)?);
         let algorithm = outer.element(SEQUENCE)?;
-        let (_, number_max) = ALGORITHMS.iter().find(|(known, _)| *known == algorithm)?;
-        is_signature(outer.value(BIT_STRING)?, *number_max).then_some(())?;
+        signature(algorithm, outer.value(BIT_STRING)?)?;
         outer.end()?;
 
         (body.value(VERSION)? == [INTEGER, 1, 2]).then_some(())?;
-        (body.value(INTEGER)?.len() <= SERIAL_MAX).then_some(())?;
+        body.positive(SERIAL_MAX)?;
         (body.element(SEQUENCE)? == algorithm).then_some(())?;
         let issuer = name(body.value(SEQUENCE)?)?;
+        issuer.iter().all(|text| is_plain(text)).then_some(())?;
         let mut validity = Der(body.value(SEQUENCE)?);
         validity.time()?;
         validity.time()?;
@@ -80,8 +82,9 @@ impl Certificate {
         Some(certificate)
     }
 
-    /// Each of the known ones at most once.
+    /// Each of the known ones at most once, and at least one.
     fn extensions(&mut self, der: &[u8]) -> Option<()> {
+        (!der.is_empty()).then_some(())?;
         let (mut rest, mut seen) = (Der(der), Vec::new());
         while !rest.0.is_empty() {
             let mut extension = Der(rest.value(SEQUENCE)?);
@@ -99,8 +102,7 @@ impl Certificate {
             match kind {
                 // subjectKeyIdentifier
                 14 => (value.value(OCTET_STRING)?.len() <= KEY_ID_MAX).then_some(())?,
-                // keyUsage: nine bits
-                15 => (value.value(BIT_STRING)?.len() <= 3).then_some(())?,
+                15 => key_usage(value.value(BIT_STRING)?)?,
                 // subjectAltName
                 17 => self.alternative_names(value.value(SEQUENCE)?)?,
                 // basicConstraints, of one that signs no others
@@ -119,6 +121,7 @@ impl Certificate {
     }
 
     fn alternative_names(&mut self, der: &[u8]) -> Option<()> {
+        (!der.is_empty()).then_some(())?;
         let mut rest = Der(der);
         while let Some(tag) = rest.0.first().copied() {
             let text = str::from_utf8(rest.value(tag)?).ok()?.to_owned();
@@ -144,11 +147,10 @@ impl Certificate {
         let host = |text: &String| {
             let hosts = urls().filter_map(|url| url.split("://").nth(1)).chain(web);
             hosts
-                .filter_map(|rest| rest.split(['/', ':']).next())
-                .any(|host| host == text)
+                .filter_map(|rest| rest.split(['/', ':', '%']).next())
+                .any(|host| !host.is_empty() && host == text)
         };
-        let own =
-            |text: &String| [&name.ja, &name.en].contains(&text) || host(text) || is_country(text);
+        let own = |text: &String| [&name.ja, &name.en].contains(&text) || host(text);
         self.subject.iter().all(own)
             && self.dns_names.iter().all(host)
             && self.uris.iter().all(|uri| urls().any(|url| url == uri))
@@ -183,6 +185,17 @@ impl<'a> Der<'a> {
         Some(value)
     }
 
+    /// A number above zero, in its shortest form, of at most so many bytes.
+    fn positive(&mut self, most: usize) -> Option<()> {
+        let number = self.value(INTEGER)?;
+        let is_shortest = match *number {
+            [0, next, ..] => next >= 0x80,
+            [first, ..] => (1..0x80).contains(&first),
+            [] => false,
+        };
+        (is_shortest && number.len() <= most).then_some(())
+    }
+
     fn time(&mut self) -> Option<()> {
         let (text, length) = match self.0.first() {
             Some(&UTC_TIME) => (self.value(UTC_TIME)?, 13),
@@ -198,7 +211,7 @@ impl<'a> Der<'a> {
     }
 }
 
-/// Country, organisation and common name, each at most once.
+/// Organisation and common name, each at most once; and the country likewise, which is left out here: it is two letters.
 fn name(der: &[u8]) -> Option<Vec<String>> {
     let (mut rest, mut kinds, mut texts) = (Der(der), Vec::new(), Vec::new());
     while !rest.0.is_empty() {
@@ -217,33 +230,46 @@ fn name(der: &[u8]) -> Option<Vec<String>> {
         };
         part.end()?;
         let text = str::from_utf8(text).ok()?;
-        let plain = !text.chars().any(|c| c.is_control() || c == '@');
-        let fits = (1..=NAME_MAX).contains(&text.chars().count());
-        (plain && fits && (kind == 6) == is_country(text)).then_some(())?;
-        texts.push(text.to_owned());
+        if kind == 6 {
+            is_country(text).then_some(())?;
+        } else {
+            texts.push(text.to_owned());
+        }
     }
     Some(texts)
+}
+
+/// Whether it may be an authority's name.
+fn is_plain(text: &str) -> bool {
+    (1..=NAME_MAX).contains(&text.chars().count())
+        && !text.chars().any(|c| c.is_control() || c == '@')
 }
 
 fn is_country(text: &str) -> bool {
     text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-/// Two numbers, or with no number allowed the 64 bytes of Ed25519. That it holds is not asked: whose key it would be is not
-/// on the ledger.
-fn is_signature(bits: &[u8], number_max: usize) -> bool {
-    let Some((0, signature)) = bits.split_first() else {
-        return false;
+/// At least one of nine bits, and after the last that is set nothing (X.690, section 11.2).
+fn key_usage(bits: &[u8]) -> Option<()> {
+    let (unused, used) = bits.split_first()?;
+    let (unused, last) = (u32::from(*unused), used.last()?);
+    let is_last_set = *last != 0 && last.trailing_zeros() == unused;
+    (is_last_set && 8 * used.len() <= 9 + unused as usize).then_some(())
+}
+
+/// Has the form of one by this algorithm. That it holds is not asked: whose key it would be is not on the ledger.
+fn signature(algorithm: &[u8], bits: &[u8]) -> Option<()> {
+    let (0, signature) = bits.split_first()? else {
+        return None;
     };
-    if number_max == 0 {
-        return signature.len() == 64;
+    if algorithm == ED25519 {
+        return (signature.len() == 64).then_some(());
     }
+    ECDSA.contains(&algorithm).then_some(())?;
     let mut whole = Der(signature);
-    let numbers = whole.value(SEQUENCE).and_then(|numbers| {
-        let mut numbers = Der(numbers);
-        let lengths = [numbers.value(INTEGER)?.len(), numbers.value(INTEGER)?.len()];
-        numbers.end().map(|()| lengths)
-    });
-    whole.0.is_empty()
-        && numbers.is_some_and(|lengths| lengths.iter().all(|length| *length <= number_max))
+    let mut numbers = Der(whole.value(SEQUENCE)?);
+    whole.end()?;
+    numbers.positive(SIGNATURE_NUMBER_MAX)?;
+    numbers.positive(SIGNATURE_NUMBER_MAX)?;
+    numbers.end()
 }

@@ -3,6 +3,7 @@
 use super::EvidenceError;
 use crate::codes::is_label;
 use crate::json::Json;
+use crate::request::is_reference;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -120,17 +121,11 @@ pub(super) fn words(
 pub(super) fn random(value: &Json, name: &'static str) -> Result<(), EvidenceError> {
     let text = text(value, name)?;
     let is_256_bits = text.len() == 43 && URL_SAFE_NO_PAD.decode(text).is_ok();
-    if is_hexadecimal(text) || is_256_bits {
+    if is_reference(text) || is_256_bits {
         Ok(())
     } else {
         Err(EvidenceError::Member(name))
     }
-}
-
-/// 128 bits in hexadecimal.
-pub(super) fn is_hexadecimal(text: &str) -> bool {
-    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.len() == 32 && text.bytes().all(digit)
 }
 
 pub(super) fn decode(text: &str) -> Result<Vec<u8>, EvidenceError> {

@@ -21,11 +21,7 @@ const STATEMENT: &str = "urn:tegata:presentation:1";
 pub(super) fn read_header(header: &Json) -> Result<(KeyUse, KeyName), EvidenceError> {
     let header = Fields::of(header, "header", &["typ", "alg"], &["kid", "x5c"])?;
     header.is("typ", "oauth-authz-req+jwt")?;
-    let key_use = match header.text("alg")? {
-        "EdDSA" => KeyUse::CredentialEdDsa,
-        "ES256" => KeyUse::CredentialEs256,
-        _ => return Err(EvidenceError::Algorithm),
-    };
+    let algorithm = header.text("alg")?;
     let name = match (header.get("kid"), header.get("x5c")) {
         (Some(url), None) => KeyName::Url(text(url, "kid")?.to_owned()),
         (None, Some(chain)) => {
@@ -38,7 +34,11 @@ pub(super) fn read_header(header: &Json) -> Result<(KeyUse, KeyName), EvidenceEr
         }
         _ => return Err(EvidenceError::Member("kid")),
     };
-    Ok((key_use, name))
+    match algorithm {
+        "EdDSA" => Ok((KeyUse::CredentialEdDsa, name)),
+        "ES256" => Ok((KeyUse::CredentialEs256, name)),
+        _ => Err(EvidenceError::Algorithm),
+    }
 }
 
 fn certificate(value: &Json) -> Result<Vec<u8>, EvidenceError> {
@@ -89,6 +89,8 @@ impl Payload {
         let expires_s = payload.number("exp")?;
         let types = query(payload.required("dcql_query")?)?;
         let client_name = client_metadata(payload.required("client_metadata")?)?;
+        let client_id = payload.text("client_id")?.to_owned();
+        let response_uri = payload.text("response_uri")?.to_owned();
         let statements = statements(&payload)?;
         let first = statements
             .first()
@@ -113,9 +115,9 @@ impl Payload {
         }
         asked_for.dedup();
         Ok(Self {
-            client_id: payload.text("client_id")?.to_owned(),
+            client_id,
             client_name,
-            response_uri: payload.text("response_uri")?.to_owned(),
+            response_uri,
             chain,
             organisation,
             asked_for,
@@ -225,6 +227,9 @@ fn statements(payload: &Fields<'_>) -> Result<Vec<Statement>, EvidenceError> {
         "until_ms",
     ];
     let mut found = Vec::new();
+    if payload.get("transaction_data").is_some() && payload.get("verifier_info").is_some() {
+        return Err(EvidenceError::Member("verifier_info"));
+    }
     for entry in payload.optional_list("transaction_data")? {
         let value = Json::parse(&decode(text(entry, "transaction_data")?)?)?;
         let more = ["type", "credential_ids", "transaction_data_hashes_alg"];

@@ -107,7 +107,7 @@ impl<S: StateReader> Execution<'_, S> {
         request
             .check()
             .map_err(|error| evidence(error.to_string()))?;
-        if request.expires_ms < self.time_ms {
+        if request.expires_ms <= self.time_ms {
             return Err(Inadmissible::EvidenceExpired {
                 expires_ms: request.expires_ms,
                 time_ms: self.time_ms,
@@ -132,7 +132,7 @@ impl<S: StateReader> Execution<'_, S> {
         let request = RequestObject::parse(&report.request)?;
         request.check(&verified.chain(), recipient, self.time_ms)?;
         let (expires_ms, time_ms) = (request.expires_ms(), self.time_ms);
-        if expires_ms < time_ms {
+        if expires_ms <= time_ms {
             return Err(Inadmissible::EvidenceExpired {
                 expires_ms,
                 time_ms,
