@@ -35,6 +35,7 @@ use tegata_consent::request::ConsentRequest;
 use tegata_consent::scope::Scope;
 use tegata_consent::sealing::file_digest;
 use tegata_consent::state::{GrantState, StateKey};
+use tegata_consent::status::{ErasureState, OverAskingState, StatusListState};
 use tegata_credential::bitstring::{BitstringEntry, StatusPurpose};
 use tegata_credential::data_integrity::{EddsaJcs2022, ProofOptions, sign_credential};
 use tegata_credential::did::Did;
@@ -187,6 +188,77 @@ async fn proofs_of_the_ledger() {
                 "byte {position}"
             );
         }
+    }
+}
+
+/// Whatever a proof is about: that there was nothing is no good news.
+#[tokio::test]
+async fn a_proof_that_there_was_nothing_does_not_hold() {
+    let shared = begin();
+    let proofs = {
+        let (list, request, erasure) = (Hash([1; 32]), Hash([2; 32]), Hash([3; 32]));
+        let mut chain = shared.lock().unwrap();
+        let (issuer, clinic) = (chain.organisation(ISSUER), chain.organisation(CLINIC));
+        let lists = StatusListState {
+            token: Hash([4; 32]),
+            issued_ms: 1_760_000_000_000,
+            published_ms: 1_760_000_000_000,
+            count: 3,
+            recalled: 2,
+        };
+        let reported = OverAskingState {
+            recipient: clinic,
+            reported_ms: 1_760_000_000_000,
+        };
+        let confirmed = ErasureState {
+            grant: grant_id(50),
+            confirmed_ms: 1_760_000_000_000,
+        };
+        let other = Hash([9; 32]);
+        let keys = [
+            (
+                "published",
+                "2025-10-09T08:53:20Z",
+                StateKey::status_list(&issuer, &list),
+                StateKey::status_list(&issuer, &other),
+            ),
+            (
+                "reported",
+                "Organisation 21",
+                StateKey::over_asking(&request),
+                StateKey::over_asking(&other),
+            ),
+            (
+                "confirmed",
+                "2025-10-09T08:53:20Z",
+                StateKey::erasure(&clinic, &erasure),
+                StateKey::erasure(&clinic, &other),
+            ),
+            (
+                "stands",
+                "operators",
+                StateKey::operators(),
+                StateKey::from_stored(b"operators/9".to_vec()),
+            ),
+        ];
+        chain.tamper(keys[0].2.clone(), cbor::encode(&lists));
+        chain.tamper(keys[1].2.clone(), cbor::encode(&reported));
+        chain.tamper(keys[2].2.clone(), cbor::encode(&confirmed));
+        let height = chain.block(&[]).unwrap();
+        keys.map(|(name, words, there, not)| {
+            let proof = |key: &StateKey| cbor::encode(&chain.state_proof(height, key));
+            (name, words, proof(&there), proof(&not))
+        })
+    };
+    let trust = trust(&shared);
+    for (name, words, there, not) in proofs {
+        let finding = look(&there, &trust).await;
+        holds(&finding, "A proof");
+        let said = format!("{finding:?}");
+        assert!(said.contains(name) && said.contains(words), "{said}");
+        let finding = look(&not, &trust).await;
+        assert_eq!(failed(&finding), [name], "a proof of absence");
+        assert_eq!(code(&finding, name), Some("state-absent"));
     }
 }
 

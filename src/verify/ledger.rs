@@ -7,14 +7,15 @@ use tegata_consent::cbor;
 use tegata_consent::cose::{Sign1, Signed};
 use tegata_consent::entry::{Body, Entry, VerifiedEntry};
 use tegata_consent::fetch::{GrantHistory, HandedOut, Opening};
-use tegata_consent::header::{CertifiedHeader, Header};
+use tegata_consent::header::{CertifiedHeader, Header, ValidatorSet};
 use tegata_consent::history::{Reading, verify_history};
-use tegata_consent::ids::{GrantId, OrganisationId};
+use tegata_consent::ids::{ChainId, GrantId, Hash, OrganisationId};
 use tegata_consent::organisation::{OrganisationState, Role};
 use tegata_consent::over_asking::{RequestObject, is_request_object};
-use tegata_consent::proof::{Receipt, StateProof};
+use tegata_consent::proof::{ProofError, Receipt, StateProof};
 use tegata_consent::request::ConsentRequest;
 use tegata_consent::state::{GrantState, Outcome, StateKey};
+use tegata_consent::status::{ErasureState, OverAskingState, StatusListState, token_digest};
 use tegata_service::genesis;
 
 const NO_GENESIS: &str = "give --genesis FILE: without it nothing from the ledger can be checked";
@@ -179,62 +180,137 @@ pub(super) fn receipt(receipt: Receipt, trust: &Trust) -> Finding {
 }
 
 pub(super) fn state_proof(proof: StateProof, trust: &Trust) -> Finding {
-    let key = proof.key.to_vec();
-    let (grant, organisation) = (
-        key.strip_prefix(b"grant/".as_slice()),
-        key.strip_prefix(b"organisation/".as_slice()),
-    );
     let mut finding = Finding::new("A proof of the ledger's state");
     header_facts(&mut finding, &proof.certified.header, trust);
-    let time_ms = proof.certified.header.time_ms;
-    in_time(&mut finding, time_ms, trust);
+    in_time(&mut finding, proof.certified.header.time_ms, trust);
     let Some((chain, validators)) = &trust.chain else {
         finding.unknown("proof", NO_GENESIS);
         return finding;
     };
-    let held = "certificate and path to the state root hold";
-    if let Some(id) = grant.and_then(|id| GrantId::try_from(id).ok()) {
-        finding.what = "A consent proof".into();
-        finding.fact("grant", id);
-        match proof.verify_grant(chain, validators, &id) {
-            Ok(proven) => {
-                finding.check("proof", Ok::<_, String>(held));
-                in_force(&mut finding, proven.value.as_ref(), time_ms, trust);
-            }
-            Err(error) => finding.fail("proof", error),
-        }
-    } else if let Some(id) = organisation.and_then(|id| OrganisationId::try_from(id).ok()) {
-        finding.what = "A proof about an organisation".into();
-        finding.fact("id", id);
-        match proof.verify_organisation(chain, validators, &id) {
-            Ok(proven) => {
-                finding.check("proof", Ok::<_, String>(held));
-                registered(&mut finding, proven.value.as_ref(), time_ms, trust.at_ms);
-            }
-            Err(error) => finding.fail("proof", error),
-        }
-    } else {
-        finding.fact(
-            "key",
-            String::from_utf8_lossy(&key)
-                .chars()
-                .take(80)
-                .collect::<String>(),
-        );
-        let verified = proof.verify(chain, validators, &StateKey::from_stored(key));
-        finding.check("proof", verified.map(|_| held));
+    if let Err(error) = proven(&mut finding, proof, chain, validators, trust) {
+        finding.fail("proof", error);
     }
     finding
+}
+
+/// Checks a proof, and says what stands under its key. A proof that nothing does is one too, but of nothing that holds.
+fn proven(
+    finding: &mut Finding,
+    proof: StateProof,
+    chain: &ChainId,
+    validators: &ValidatorSet,
+    trust: &Trust,
+) -> Result<(), ProofError> {
+    const HELD: &str = "certificate and path to the state root hold";
+    let (key, time_ms) = (proof.key.to_vec(), proof.certified.header.time_ms);
+    if let Some(id) = one(&key, "grant/") {
+        finding.what = "A consent proof".into();
+        finding.fact("grant", id);
+        let proven = proof.verify_grant(chain, validators, &id)?;
+        finding.hold("proof", HELD);
+        in_force(finding, proven.value.as_ref(), time_ms, trust);
+    } else if let Some(id) = one(&key, "organisation/") {
+        finding.what = "A proof about an organisation".into();
+        finding.fact("id", id);
+        let proven = proof.verify_organisation(chain, validators, &id)?;
+        finding.hold("proof", HELD);
+        registered(finding, proven.value.as_ref(), time_ms, trust.at_ms);
+    } else if let Some((issuer, list)) = two(&key, "status-list/") {
+        finding.what = "A proof about an issuer's status list".into();
+        finding.fact("issuer", trust.name(&issuer));
+        finding.fact("list", list);
+        let proven = proof.verify_status_list(chain, validators, &issuer, &list)?;
+        finding.hold("proof", HELD);
+        published(finding, proven.value.as_ref());
+    } else if let Some(request) = one(&key, "over-asking/") {
+        finding.what = "A proof about a request that asked for too much".into();
+        finding.fact("request", request);
+        let proven = proof.verify_over_asking(chain, validators, &request)?;
+        finding.hold("proof", HELD);
+        reported(finding, proven.value.as_ref(), trust);
+    } else if let Some((recipient, commitment)) = two(&key, "erasure/") {
+        finding.what = "A proof about the erasure of a copy".into();
+        finding.fact("recipient", trust.name(&recipient));
+        finding.fact("erasure", commitment);
+        let proven = proof.verify_erasure(chain, validators, &recipient, &commitment)?;
+        finding.hold("proof", HELD);
+        confirmed(finding, proven.value.as_ref());
+    } else {
+        let name: String = String::from_utf8_lossy(&key).chars().take(80).collect();
+        finding.fact("key", name);
+        let proven = proof.verify(chain, validators, &StateKey::from_stored(key))?;
+        finding.hold("proof", HELD);
+        match proven.value {
+            None => absent(finding, "stands", "nothing stood under this key"),
+            Some(value) => {
+                finding.fact("value", format!("{} bytes", value.len()));
+                finding.fact("value's SHA-256", token_digest(&value));
+                finding.hold("stands", "something stood under this key at this height");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The id in a key of the state; absent where it is a key of something else.
+fn one<Id: for<'b> TryFrom<&'b [u8]>>(key: &[u8], of: &str) -> Option<Id> {
+    Id::try_from(key.strip_prefix(of.as_bytes())?).ok()
+}
+
+/// The organisation and the digest in a key of the state; absent where it is a key of something else.
+fn two(key: &[u8], of: &str) -> Option<(OrganisationId, Hash)> {
+    let (id, digest) = key
+        .strip_prefix(of.as_bytes())?
+        .split_at_checked(OrganisationId::LEN)?;
+    Some((id.try_into().ok()?, digest.try_into().ok()?))
+}
+
+/// What a proof of absence says: there was no such thing, so it does not hold.
+fn absent(finding: &mut Finding, name: &'static str, words: &str) {
+    let words = format!("{words} at this height: this is a proof of absence");
+    finding.fail(name, Coded("state-absent", words));
+}
+
+/// The newest of an issuer's lists at the proof's height.
+fn published(finding: &mut Finding, state: Option<&StatusListState>) {
+    let Some(state) = state else {
+        return absent(
+            finding,
+            "published",
+            "the issuer had published no such list",
+        );
+    };
+    finding.fact("signed list", state.token);
+    finding.fact("issued", moment(state.issued_ms));
+    finding.fact("recalls", state.recalled);
+    finding.fact("lists under this address so far", state.count);
+    let when = moment(state.published_ms);
+    finding.hold(
+        "published",
+        format!("the newest at this height is of {when}"),
+    );
+}
+
+fn reported(finding: &mut Finding, state: Option<&OverAskingState>, trust: &Trust) {
+    let Some(state) = state else {
+        return absent(finding, "reported", "this request had not been reported");
+    };
+    finding.fact("organisation", trust.name(&state.recipient));
+    finding.hold("reported", format!("at {}", moment(state.reported_ms)));
+}
+
+fn confirmed(finding: &mut Finding, state: Option<&ErasureState>) {
+    let Some(state) = state else {
+        return absent(finding, "confirmed", "this erasure had not been confirmed");
+    };
+    finding.fact("grant", state.grant);
+    finding.hold("confirmed", format!("at {}", moment(state.confirmed_ms)));
 }
 
 /// What stood at the proof's height. Whether it still does, only a newer proof says.
 fn in_force(finding: &mut Finding, state: Option<&GrantState>, time_ms: u64, trust: &Trust) {
     let Some(state) = state else {
-        finding.check(
-            "in force",
-            Err::<&str, _>("there was no such grant at this height: this is a proof of absence"),
-        );
-        return;
+        return absent(finding, "in force", "there was no such grant");
     };
     let grant = &state.grant;
     finding.fact("recipient", trust.name(&grant.recipient));
@@ -283,13 +359,7 @@ fn in_time(finding: &mut Finding, time_ms: u64, trust: &Trust) {
 
 fn registered(finding: &mut Finding, state: Option<&OrganisationState>, time_ms: u64, at_ms: u64) {
     let Some(state) = state else {
-        finding.check(
-            "registered",
-            Err::<&str, _>(
-                "there was no such organisation at this height: this is a proof of absence",
-            ),
-        );
-        return;
+        return absent(finding, "registered", "there was no such organisation");
     };
     let organisation = &state.organisation;
     finding.fact(
@@ -342,10 +412,7 @@ pub(super) fn history(history: &GrantHistory, trust: &Trust) -> Finding {
         finding.check("proof", Err::<&str, _>("its consent proof is malformed"));
         return finding;
     };
-    let id = proof
-        .key
-        .strip_prefix(b"grant/".as_slice())
-        .and_then(|id| GrantId::try_from(id).ok());
+    let id: Option<GrantId> = one(&proof.key, "grant/");
     let mut finding = state_proof(proof.clone(), trust);
     finding.what = "A reading history: who read under a grant, and when".into();
     let (Some(id), Some((chain, validators))) = (id, &trust.chain) else {

@@ -19,6 +19,7 @@ use tegata_consent::entry::{Body, Entry, OrganisationChange, OrganisationSuspens
 use tegata_consent::ids::{GrantId, Nonce};
 use tegata_consent::log::LogLeaf;
 use tegata_consent::order::GrantSubmission;
+use tegata_consent::over_asking::evidence_digest;
 use tegata_consent::request::ConsentRequest;
 use tegata_credential::jws::{encode, sign_with_header};
 use tegata_credential::keys::{Algorithm, SigningKey};
@@ -481,6 +482,16 @@ impl<'a> Collector<'a> {
             .node(&format!("/v1/state/organisations/{clinic}"))
             .await;
         self.add("state proof (organisation)", Form::Cbor, proof);
+        let request =
+            leaves
+                .iter()
+                .find_map(|leaf| match Entry::parse(&leaf.entry).unwrap().body() {
+                    Body::OverAsking(report) => Some(evidence_digest(&report.request)),
+                    _ => None,
+                });
+        let path = format!("/v1/state/over-askings/{}", request.unwrap());
+        let proof = self.node(&path).await;
+        self.add("state proof (over-asking)", Form::Cbor, proof);
         let grant = wallet.grant_ids()[1];
         let (_, history) = wallet.history(&grant).await.unwrap();
         let erasures = history.iter().flat_map(|read| &read.erasures);

@@ -31,6 +31,7 @@ const STATES: &[&str] = &[
     "consent proof",
     "state proof (erasure)",
     "state proof (organisation)",
+    "state proof (over-asking)",
     "state proof (status list)",
 ];
 const CREDENTIALS: &[&str] = &[

@@ -179,6 +179,7 @@ fn read_by_another(artefacts: &[Artefact], options: &Options) {
         ("header", "header"),
         ("consent proof", "presence"),
         ("state proof (organisation)", "presence"),
+        ("state proof (over-asking)", "presence"),
         ("state proof (status list)", "presence"),
         ("state proof (erasure)", "presence"),
         ("reading history", "history"),
