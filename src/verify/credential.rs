@@ -357,7 +357,7 @@ fn in_its_time(presentation: &VerifiedPresentation, at: i64) -> Result<(), Coded
         }
     };
     let issued = presentation.credential().issued_at();
-    if issued.is_some_and(|iat| presentation.presented_at() < iat - CLOCK_SKEW_S) {
+    if issued.is_some_and(|iat| presentation.presented_at() < iat.saturating_sub(CLOCK_SKEW_S)) {
         let words = "it was signed before the credential was issued".to_owned();
         return coded("key_binding_too_old", words);
     }

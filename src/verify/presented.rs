@@ -73,12 +73,8 @@ impl Carried {
 }
 
 fn presented_ms(claims: &Map<String, Value>) -> u64 {
-    milliseconds(
-        claims
-            .get("iat")
-            .and_then(Value::as_i64)
-            .unwrap_or_default(),
-    )
+    let iat = jws::numeric_date(claims, "iat").ok().flatten();
+    milliseconds(iat.unwrap_or_default())
 }
 
 fn status_uri(credential: &SdJwt) -> Option<String> {
@@ -164,25 +160,7 @@ fn answers(
     if said("nonce") != Some(request.nonce()) {
         return coded("key_binding_nonce_mismatch", "it answers another request");
     }
-    let credential = presentation.credential();
-    let mut queries = request.query().credentials().iter();
-    let Some(query) =
-        queries.find(|query| query.vct_values().iter().any(|vct| vct == credential.vct()))
-    else {
-        return coded(
-            "dcql_type_mismatch",
-            "the request does not ask for this type",
-        );
-    };
-    query
-        .matches(
-            credential.vct(),
-            credential.payload(),
-            credential.disclosed(),
-        )
-        .map_err(|error| Coded(error.code(), error.to_string()))?;
-    check_transaction_data(claims, request.transaction_data(), query.id())
-        .map_err(|error| Coded(error.code(), error.to_string()))?;
+    answers_one(request, presentation)?;
     let state = request
         .asked()
         .and_then(|asked| asked.organisation.parse().ok());
@@ -201,6 +179,33 @@ fn answers(
             request.client_id()
         )),
     }
+}
+
+/// Whether a presentation shows what one of the request's queries for its type asks for, and nothing else. Why not, the last
+/// of them says.
+fn answers_one(
+    request: &VerifiedRequest,
+    presentation: &VerifiedPresentation,
+) -> Result<(), Coded> {
+    let credential = presentation.credential();
+    let (vct, disclosed) = (credential.vct(), credential.disclosed());
+    let claims = presentation.key_binding_claims();
+    let words = "the request does not ask for this type".to_owned();
+    let mut why = Coded("dcql_type_mismatch", words);
+    let queries = request.query().credentials().iter();
+    for query in queries.filter(|query| query.vct_values().iter().any(|one| one == vct)) {
+        let shown = query.matches(vct, credential.payload(), disclosed);
+        let shown = shown.map_err(|error| Coded(error.code(), error.to_string()));
+        let answered = shown.and_then(|()| {
+            check_transaction_data(claims, request.transaction_data(), query.id())
+                .map_err(|error| Coded(error.code(), error.to_string()))
+        });
+        match answered {
+            Ok(()) => return Ok(()),
+            Err(coded) => why = coded,
+        }
+    }
+    Err(why)
 }
 
 /// The carried proofs by themselves; whether the consent stood.
