@@ -46,9 +46,17 @@ pub(super) async fn sd_jwt(text: &str, trust: &Trust) -> Finding {
         issued_at.map_or_else(|| "none".to_owned(), |at| moment(milliseconds(at))),
     );
     let carried = Carried::of(&credential);
-    let more = carried
-        .as_ref()
-        .map(|carried| carried.beside(&credential, trust));
+    let more = match &carried {
+        None => None,
+        Some(carried) => match carried.beside(&credential, trust).await {
+            Ok(more) => Some(more),
+            Err(error) => {
+                let words = format!("whether its issuer still stands: {error}");
+                finding.unknown("issuer accredited", words);
+                return finding;
+            }
+        },
+    };
     let trust = more.as_ref().unwrap_or(trust);
     let at_s = seconds(trust.at_ms);
     // A time that is only disclosed is the holder's choice; without one, keys that ended would count for ever.

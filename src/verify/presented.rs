@@ -8,6 +8,7 @@ use super::finding::{Coded, Finding};
 use super::openid4vp;
 use super::trust::{NewestList, Trust, milliseconds, moment};
 use serde_json::{Map, Value};
+use std::time::Duration;
 use tegata_consent::header::ValidatorSet;
 use tegata_consent::ids::{ChainId, OrganisationId};
 use tegata_consent::presentation::Trust as Policy;
@@ -20,6 +21,8 @@ use tegata_records::catalogue;
 
 /// How old the proofs may be when they are presented, in milliseconds.
 const AGE_MAX_MS: u64 = 60_000;
+/// How long a node may take to prove the issuer.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// The consent that a presentation carries; everything in it is proven later.
 pub(super) struct Carried {
@@ -38,15 +41,18 @@ impl Carried {
         })
     }
 
-    /// What is believed, and beside it what the carried proofs say of the issuer and its status list.
-    pub(super) fn beside(&self, credential: &SdJwt, trust: &Trust) -> Trust {
+    /// What is believed, and beside it what the carried proofs say of the issuer and its status list. Whether the issuer
+    /// still stands, the node is asked where there is one.
+    pub(super) async fn beside(&self, credential: &SdJwt, trust: &Trust) -> Result<Trust, String> {
         let mut trust = trust.clone();
         let (Ok(consent), Some((chain, validators))) = (&self.consent, trust.chain.clone()) else {
-            return trust;
+            return Ok(trust);
         };
         let policy = self.policy(&chain, &validators);
         if let Ok(Some((state, header))) = consent.issuer(&policy) {
-            trust.learn(state, header.header().height);
+            let id = state.id;
+            trust.learn(id, Some(state), header.header().height);
+            trust.ask_about([id], ANSWER).await?;
         }
         let name = credential.issuer().unwrap_or_default();
         if let Some(issuer) = trust.issuer(name).map(|state| state.id)
@@ -59,7 +65,7 @@ impl Carried {
                 newest: proven.value,
             });
         }
-        trust
+        Ok(trust)
     }
 
     fn policy<'a>(&self, chain: &'a ChainId, validators: &'a ValidatorSet) -> Policy<'a> {

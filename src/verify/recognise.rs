@@ -28,6 +28,9 @@ pub(super) const JSON_MAX: usize = 1 << 20;
 pub async fn recognise(bytes: &[u8], trust: &Trust) -> Option<Finding> {
     let trust = &trust.for_one();
     let mut finding = examine(bytes, trust).await?;
+    for note in &trust.notes {
+        finding.fact("note", note);
+    }
     // Who names a request asks whether this answers it.
     if trust.request.is_some()
         && finding.holds()

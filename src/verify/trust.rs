@@ -3,7 +3,8 @@
 use super::Options;
 use super::finding::Coded;
 use super::other;
-use std::collections::BTreeMap;
+use reqwest::Response;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use tegata_consent::proof::{Proven, StateProof, VerifiedReceipt};
 use tegata_consent::state::GrantState;
 use tegata_consent::status::{StatusListState, status_list_id};
 use tegata_credential::keys::{Algorithm, PublicKey as CredentialKey};
-use tegata_credential::status_list::{StatusListCwt, StatusListToken};
+use tegata_credential::status_list::{MAX_TOKEN_BYTES, StatusListCwt, StatusListToken};
 use tegata_credential::trust_list::{TrustList, TrustedKey};
 use tegata_credential::x509::Certificate;
 use tegata_service::keys::{OrganisationKeys, load_organisation_keys};
@@ -24,8 +25,12 @@ use tegata_service::{clock, genesis};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Most organisations that a node is asked for.
+/// Most organisations of a node's list that it is asked for.
 const ORGANISATIONS_MAX: usize = 2_000;
+/// Longest such list that is read, in bytes.
+const LIST_MAX: usize = 4 << 20;
+/// How long a node may take to prove them all.
+const PROOFS: Duration = Duration::from_secs(60);
 /// Largest trust or status file in bytes.
 const FILE_MAX: u64 = 8 << 20;
 /// How long all status lists of a file may take together.
@@ -122,6 +127,8 @@ pub struct Trust {
     pub(super) request: Option<String>,
     /// Opens what is sealed to an organisation.
     pub(super) own: Option<OrganisationKeys>,
+    /// What the reader should know of what is believed.
+    pub(super) notes: Vec<String>,
     ledger: Option<Ledger>,
     /// By when all status lists must have come; set by the first that is asked for.
     fetches_end: OnceLock<Instant>,
@@ -137,6 +144,7 @@ impl Trust {
             at_ms: options.at.unwrap_or_else(clock::now_ms),
             ..Self::default()
         };
+        let mut ledger = None;
         if let Some(path) = &options.genesis {
             let wrong = |error: &dyn std::fmt::Display| TrustError::File {
                 path: path.clone(),
@@ -146,11 +154,15 @@ impl Trust {
             let genesis = genesis::from_json(&text).map_err(|error| wrong(&error))?;
             trust = trust.with_genesis(&genesis);
             if let Some(url) = &options.ledger {
-                trust.ask(url, genesis).await?;
+                ledger = Some((url, genesis));
             }
         }
         for path in &options.trust {
             trust.add_file(path)?;
+        }
+        // After the files: about whom they name, the node is asked as well.
+        if let Some((url, genesis)) = ledger {
+            trust.ask(url, genesis).await?;
         }
         for path in &options.status {
             let status = SavedStatus::parse(read(path)?);
@@ -197,19 +209,25 @@ impl Trust {
     /// Believes what a ledger proves about an organisation.
     #[must_use]
     pub fn with_organisation(mut self, organisation: OrganisationState) -> Self {
-        self.learn(organisation, 0);
+        self.learn(organisation.id, Some(organisation), 0);
         self
     }
 
-    /// Of several proofs of an organisation the newest counts: an older one could leave a suspension out.
-    pub(super) fn learn(&mut self, state: OrganisationState, height: u64) {
-        let known = self.heights.get(&state.id).copied();
+    /// Of several proofs of an organisation the newest counts: an older one could leave a suspension out. Absent: it was
+    /// proven that there is none.
+    pub(super) fn learn(
+        &mut self,
+        id: OrganisationId,
+        state: Option<OrganisationState>,
+        height: u64,
+    ) {
+        let known = self.heights.get(&id).copied();
         if known.is_some_and(|known| known > height) {
             return;
         }
-        self.heights.insert(state.id, height);
-        self.organisations.retain(|known| known.id != state.id);
-        self.organisations.push(state);
+        self.heights.insert(id, height);
+        self.organisations.retain(|known| known.id != id);
+        self.organisations.extend(state);
     }
 
     /// The height at which an organisation was proven, as words for a check.
@@ -338,26 +356,52 @@ impl Trust {
             .timeout(FIRST_HEADER)
             .send()
             .await
-            .and_then(reqwest::Response::error_for_status)
+            .and_then(Response::error_for_status)
             .map_err(|error| failed(&error))?;
-        let list: Vec<serde_json::Value> = list.json().await.map_err(|error| failed(&error))?;
+        let words = format!("{url}: its list of organisations is longer than 4 MiB");
+        let list = body(list, LIST_MAX, &words).await;
+        let list = list.map_err(TrustError::Ledger)?;
+        let list: Vec<Listed> = serde_json::from_slice(&list).map_err(|error| failed(&error))?;
+        if list.len() > ORGANISATIONS_MAX {
+            self.notes.push(format!(
+                "the node lists {} organisations; {ORGANISATIONS_MAX} were asked for: name the others with --trust, by a proof of each",
+                list.len()
+            ));
+        }
+        // Its list is nobody's word: it could leave out whom it does not want to be seen.
+        let mut ids: BTreeSet<OrganisationId> = self.heights.keys().copied().collect();
         for listed in list.iter().take(ORGANISATIONS_MAX) {
-            let id: OrganisationId = listed["id"]
-                .as_str()
-                .unwrap_or_default()
-                .parse()
-                .map_err(|error| failed(&error))?;
-            let proven = ledger
-                .organisation(&id)
-                .await
-                .map_err(|error| failed(&error))?;
-            let height = proven.header.header().height;
-            if let Some(state) = proven.value {
-                self.learn(state, height);
-            }
+            ids.insert(listed.id.parse().map_err(|error| failed(&error))?);
         }
         self.ledger = Some(ledger);
-        Ok(())
+        self.ask_about(ids, PROOFS)
+            .await
+            .map_err(TrustError::Ledger)
+    }
+
+    /// Asks the node, where there is one, what the registry has of these organisations now.
+    pub(super) async fn ask_about(
+        &mut self,
+        ids: impl IntoIterator<Item = OrganisationId>,
+        within: Duration,
+    ) -> Result<(), String> {
+        let Some(ledger) = self.ledger.clone() else {
+            return Ok(());
+        };
+        let asked = async {
+            for id in ids {
+                let proven = ledger.organisation(&id).await;
+                let proven = proven.map_err(|error| error.to_string())?;
+                self.learn(id, proven.value, proven.header.header().height);
+            }
+            Ok::<_, String>(())
+        };
+        tokio::time::timeout(within, asked).await.unwrap_or_else(|_| {
+            Err(format!(
+                "the node did not prove its organisations within {} s: ask another node, or name a proof of each with --trust and leave --ledger out",
+                within.as_secs()
+            ))
+        })
     }
 
     fn add_file(&mut self, path: &Path) -> Result<(), TrustError> {
@@ -380,10 +424,10 @@ impl Trust {
                 .verify_organisation(chain, validators, &id)
                 .map_err(|error| wrong(&error))?;
             let height = proven.header.header().height;
-            let state = proven.value;
-            let state =
-                state.ok_or_else(|| wrong(&"it proves that there is no such organisation"))?;
-            self.learn(state, height);
+            if proven.value.is_none() {
+                return Err(wrong(&"it proves that there is no such organisation"));
+            }
+            self.learn(id, proven.value, height);
             return Ok(());
         }
         let list = TrustList::parse(&bytes).map_err(|error| match other::is_secret(&bytes) {
@@ -598,7 +642,7 @@ impl Trust {
             .as_ref()
             .ok_or("not asked for: give --status FILE, or --ledger URL")?;
         let failed = |error: reqwest::Error| format!("{uri}: {error}");
-        let mut response = ledger
+        let response = ledger
             .http()
             .get(uri)
             .timeout(self.time_left()?)
@@ -608,15 +652,30 @@ impl Trust {
         if !response.status().is_success() {
             return Err(format!("{uri} answers {}", response.status()));
         }
-        let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(failed)? {
-            bytes.extend_from_slice(&piece);
-            if bytes.len() > tegata_credential::status_list::MAX_TOKEN_BYTES {
-                return Err(format!("{uri}: longer than any status list"));
-            }
-        }
+        let words = format!("{uri}: longer than any status list");
+        let bytes = body(response, MAX_TOKEN_BYTES, &words).await?;
         String::from_utf8(bytes).map_err(|_| format!("{uri}: not text"))
     }
+}
+
+/// An organisation in a node's list of all.
+#[derive(serde::Deserialize)]
+struct Listed {
+    id: String,
+}
+
+/// The body of an answer, of at most so many bytes; the words are for one that is longer.
+async fn body(mut response: Response, most: usize, too_long: &str) -> Result<Vec<u8>, String> {
+    let url = response.url().clone();
+    let mut bytes = Vec::new();
+    let failed = |error: reqwest::Error| format!("{url}: {error}");
+    while let Some(piece) = response.chunk().await.map_err(failed)? {
+        bytes.extend_from_slice(&piece);
+        if bytes.len() > most {
+            return Err(too_long.to_owned());
+        }
+    }
+    Ok(bytes)
 }
 
 /// Whether an `iss` means this organisation: its DID, or the URL of its issuing service.
@@ -680,8 +739,32 @@ pub(super) fn moment(ms: u64) -> String {
 }
 
 #[cfg(test)]
+#[path = "../../service/tests/fake/mod.rs"]
+mod fake;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    /// However slowly a node proves what it is asked, the asking ends, and says what to do.
+    #[tokio::test]
+    async fn a_slow_node_is_not_waited_for_without_end() {
+        let chain = fake::Chain::new();
+        let id = {
+            let mut chain = chain.lock().expect("not poisoned");
+            chain.register(20, &[Role::Host])
+        };
+        let node = fake::Node::start(&chain).await;
+        let genesis = chain.lock().expect("not poisoned").genesis.clone();
+        let mut trust = Trust::at(0);
+        trust.ask(&node.url, genesis).await.expect("an honest node");
+        assert!(trust.organisation(&id).is_some());
+        node.behave(fake::Manner::Silent);
+        let others = (0..9).map(|number| OrganisationId([number; 32]));
+        let asked = trust.ask_about(others, Duration::from_secs(1)).await;
+        let error = asked.expect_err("it is silent");
+        assert!(error.contains("within 1 s: ask another node"), "{error}");
+    }
 
     #[test]
     fn times_are_read_both_ways() {
