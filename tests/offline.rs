@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tegata_credential::jws;
 use tegata_credential::keys::{Algorithm, SigningKey};
+use tegata_credential::openid4vp::{KeyName, WALLET_AUDIENCE, sign_request};
 use tegata_credential::status_list::{Status, StatusList, StatusListIssuance, sign, sign_cwt};
 use tegata_credential::x509::{self, Subject};
 
@@ -496,6 +497,54 @@ fn credentials_and_presentations() {
     );
 }
 
+/// A document's own names of its keys are as good as their thumbprints, in all that the keys sign.
+#[test]
+fn keys_are_meant_by_the_names_of_their_document() {
+    const DID: &str = "did:web:clinic.example";
+    let desk = Desk::new();
+    let did = json!({ "id": DID, "verificationMethod": [{ "id": "#key-1", "type": "JsonWebKey", "controller": DID,
+        "publicKeyJwk": eddsa().public_key().to_jwk() }], "assertionMethod": ["#key-1"] });
+    desk.write("did.json", did.to_string());
+    let method = format!("{DID}#key-1");
+    let object = |value: Value| value.as_object().unwrap().clone();
+    let signed = |typ: &str, payload: Value| {
+        let header = json!({ "typ": typ, "kid": method });
+        jws::sign_with_header(object(header), &object(payload), &eddsa())
+    };
+    let list = StatusList::from_entries(1, 100, []).unwrap();
+    let issuance = StatusListIssuance {
+        uri: STATUS,
+        issuer: None,
+        issued_at: AT,
+        expires_at: Some(AT + DAY_S),
+        ttl_s: None,
+    };
+    let list = sign(&list, &issuance, &eddsa());
+    let payload = jws::decode(list.split('.').nth(1).unwrap()).unwrap();
+    let list = signed("statuslist+jwt", serde_json::from_slice(&payload).unwrap());
+    desk.write("list.jwt", &list);
+    let vct = "urn:tegata:record:vaccination:1";
+    let credential = json!({ "iss": DID, "vct": vct, "iat": AT, "date": "2026-09-20", "vaccine_code": "mr",
+        "status": { "status_list": { "uri": STATUS, "idx": 7 } } });
+    let credential = format!("{}~", signed("dc+sd-jwt", credential));
+    desk.holds(
+        &credential,
+        &["--trust", "did.json", "--status", "list.jwt"],
+    );
+    desk.holds(&list, &["--trust", "did.json"]);
+    let query = json!({ "id": "v", "format": "dc+sd-jwt", "meta": { "vct_values": [vct] } });
+    let request = json!({
+        "client_id": format!("decentralized_identifier:{DID}"), "aud": WALLET_AUDIENCE, "nonce": "n-1",
+        "response_type": "vp_token", "response_mode": "direct_post", "response_uri": "https://clinic.example/answers",
+        "iat": AT, "dcql_query": { "credentials": [query] },
+    });
+    let request = sign_request(&object(request), KeyName::DidUrl(&method), &eddsa());
+    let (_, finding) = desk.verify(request, &["--trust", "did.json"]);
+    let checks = finding["checks"].as_array().unwrap();
+    let signature = checks.iter().find(|check| check["check"] == "signature");
+    assert_eq!(signature.unwrap()["holds"], true, "{finding:#}");
+}
+
 /// Only the authority is named; the credential carries the way to it.
 #[test]
 fn a_chain_of_certificates_leads_to_whom_one_believes() {
@@ -639,7 +688,18 @@ fn jwts_of_any_type_are_told_apart() {
     ] {
         assert_eq!(desk.refused(with(more), &trust), is("times", code));
     }
-    for claim in ["vc", "validUntil", "credentialStatus", "status", "sd_hash"] {
+    for claim in [
+        "vc",
+        "validUntil",
+        "credentialStatus",
+        "status",
+        "sd_hash",
+        "issuer",
+        "holder",
+        "credentialSubject",
+        "verifiableCredential",
+        "cnf",
+    ] {
         let (code, finding) = desk.verify(with(json!({ claim: "x" })), &trust);
         assert_eq!(
             (code, &finding["holds"]),

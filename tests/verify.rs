@@ -830,6 +830,28 @@ async fn a_suspended_issuer_does_not_backdate() {
     );
     let finding = look(jwt.as_bytes(), &later).await;
     assert_eq!(failed(&finding), ["issuer standing"], "{finding:?}");
+    // Nor where it keeps its name to itself, or signs with a key that ended since.
+    let nameless = json!({ "iat": clock::now_s() - 600 });
+    let nameless = jws::sign_with_header(object(&header), &object(&nameless), &issuer_key());
+    let finding = look(nameless.as_bytes(), &later).await;
+    assert_eq!(failed(&finding), ["issuer standing"], "nameless");
+    let mut rotated = later.clone();
+    let mut state = organisation(&shared.lock().unwrap(), ISSUER);
+    state.organisation.keys.push(OrganisationKey {
+        key_use: KeyUse::CredentialEdDsa,
+        public: issuer_key().public_key().to_bytes(),
+        from_ms: 0,
+        until_ms: Some(clock::now_ms() - 60_000),
+    });
+    state.suspensions.push(Suspension {
+        from_ms: 0,
+        until_ms: None,
+    });
+    rotated = rotated.with_organisation(state);
+    let finding = look(nameless.as_bytes(), &rotated).await;
+    assert_eq!(failed(&finding), ["issuer standing"], "with an old key");
+    let finding = look(status_list(Status::Valid).as_bytes(), &later).await;
+    assert_eq!(failed(&finding), ["issuer standing"], "a list alone");
 }
 
 /// A card of a registered issuer is what that may say, while it stands.

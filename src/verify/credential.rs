@@ -270,7 +270,9 @@ pub(super) fn jwt(text: &str, kind: &str, trust: &Trust) -> Finding {
             (true, false) => Err(Coded("expired", "its time is over".into())),
         },
     );
-    if let Some(state) = said("iss").and_then(|name| trust.issuer(name)) {
+    // Who names no issuer, or another, is still whoever has the key.
+    let issuer = said("iss").and_then(|name| trust.issuer(name));
+    if let Some(state) = issuer.or_else(|| trust.holder_of(key)) {
         finding.check("issuer standing", trust.standing(state, issued_ms));
     }
     let mut beyond = BEYOND
@@ -284,9 +286,14 @@ pub(super) fn jwt(text: &str, kind: &str, trust: &Trust) -> Finding {
 }
 
 /// Claims on which it depends whether a JWT holds, by rules that are not those of any JWT.
-const BEYOND: [&str; 7] = [
+const BEYOND: [&str; 12] = [
     "vc",
     "vp",
+    "issuer",
+    "holder",
+    "credentialSubject",
+    "verifiableCredential",
+    "cnf",
     "validFrom",
     "validUntil",
     "credentialStatus",

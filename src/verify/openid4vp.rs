@@ -122,7 +122,7 @@ fn key_of(url: &str, trust: &Trust, at_ms: u64) -> Option<PublicKey> {
     let known = trust.credential_keys(Some(did.as_str()), at_ms);
     let mut named = known.into_iter().map(|(_, key)| key);
     named
-        .find(|key| url == format!("{did}#{}", key.key_id()))
+        .find(|key| trust.is_meant(key, Some(url)))
         .or_else(|| {
             let own = did.own_document().ok()?;
             let mut methods = own.methods().iter();

@@ -48,15 +48,15 @@ pub(super) async fn not_revoked(
     }
     let state = match verified.issuer() {
         Some(issuer) => trust.issuer(issuer),
-        None => trust.holder_of(&verified.issuer_key().key_id()),
+        None => trust.holder_of(verified.issuer_key()),
     };
     let keys = list_keys(verified, chained, state, trust);
     // Of several lists the newest counts.
     let (mut best, mut refused) = (None::<(Token, VerifiedStatusList)>, None);
     for token in tokens {
-        match list(&token, &keys, Some(uri), trust) {
+        match list(&token, &keys, uri, trust) {
             Err(coded) => refused = Some(coded),
-            Ok((list, _)) => {
+            Ok(list) => {
                 let known = best.as_ref().map(|(_, known)| known.issued_at());
                 if known.is_none_or(|known| known < list.issued_at()) {
                     best = Some((token, list));
@@ -189,23 +189,29 @@ impl Token {
     }
 }
 
-/// Verifies a status list by one of the keys; gives whose key it was.
+/// Verifies a status list by the one of the keys that it means.
 fn list(
     token: &Token,
     keys: &[(String, PublicKey)],
-    uri: Option<&str>,
+    uri: &str,
     trust: &Trust,
-) -> Result<(VerifiedStatusList, String), Coded> {
-    let key = keys
-        .iter()
-        .find(|(_, key)| token.key_id() == Some(key.key_id().as_str()));
+) -> Result<VerifiedStatusList, Coded> {
     let unknown = "the status list is not signed with a key that is known and counts";
-    let (name, key) = key.ok_or_else(|| coded("status_list_key_unknown", unknown))?;
-    let uri = uri.or(token.uri()).unwrap_or_default();
-    let list = token
+    let (_, key) =
+        named(token, keys, trust).ok_or_else(|| coded("status_list_key_unknown", unknown))?;
+    token
         .verify(key, uri, seconds(trust.at_ms))
-        .map_err(|error| Coded(error.code(), error.to_string()))?;
-    Ok((list, name.clone()))
+        .map_err(|error| Coded(error.code(), error.to_string()))
+}
+
+/// The key that a status list means, with whose it is.
+fn named<'a>(
+    token: &Token,
+    keys: &'a [(String, PublicKey)],
+    trust: &Trust,
+) -> Option<&'a (String, PublicKey)> {
+    keys.iter()
+        .find(|(_, key)| trust.is_meant(key, token.key_id()))
 }
 
 /// Whether a list is the newest that its issuer put on the ledger.
@@ -264,17 +270,16 @@ async fn examine(
     };
     finding.fact("of", token.uri().unwrap_or("none"));
     let keys = trust.credential_keys(None, trust.at_ms);
-    let named = |(_, key): &(String, PublicKey)| token.key_id() == Some(key.key_id().as_str());
-    if !keys.iter().any(named) {
+    let Some((name, key)) = named(&token, &keys, trust) else {
         let kid = token.key_id().unwrap_or("none");
         finding.unknown(
             "signature",
             format!("key {kid} is of nobody known: {GIVE_TRUST}"),
         );
         return finding;
-    }
-    let (verified, name) = match list(&token, &keys, None, trust) {
-        Ok(found) => found,
+    };
+    let verified = match list(&token, &keys, token.uri().unwrap_or_default(), trust) {
+        Ok(verified) => verified,
         Err(coded) => {
             finding.fail("signature", coded);
             return finding;
@@ -294,7 +299,11 @@ async fn examine(
     finding.fact("recalled", count(RECALLED));
     finding.hold("signature", format!("by {name}; times hold"));
     // It is asked for by whose key signed it; every organisation publishes under its own address.
-    let state = trust.holder_of(token.key_id().unwrap_or_default());
+    let state = trust.holder_of(key);
+    if let Some(state) = state {
+        let signed_ms = milliseconds(verified.issued_at());
+        finding.check("issuer standing", trust.standing(state, signed_ms));
+    }
     match newest(&token, &verified, state, trust).await {
         Newest::Unasked if is_old(&verified, trust) => finding.unknown(
             "newest",

@@ -472,19 +472,17 @@ impl Trust {
             || listed.any(|listed| listed.key().own() == Some(key))
     }
 
-    /// The organisation with a credential key that counts now.
-    pub(super) fn holder_of(&self, key_id: &str) -> Option<&OrganisationState> {
+    /// The organisation whose credential key this is or was: what it signed is the organisation's, whatever name it gives.
+    pub(super) fn holder_of(&self, key: &CredentialKey) -> Option<&OrganisationState> {
         self.organisations.iter().find(|state| {
-            let keys = [
-                (KeyUse::CredentialEdDsa, Algorithm::EdDsa),
-                (KeyUse::CredentialEs256, Algorithm::Es256),
-            ];
-            keys.into_iter().any(|(key_use, algorithm)| {
-                let mut keys = state.keys_at(key_use, self.at_ms);
-                keys.any(|key| {
-                    CredentialKey::from_bytes(algorithm, &key.public)
-                        .is_ok_and(|key| key.key_id() == key_id)
-                })
+            let mut keys = state.organisation.keys.iter();
+            keys.any(|own| {
+                let algorithm = match own.key_use {
+                    KeyUse::CredentialEdDsa => Algorithm::EdDsa,
+                    KeyUse::CredentialEs256 => Algorithm::Es256,
+                    KeyUse::Sign | KeyUse::Seal => return false,
+                };
+                CredentialKey::from_bytes(algorithm, &own.public).is_ok_and(|own| own == *key)
             })
         })
     }
