@@ -871,10 +871,10 @@ async fn a_card_of_a_registered_issuer_is_judged_by_the_registry() {
         role: Role::Issuer,
         url: URL.into(),
     });
-    let card = |kind: &str| {
+    let card_of = |resource: serde_json::Value| {
         let bundle = json!({ "resourceType": "Bundle", "type": "collection", "entry": [
             { "fullUrl": "resource:0", "resource": { "resourceType": "Patient" } },
-            { "fullUrl": "resource:1", "resource": { "resourceType": kind } },
+            { "fullUrl": "resource:1", "resource": resource },
         ] });
         let issuance = ShcIssuance {
             issuer: URL,
@@ -886,6 +886,7 @@ async fn a_card_of_a_registered_issuer_is_judged_by_the_registry() {
         };
         smart_health_card::issue(&issuance, &es256).unwrap()
     };
+    let card = |kind: &str| card_of(json!({ "resourceType": kind }));
     let known = trust(&shared).with_organisation(state.clone());
     holds(
         &look(card("Immunization").as_bytes(), &known).await,
@@ -896,6 +897,39 @@ async fn a_card_of_a_registered_issuer_is_judged_by_the_registry() {
         code(&other, "issuer accredited"),
         Some("issuer-not-accredited")
     );
+    // Who may sign laboratory results may not for that sign checkups of infants, nor what is of no laboratory.
+    let mut laboratory = state.clone();
+    laboratory.organisation.issues[0].record_type = "laboratory_result".into();
+    let laboratory = trust(&shared).with_organisation(laboratory);
+    holds(
+        &look(card("Observation").as_bytes(), &laboratory).await,
+        "Health Card",
+    );
+    let checkup = "infant_checkup_18_months";
+    assert!(catalogue().by_id(checkup).is_some());
+    for (resource, said) in [
+        (
+            json!({ "resourceType": "Observation",
+                "code": { "coding": [{ "system": "urn:tegata:checkup", "code": checkup }] } }),
+            "issuer-not-accredited",
+        ),
+        (
+            json!({ "resourceType": "Observation", "category": [{ "coding": [{ "code": "vital-signs" }] }] }),
+            "type-unknown",
+        ),
+    ] {
+        let finding = look(card_of(resource).as_bytes(), &laboratory).await;
+        assert_eq!(
+            code(&finding, "issuer accredited"),
+            Some(said),
+            "no laboratory's"
+        );
+    }
+    // Whom the registry does not know, nobody accredited.
+    let stranger = Trust::at(clock::now_ms()).with_genesis(&shared.lock().unwrap().genesis);
+    let stranger = stranger.with_keys([TrustedKey::new(es256.public_key(), Some(URL))]);
+    let finding = look(card("Immunization").as_bytes(), &stranger).await;
+    assert_eq!(unknown(&finding), ["issuer accredited"]);
     state.suspensions.push(Suspension {
         from_ms: 0,
         until_ms: None,

@@ -12,6 +12,8 @@ use tegata_credential::x509;
 use tegata_records::{Lang, RecordType, catalogue};
 
 pub(super) const GIVE_TRUST: &str = "give --ledger URL with --genesis, or --trust FILE";
+pub(super) const KEYS_ALONE: &str =
+    "keys alone do not say: give --ledger URL, or --trust with a proof of the organisation";
 /// Where only files of keys are believed, nobody is asked who is accredited.
 const NO_REGISTRY: &str = "not asked for: no registry was named (--genesis), only keys (--trust)";
 
@@ -186,15 +188,7 @@ fn by_chain(
 
 fn accredited(finding: &mut Finding, verified: &VerifiedSdJwt, issued_ms: u64, trust: &Trust) {
     let Some(issuer) = verified.issuer().and_then(|did| trust.issuer(did)) else {
-        if trust.chain.is_none() {
-            finding.fact("accreditation", NO_REGISTRY);
-            return;
-        }
-        finding.unknown(
-            "issuer accredited",
-            "keys alone do not say: give --ledger URL, or --trust with a proof of the organisation",
-        );
-        return;
+        return nobody_says(finding, trust);
     };
     let result = match catalogue().by_vct(verified.vct()) {
         None => Err(Coded(
@@ -204,6 +198,14 @@ fn accredited(finding: &mut Finding, verified: &VerifiedSdJwt, issued_ms: u64, t
         Some(record_type) => trust.accredited(issuer, record_type.id(), issued_ms),
     };
     finding.check("issuer accredited", result);
+}
+
+/// What is said of an issuer who is not in the registry, as far as one was named.
+pub(super) fn nobody_says(finding: &mut Finding, trust: &Trust) {
+    match &trust.chain {
+        None => finding.fact("accreditation", NO_REGISTRY),
+        Some(_) => finding.unknown("issuer accredited", KEYS_ALONE),
+    }
 }
 
 /// Any other signed JWT: who signed it, and whether its times hold.

@@ -1,5 +1,6 @@
 //! What is checked offline: EU health certificates and SMART Health Cards, as the texts of their QR codes.
 
+use super::credential::nobody_says;
 use super::finding::{Coded, Finding};
 use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
 use serde_json::Value;
@@ -8,6 +9,7 @@ use tegata_credential::hcert::{Hcert, HcertError};
 use tegata_credential::smart_health_card::{
     PREFIX, ShcError, SmartHealthCard, VerifiedShc, from_qr,
 };
+use tegata_records::fhir::type_of;
 
 const GIVE_CERTIFICATES: &str =
     "give --trust FILE with the signer's certificate (PEM, DER) or a list of certificates";
@@ -190,8 +192,9 @@ fn one_card(finding: &mut Finding, jws: &str, trust: &Trust) -> Result<(), ShcEr
         );
     }
     finding.check("times", Ok::<_, String>("begun, and not over"));
-    if let Some(state) = trust.issuer(verified.issuer()) {
-        finding.check("issuer accredited", accredited(&verified, state, trust));
+    match trust.issuer(verified.issuer()) {
+        Some(state) => finding.check("issuer accredited", accredited(&verified, state, trust)),
+        None => nobody_says(finding, trust),
     }
     revocation(finding, &verified, trust);
     Ok(())
@@ -207,16 +210,16 @@ fn accredited(
     let mut said = trust.standing(state, signed_ms)?;
     let entries = verified.bundle()["entry"].as_array();
     for entry in entries.into_iter().flatten() {
-        let record_type = match entry["resource"]["resourceType"].as_str() {
-            Some("Patient") => continue,
-            Some("Immunization") => "vaccination",
-            Some("Observation") => "laboratory_result",
-            other => {
-                let words = format!("nobody is accredited for {}", other.unwrap_or("this"));
-                return Err(Coded("type-unknown", words));
-            }
-        };
-        said = trust.accredited(state, record_type, signed_ms)?;
+        let resource = &entry["resource"];
+        let kind = resource["resourceType"].as_str().unwrap_or("this");
+        if kind == "Patient" {
+            continue;
+        }
+        let record_type = type_of(resource).ok_or_else(|| {
+            let words = format!("nobody is accredited for {kind} of this kind");
+            Coded("type-unknown", words)
+        })?;
+        said = trust.accredited(state, record_type.id(), signed_ms)?;
     }
     Ok(said)
 }

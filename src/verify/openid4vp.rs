@@ -1,6 +1,6 @@
 //! Signed requests for presentations (OpenID4VP 1.0): who asks for what and why, and whether that organisation may.
 
-use super::credential::GIVE_TRUST;
+use super::credential::{GIVE_TRUST, KEYS_ALONE};
 use super::finding::{Coded, Finding};
 use super::trust::{Trust, moment, seconds};
 use serde_json::Value;
@@ -225,10 +225,7 @@ fn accredited(
         );
     }
     let Some(state) = state else {
-        return finding.unknown(
-            "accredited",
-            "keys alone do not say: give --ledger URL, or --trust with a proof of the organisation",
-        );
+        return finding.unknown("accredited", KEYS_ALONE);
     };
     let result = match state.may_ask(&asked.purpose, &asked.categories, asked.retention_days) {
         true => Ok("accredited to ask for this"),

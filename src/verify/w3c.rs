@@ -1,6 +1,6 @@
 //! W3C credentials and presentations with Data Integrity proofs, and Bitstring status lists.
 
-use super::credential::GIVE_TRUST;
+use super::credential::{GIVE_TRUST, KEYS_ALONE};
 use super::finding::{self, Coded, Finding};
 use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
 use serde_json::{Map, Value};
@@ -183,10 +183,7 @@ async fn checks(
     let record = record::read(credential);
     let signed_ms = signed_ms(credential, trust);
     match (trust.issuer(credential.issuer()), &record) {
-        (None, _) => finding.unknown(
-            "issuer accredited",
-            format!("{which}keys alone do not say: give --ledger URL, or --trust with a proof of the organisation"),
-        ),
+        (None, _) => finding.unknown("issuer accredited", format!("{which}{KEYS_ALONE}")),
         (Some(_), Err(_)) => finding.check(
             "issuer accredited",
             Err::<&str, _>(Coded(
@@ -197,7 +194,8 @@ async fn checks(
         (Some(state), Ok(record)) => {
             let result = trust.accredited(state, record.record_type.id(), signed_ms);
             let result = result.map(|words| format!("{which}{words}"));
-            let result = result.map_err(|Coded(code, words)| Coded(code, format!("{which}{words}")));
+            let result =
+                result.map_err(|Coded(code, words)| Coded(code, format!("{which}{words}")));
             finding.check("issuer accredited", result);
         }
     }

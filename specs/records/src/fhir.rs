@@ -109,6 +109,21 @@ pub fn from_fhir(resource: &Value) -> Result<MappedRecord, OperationOutcome> {
     }
 }
 
+/// Which type of record a resource is, as far as it says so; `None` where it is of no type that [`from_fhir`] maps. An
+/// `Observation` without a category is a laboratory's: health cards leave it out.
+#[must_use]
+pub fn type_of(resource: &Value) -> Option<&'static RecordType> {
+    let object = resource.as_object()?;
+    match object.get("resourceType")?.as_str()? {
+        "Immunization" => Some(record_type("vaccination")),
+        "Observation" => checkup::type_of(object).or_else(|| {
+            let may_be = !object.contains_key("category") || observation::is_laboratory(object);
+            may_be.then(|| record_type("laboratory_result"))
+        }),
+        _ => None,
+    }
+}
+
 /// Writes a record as a FHIR R4 resource about `patient`. [`from_fhir`] of the result gives the
 /// same claims.
 ///
@@ -345,6 +360,25 @@ mod tests {
         }
         assert_eq!(first_day("2024"), "2024-01-01");
         assert_eq!(first_day("2024-05"), "2024-05-01");
+    }
+
+    #[test]
+    fn types_are_told_by_what_a_resource_says() {
+        let of = |resource: Value| type_of(&resource).map(RecordType::id);
+        let observation = |system: &str, code: &str| json!({ "resourceType": "Observation", "code": { "coding": [{ "system": system, "code": code }] } });
+        assert_eq!(
+            of(json!({ "resourceType": "Immunization" })),
+            Some("vaccination")
+        );
+        let checkup = "infant_checkup_3_years";
+        assert_eq!(of(observation(CHECKUP_SYSTEM, checkup)), Some(checkup));
+        let mut test = observation("http://loinc.org", "94500-6");
+        assert_eq!(of(test.clone()), Some("laboratory_result"));
+        test["category"] = json!([{ "coding": [{ "code": "vital-signs" }] }]);
+        assert_eq!(of(test), None);
+        for other in [json!({ "resourceType": "Patient" }), json!({}), json!([])] {
+            assert_eq!(of(other), None);
+        }
     }
 
     #[test]

@@ -174,7 +174,8 @@ pub(super) fn to_fhir(
     out
 }
 
-fn type_of(resource: &Map<String, Value>) -> Option<&'static RecordType> {
+/// Which checkup of the catalogue it is.
+pub(super) fn type_of(resource: &Map<String, Value>) -> Option<&'static RecordType> {
     let id = own_code(resource.get("code")?.get("coding"), CHECKUP_SYSTEM)?;
     catalogue()
         .by_id(id)

@@ -158,9 +158,10 @@ fn check_status(resource: &Map<String, Value>, issues: &mut Vec<Issue>) {
     }
 }
 
-fn check_category(resource: &Map<String, Value>, issues: &mut Vec<Issue>) {
+/// Whether one of its categories says that it is a laboratory's.
+pub(super) fn is_laboratory(resource: &Map<String, Value>) -> bool {
     let categories = resource.get("category").and_then(Value::as_array);
-    let is_laboratory = categories.into_iter().flatten().any(|category| {
+    categories.into_iter().flatten().any(|category| {
         let codings = category.get("coding").and_then(Value::as_array);
         codings.into_iter().flatten().any(|coding| {
             coding["code"] == "laboratory"
@@ -168,8 +169,11 @@ fn check_category(resource: &Map<String, Value>, issues: &mut Vec<Issue>) {
                     .iter()
                     .any(|s| coding["system"] == *s)
         })
-    });
-    if !is_laboratory {
+    })
+}
+
+fn check_category(resource: &Map<String, Value>, issues: &mut Vec<Issue>) {
+    if !is_laboratory(resource) {
         let text = "only laboratory results are taken; their category must say so";
         issues.push(Issue::new("not-supported", text, "Observation.category"));
     }
