@@ -16,6 +16,7 @@ use tegata_credential::data_integrity::{
 };
 use tegata_credential::did::Did;
 use tegata_credential::keys::{Algorithm, SigningKey};
+use tegata_credential::trust_list::TrustList;
 use tegata_records::catalogue;
 use tegata_w3c::record::{self, RecordIssuance};
 
@@ -76,14 +77,26 @@ fn holder_method() -> String {
 }
 
 fn sign(document: Map<String, Value>, suite: &dyn Cryptosuite) -> Value {
-    let by = method();
-    let options = ProofOptions::new(&by, AT_S);
-    Value::Object(
-        sign_credential(document, suite, tegata_w3c::contexts(), &options, &key(1)).unwrap(),
-    )
+    sign_by(document, suite, &method(), &key(1), AT_S)
+}
+
+fn sign_by(
+    document: Map<String, Value>,
+    suite: &dyn Cryptosuite,
+    by: &str,
+    key: &SigningKey,
+    created: i64,
+) -> Value {
+    let options = ProofOptions::new(by, created);
+    let contexts = tegata_w3c::contexts();
+    Value::Object(sign_credential(document, suite, contexts, &options, key).unwrap())
 }
 
 fn credential(suite: &dyn Cryptosuite) -> Value {
+    sign(unsigned(), suite)
+}
+
+fn unsigned() -> Map<String, Value> {
     let statuses = [BitstringEntry {
         list: LIST.into(),
         index: 7,
@@ -99,15 +112,8 @@ fn credential(suite: &dyn Cryptosuite) -> Value {
         statuses: &statuses,
     };
     let claims = json!({ "vaccine_code": "mr", "date": "2025-04-01" });
-    sign(
-        record::credential(
-            catalogue().by_id("vaccination").unwrap(),
-            &claims,
-            &issuance,
-        )
-        .unwrap(),
-        suite,
-    )
+    let record_type = catalogue().by_id("vaccination").unwrap();
+    record::credential(record_type, &claims, &issuance).unwrap()
 }
 
 fn list(set: &[u64]) -> String {
@@ -115,6 +121,10 @@ fn list(set: &[u64]) -> String {
 }
 
 fn list_at(set: &[u64], valid_from: i64) -> String {
+    sign(unsigned_list(set, valid_from), &EddsaJcs2022).to_string()
+}
+
+fn unsigned_list(set: &[u64], valid_from: i64) -> Map<String, Value> {
     let issuance = BitstringIssuance {
         uri: LIST,
         issuer: CLINIC,
@@ -123,7 +133,28 @@ fn list_at(set: &[u64], valid_from: i64) -> String {
         valid_until: None,
     };
     let bits = Bitstring::from_indexes(ENTRIES_MIN, set.iter().copied()).unwrap();
-    sign(list_credential(&bits, &issuance), &EddsaJcs2022).to_string()
+    list_credential(&bits, &issuance)
+}
+
+/// The holder's presentation of credentials.
+fn presentation(credentials: &[Value]) -> Value {
+    let holder = Did::key(&key(2).public_key());
+    let presentation = json!({
+        "@context": [CREDENTIALS_V2], "type": ["VerifiablePresentation"], "holder": holder.as_str(),
+        "verifiableCredential": credentials,
+    });
+    let Value::Object(presentation) = presentation else {
+        panic!("an object")
+    };
+    let by = holder_method();
+    let options = ProofOptions {
+        challenge: Some("c-1"),
+        domain: Some("https://v.example"),
+        ..ProofOptions::new(&by, AT_S)
+    };
+    let contexts = tegata_w3c::contexts();
+    let shown = sign_presentation(presentation, &EddsaJcs2022, contexts, &options, &key(2));
+    Value::Object(shown.unwrap())
 }
 
 async fn look(document: &Value, trust: &Trust) -> Finding {
@@ -248,28 +279,7 @@ async fn credentials_hold_or_say_why_not() {
 #[tokio::test]
 async fn presentations_and_lists() {
     let holder = Did::key(&key(2).public_key());
-    let presentation = json!({
-        "@context": [CREDENTIALS_V2], "type": ["VerifiablePresentation"], "holder": holder.as_str(),
-        "verifiableCredential": [credential(tegata_w3c::eddsa_rdfc_2022())],
-    });
-    let Value::Object(presentation) = presentation else {
-        panic!("an object")
-    };
-    let by = holder_method();
-    let options = ProofOptions {
-        challenge: Some("c-1"),
-        domain: Some("https://v.example"),
-        ..ProofOptions::new(&by, AT_S)
-    };
-    let shown = sign_presentation(
-        presentation,
-        &EddsaJcs2022,
-        tegata_w3c::contexts(),
-        &options,
-        &key(2),
-    )
-    .unwrap();
-    let shown = Value::Object(shown);
+    let shown = presentation(&[credential(tegata_w3c::eddsa_rdfc_2022())]);
     let good = trust().with_status_list(&list(&[]));
     let finding = look(&shown, &good).await;
     assert!(finding.holds(), "{finding:?}");
@@ -386,6 +396,114 @@ async fn a_suspended_issuer_does_not_backdate() {
             .iter()
             .any(|check| check.code == Some("issuer-suspended"))
     );
+    let finding = recognise(list(&[]).as_bytes(), &later).await.unwrap();
+    assert_eq!(
+        with(&finding, Some(false)),
+        ["issuer standing"],
+        "a list alone"
+    );
+}
+
+/// The clinic's keys by the names that its own document has for them; the first with an end.
+fn by_document(exp: i64) -> Trust {
+    let jwk = |fill: u8, name: &str, exp: i64| {
+        let mut jwk = key(fill).public_key().to_jwk();
+        jwk["kid"] = format!("{CLINIC}#{name}").into();
+        jwk["exp"] = exp.into();
+        jwk
+    };
+    let keys = json!({ CLINIC: [jwk(1, "key-1", exp), jwk(4, "key-2", AT_S + 1_000)] });
+    let keys = TrustList::parse(keys.to_string().as_bytes()).unwrap();
+    Trust::at(AT_MS).with_keys(keys)
+}
+
+/// An issuer may sign with several keys, also what is shown together, and the list with another than the credential.
+#[tokio::test]
+async fn one_issuer_has_several_keys() {
+    let named = |name: &str| format!("{CLINIC}#{name}");
+    let by = |name: &str, fill: u8, created: i64| {
+        sign_by(unsigned(), &EddsaJcs2022, &named(name), &key(fill), created)
+    };
+    let list = sign_by(
+        unsigned_list(&[8], AT_S),
+        &EddsaJcs2022,
+        &named("key-2"),
+        &key(4),
+        AT_S,
+    );
+    let trust = by_document(AT_S + 1_000).with_status_list(&list.to_string());
+    let (first, second) = (by("key-1", 1, AT_S), by("key-2", 4, AT_S));
+    for document in [
+        &first,
+        &second,
+        &presentation(&[first.clone(), second.clone()]),
+    ] {
+        let finding = look(document, &trust).await;
+        assert_eq!(
+            with(&finding, Some(false)),
+            [""; 0],
+            "one of several keys: {finding:?}"
+        );
+        assert!(with(&finding, Some(true)).contains(&"not revoked"));
+    }
+    // A key counts for what it signed in its time, and for nothing that is shown beside it.
+    let (early, late) = (by("key-1", 1, AT_S - 100), by("key-1", 1, AT_S));
+    let ended = by_document(AT_S - 50).with_status_list(&list.to_string());
+    let finding = look(&presentation(std::slice::from_ref(&early)), &ended).await;
+    assert_eq!(with(&finding, Some(false)), [""; 0], "{finding:?}");
+    for shown in [[early.clone(), late.clone()], [late, early]] {
+        let finding = look(&presentation(&shown), &ended).await;
+        assert!(
+            !with(&finding, Some(true)).contains(&"issuer signature"),
+            "after its end: {finding:?}"
+        );
+    }
+}
+
+/// How long copies of a list count, its issuer may say; whoever reads it sees how old it is.
+#[tokio::test]
+async fn a_list_counts_as_long_as_its_issuer_says() {
+    let document = credential(&EddsaJcs2022);
+    let list = |ttl: Value| {
+        let mut list = unsigned_list(&[], AT_S - 500);
+        list["credentialSubject"]["ttl"] = ttl;
+        sign(list, &EddsaJcs2022).to_string()
+    };
+    let fresh = trust().with_status_list(&list(json!(600_000)));
+    let finding = look(&document, &fresh).await;
+    assert!(finding.holds(), "{finding:?}");
+    let said = finding.checks.iter().map(|check| check.reason.as_str());
+    assert!(
+        said.clone()
+            .any(|said| said.contains("2025-10-09T08:45:00Z")),
+        "{:?}",
+        said.collect::<Vec<_>>()
+    );
+    let old = list(json!(500_000));
+    let finding = look(&document, &trust().with_status_list(&old)).await;
+    assert_eq!(
+        (with(&finding, Some(false)), with(&finding, None)),
+        (vec![], vec!["not revoked"]),
+        "older than its ttl"
+    );
+    let alone = recognise(old.as_bytes(), &trust()).await.unwrap();
+    assert_eq!(with(&alone, None), ["newest"], "older than its ttl");
+    let wrong = list(json!("soon"));
+    let finding = look(&document, &trust().with_status_list(&wrong)).await;
+    assert_eq!(with(&finding, Some(false)), ["not revoked"]);
+    // Where the ledger says that it is the newest, it is.
+    let newest = StatusListState {
+        token: token_digest(old.as_bytes()),
+        issued_ms: AT_MS - 500_000,
+        published_ms: AT_MS,
+        count: 1,
+        recalled: 0,
+    };
+    let id = OrganisationId([1; 32]);
+    let known = trust()
+        .with_status_list(&old)
+        .with_newest_list(id, LIST, Some(newest));
+    assert!(look(&document, &known).await.holds());
 }
 
 #[derive(clap::Parser)]

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tegata_consent::organisation::{KeyUse, OrganisationState};
 use tegata_consent::status::{check_status_list, status_list_id};
-use tegata_credential::bitstring::{BitstringEntry, StatusPurpose, VerifiedBitstring};
+use tegata_credential::bitstring::{
+    BitstringEntry, BitstringError, StatusPurpose, VerifiedBitstring,
+};
 use tegata_credential::data_integrity::{
     CREDENTIALS_V2, DataIntegrityError, HolderRule, PresentationPolicy, VerifiedCredential,
     Verifier, is_of_type, parse,
@@ -57,7 +59,7 @@ pub(super) async fn examine(text: &str, trust: &Trust) -> Finding {
             Ok(credential) => {
                 believed(&mut finding, &credential, trust, "");
                 credential_facts(&mut finding, &credential);
-                checks(&mut finding, &credential, &known, trust, "").await;
+                checks(&mut finding, &credential, trust, "").await;
             }
         }
     }
@@ -104,7 +106,7 @@ async fn presentation(
         let which = format!("credential {}: ", index + 1);
         believed(finding, credential, trust, &which);
         credential_facts(finding, credential);
-        checks(finding, credential, known, trust, &which).await;
+        checks(finding, credential, trust, &which).await;
         let is_own = |subject: &&Map<String, Value>| {
             subject.get("id").and_then(Value::as_str) == Some(presentation.holder())
         };
@@ -176,7 +178,6 @@ fn owner(credential: &VerifiedCredential, trust: &Trust) -> Option<String> {
 async fn checks(
     finding: &mut Finding,
     credential: &VerifiedCredential,
-    known: &Known,
     trust: &Trust,
     which: &str,
 ) {
@@ -204,7 +205,7 @@ async fn checks(
         "schema",
         schema.map_err(|error| Coded(error.code(), format!("{which}{error}"))),
     );
-    match status(credential, known, trust).await {
+    match status(credential, trust).await {
         Ok(Some(reason)) => {
             finding.check("not revoked", Ok::<_, String>(format!("{which}{reason}")))
         }
@@ -225,82 +226,116 @@ enum Refused {
     No(Coded),
 }
 
-async fn status(
-    credential: &VerifiedCredential,
-    known: &Known,
-    trust: &Trust,
-) -> Result<Option<String>, Refused> {
+async fn status(credential: &VerifiedCredential, trust: &Trust) -> Result<Option<String>, Refused> {
     if credential.statuses().is_empty() {
         return Ok(None);
     }
-    let no = |code, error: &dyn std::fmt::Display| Refused::No(Coded(code, error.to_string()));
-    let entries = BitstringEntry::of(credential).map_err(|error| no(error.code(), &error))?;
+    let entries = BitstringEntry::of(credential).map_err(no)?;
+    let mut seen = Vec::new();
     for entry in &entries {
-        let saved = trust.statuses.iter().filter_map(|saved| match saved {
-            SavedStatus::W3c(text) => {
-                let document = parse(text.as_bytes()).ok()?;
-                let is_wanted = document.get("id").and_then(Value::as_str) == Some(&entry.list);
-                is_wanted.then(|| text.clone())
-            }
-            _ => None,
-        });
-        let mut texts: Vec<String> = saved.collect();
-        if texts.is_empty() {
-            // Where anybody could have written the address, nothing is fetched from it.
-            if owner(credential, trust).is_none() {
-                let words = "its list is not asked for, since nobody says who the issuer is";
-                return Err(Refused::Unknown(words.to_owned()));
-            }
-            let fetched = trust.fetch_status_list(&entry.list).await;
-            texts.push(fetched.map_err(Refused::Unknown)?);
+        seen.push(neither(entry, credential, trust).await?);
+    }
+    Ok(Some(format!(
+        "neither revoked nor suspended in {}",
+        seen.join(", nor in ")
+    )))
+}
+
+fn no(error: BitstringError) -> Refused {
+    Refused::No(finding::of(&error))
+}
+
+/// That one entry's list does not have the credential; of when that list is.
+async fn neither(
+    entry: &BitstringEntry,
+    credential: &VerifiedCredential,
+    trust: &Trust,
+) -> Result<String, Refused> {
+    let saved = trust.statuses.iter().filter_map(|saved| match saved {
+        SavedStatus::W3c(text) => {
+            let document = parse(text.as_bytes()).ok()?;
+            let is_wanted = document.get("id").and_then(Value::as_str) == Some(&entry.list);
+            is_wanted.then(|| text.clone())
         }
-        // Of several lists the newest counts.
-        let (mut best, mut refused) = (None::<(VerifiedCredential, &String)>, None);
-        for text in &texts {
-            match known.verifier(trust, |verifier| verifier.credential(text.as_bytes())) {
-                Err(error) => refused = Some(error),
-                Ok(list) => {
-                    let older = |(other, _): &(VerifiedCredential, _)| {
-                        other.valid_from() < list.valid_from()
-                    };
-                    if best.as_ref().is_none_or(older) {
-                        best = Some((list, text));
-                    }
+        _ => None,
+    });
+    let mut texts: Vec<String> = saved.collect();
+    let is_saved = !texts.is_empty();
+    if !is_saved {
+        // Where anybody could have written the address, nothing is fetched from it.
+        if owner(credential, trust).is_none() {
+            let words = "its list is not asked for, since nobody says who the issuer is";
+            return Err(Refused::Unknown(words.to_owned()));
+        }
+        let fetched = trust.fetch_status_list(&entry.list).await;
+        texts.push(fetched.map_err(Refused::Unknown)?);
+    }
+    // Of several lists the newest counts.
+    let (mut best, mut refused) = (None::<(VerifiedCredential, &String)>, None);
+    for text in &texts {
+        match verified(text, trust) {
+            Err(error) => refused = Some(error),
+            Ok(list) => {
+                let older =
+                    |(other, _): &(VerifiedCredential, _)| other.valid_from() < list.valid_from();
+                if best.as_ref().is_none_or(older) {
+                    best = Some((list, text));
                 }
             }
         }
-        let (list, text) = match (best, refused) {
-            (Some(best), _) => best,
-            (None, Some(error)) => {
-                return Err(Refused::No(Coded(
-                    error.code(),
-                    format!("status list: {error}"),
-                )));
-            }
-            (None, None) => continue,
-        };
-        if let Some(state) = trust.issuer(credential.issuer()) {
-            newest(text, &list, &entry.list, state, trust).await?;
+    }
+    let (list, text) = match (best, refused) {
+        (Some(best), _) => best,
+        (None, Some(error)) => {
+            let words = format!("status list: {error}");
+            return Err(Refused::No(Coded(error.code(), words)));
         }
-        let list = VerifiedBitstring::new(&list).map_err(|error| no(error.code(), &error))?;
-        match (
-            list.is_set(entry, credential)
-                .map_err(|error| no(error.code(), &error))?,
-            entry.purpose,
-        ) {
-            (true, StatusPurpose::Revocation) => {
-                return Err(no("revoked", &"the issuer has revoked it"));
-            }
-            (true, StatusPurpose::Suspension) => {
-                return Err(no("suspended", &"the issuer has suspended it"));
-            }
-            (false, _) => {}
+        (None, None) => return Err(Refused::Unknown("there is no list".to_owned())),
+    };
+    let newest = match trust.issuer(credential.issuer()) {
+        Some(state) => newest(text, &list, &entry.list, state, trust).await?,
+        None => None,
+    };
+    let when = when(&list);
+    if newest.is_none() && is_saved && is_old(&list, trust).map_err(no)? {
+        return Err(Refused::Unknown(format!(
+            "the list is of {when}, older than its issuer lets copies count (`ttl`): give a newer one"
+        )));
+    }
+    let bits = VerifiedBitstring::new(&list).map_err(no)?;
+    match (bits.is_set(entry, credential).map_err(no)?, entry.purpose) {
+        (true, StatusPurpose::Revocation) => Err(Refused::No(Coded(
+            "revoked",
+            "the issuer has revoked it".to_owned(),
+        ))),
+        (true, StatusPurpose::Suspension) => Err(Refused::No(Coded(
+            "suspended",
+            "the issuer has suspended it".to_owned(),
+        ))),
+        (false, _) => {
+            let seen = newest.map_or_else(String::new, |seen| format!(", the newest {seen}"));
+            Ok(format!("the issuer's list of {when}{seen}"))
         }
     }
-    Ok(Some(format!(
-        "neither revoked nor suspended in {} of the issuer's lists",
-        entries.len()
-    )))
+}
+
+/// When a list was made, for people.
+fn when(list: &VerifiedCredential) -> String {
+    let from = list.valid_from();
+    from.map_or_else(|| "an unknown time".into(), |at| moment(milliseconds(at)))
+}
+
+/// Whether only its `ttl` (milliseconds) bounds a list, and that is over. Without a time of its own, it is.
+fn is_old(list: &VerifiedCredential, trust: &Trust) -> Result<bool, BitstringError> {
+    let subjects = list.subjects();
+    let Some(ttl) = subjects.iter().find_map(|subject| subject.get("ttl")) else {
+        return Ok(false);
+    };
+    let ttl_ms = ttl.as_u64().ok_or(BitstringError::List("ttl"))?;
+    let until_ms = list
+        .valid_from()
+        .map_or(0, |from| milliseconds(from).saturating_add(ttl_ms));
+    Ok(list.valid_until().is_none() && until_ms <= trust.at_ms)
 }
 
 /// That a registered issuer's list is the newest that it put on the ledger, where somebody says; where that was seen.
@@ -323,17 +358,30 @@ async fn newest(
     }
 }
 
-/// A list by itself: whether its issuer has a newer one.
+/// A list by itself: whether its issuer still stands, and whether it has a newer one.
 async fn alone(finding: &mut Finding, text: &str, list: &VerifiedCredential, trust: &Trust) {
+    let state = trust.issuer(list.issuer());
+    if let Some(state) = state {
+        finding.check(
+            "issuer standing",
+            trust.standing(state, signed_ms(list, trust)),
+        );
+    }
     let uri = list.document().get("id").and_then(Value::as_str);
-    let (Some(uri), Some(state)) = (uri, trust.issuer(list.issuer())) else {
-        return;
+    let newest = match (uri, state) {
+        (Some(uri), Some(state)) => newest(text, list, uri, state, trust).await,
+        _ => Ok(None),
     };
-    match newest(text, list, uri, state, trust).await {
-        Ok(None) => {}
-        Ok(Some(seen)) => finding.hold("newest", format!("its issuer's newest {seen}")),
-        Err(Refused::Unknown(reason)) => finding.unknown("newest", reason),
-        Err(Refused::No(coded)) => finding.fail("newest", coded),
+    match (newest, is_old(list, trust)) {
+        (Ok(Some(seen)), _) => finding.hold("newest", format!("its issuer's newest {seen}")),
+        (Err(Refused::Unknown(reason)), _) => finding.unknown("newest", reason),
+        (Err(Refused::No(coded)), _) => finding.fail("newest", coded),
+        (Ok(None), Ok(false)) => {}
+        (Ok(None), Ok(true)) => finding.unknown(
+            "newest",
+            "older than its issuer lets copies count (`ttl`), and nobody says that there is no newer one",
+        ),
+        (Ok(None), Err(error)) => finding.fail("form", error),
     }
 }
 
@@ -342,6 +390,7 @@ fn list(finding: &mut Finding, credential: &VerifiedCredential) {
         Err(error) => finding.fail("form", error),
         Ok(list) => {
             finding.fact("of", list.uri());
+            finding.fact("issued", when(credential));
             finding.fact("purpose", list.purpose().name());
             finding.fact("entries", list.bits().len());
             let set = (0..list.bits().len())
@@ -381,6 +430,13 @@ fn refused(finding: &mut Finding, check: &'static str, error: &DataIntegrityErro
     finding.check(check, Err::<&str, _>(error));
 }
 
+/// A credential by itself, such as a list: by the keys that are known for who signed it.
+fn verified(text: &str, trust: &Trust) -> Result<VerifiedCredential, DataIntegrityError> {
+    let document = parse(text.as_bytes())?;
+    let known = Known::of(&document, trust);
+    known.verifier(trust, |verifier| verifier.credential(text.as_bytes()))
+}
+
 /// The DID documents that are known for those who signed: their own, the registry's, or what trusted keys make of them.
 struct Known(BTreeMap<String, Arc<DidDocument>>);
 
@@ -391,7 +447,7 @@ impl Known {
             Some(Value::Object(one)) => vec![one],
             _ => Vec::new(),
         };
-        let mut known = BTreeMap::new();
+        let mut named: BTreeMap<Did, Methods> = BTreeMap::new();
         for signed in embedded.into_iter().chain([document]) {
             let proof = signed.get("proof").cloned().unwrap_or_default();
             let Some(method) = proof["verificationMethod"].as_str() else {
@@ -401,11 +457,15 @@ impl Known {
                 continue;
             };
             let signed_at = proof["created"].as_str().and_then(parse_time);
-            if let Some(document) = document_of(&did, method, signed_at, trust) {
-                known.insert(did.to_string(), Arc::new(document));
-            }
+            let methods = named.entry(did).or_default();
+            let times = methods.entry(method.to_owned()).or_default();
+            times.push(signed_at);
         }
-        Self(known)
+        let known = named.into_iter().filter_map(|(did, methods)| {
+            let document = document_of(&did, &methods, trust)?;
+            Some((did.to_string(), Arc::new(document)))
+        });
+        Self(known.collect())
     }
 
     fn verifier<T>(&self, trust: &Trust, work: impl FnOnce(&Verifier<'_>) -> T) -> T {
@@ -422,40 +482,44 @@ impl Known {
     }
 }
 
-fn document_of(
-    did: &Did,
-    method: &str,
-    signed_at: Option<i64>,
-    trust: &Trust,
-) -> Option<DidDocument> {
+/// The verification methods of a DID that proofs name, each with when those proofs say that they were made.
+type Methods = BTreeMap<String, Vec<Option<i64>>>;
+
+fn document_of(did: &Did, methods: &Methods, trust: &Trust) -> Option<DidDocument> {
     if did.method() != DidMethod::Web {
         return did.own_document().ok();
     }
     if let Some(state) = trust.issuer(did.as_str()) {
         return Some(of_registry(did, state));
     }
+    let keys = methods.iter().filter_map(|(method, times)| {
+        let mut keys = times.iter().map(|at| key_of(did, method, *at, trust));
+        let key = keys.next()??;
+        // A key that counts for one proof and not for another would count for both.
+        keys.all(|other| other == Some(key)).then(|| {
+            let (from, until) = (None, None);
+            (method.clone(), DidKey { key, from, until })
+        })
+    });
+    let keys: Vec<_> = keys.collect();
+    (!keys.is_empty()).then(|| DidDocument::of_keys(did, keys))
+}
+
+/// The trusted key that a method of a `did:web` stood for when something was signed.
+fn key_of(did: &Did, method: &str, signed_at: Option<i64>, trust: &Trust) -> Option<PublicKey> {
     let signed_ms = signed_at.map_or(trust.at_ms, milliseconds);
-    let keys: Vec<PublicKey> = trust
-        .credential_keys(Some(did.as_str()), signed_ms)
-        .into_iter()
-        .map(|(_, key)| key)
-        .collect();
+    let keys = trust.credential_keys(Some(did.as_str()), signed_ms);
+    let keys: Vec<PublicKey> = keys.into_iter().map(|(_, key)| key).collect();
     let named = keys.iter().find(|key| trust.is_meant(key, Some(method)));
     // A document's own names of keys are not kept with them: where there is one key of the kind, it is meant.
     let mut ed25519 = keys
         .iter()
         .filter(|key| key.algorithm() == Algorithm::EdDsa);
     let only = ed25519.next().filter(|_| ed25519.next().is_none());
-    let key = DidKey {
-        key: *named.or(only)?,
-        from: None,
-        until: None,
-    };
-    Some(DidDocument::of_keys(did, [(method.to_owned(), key)]))
+    named.or(only).copied()
 }
 
 fn of_registry(did: &Did, state: &OrganisationState) -> DidDocument {
-    let seconds = |ms: u64| i64::try_from(ms / 1_000).unwrap_or(i64::MAX);
     let keys = state.organisation.keys.iter().filter_map(|key| {
         let algorithm = match key.key_use {
             KeyUse::CredentialEdDsa => Algorithm::EdDsa,
