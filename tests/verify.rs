@@ -547,6 +547,46 @@ async fn an_export_is_whole_or_it_says_what_is_missing() {
     assert!(!look(&bytes[..bytes.len() - 3], &trust).await.holds());
 }
 
+/// However a file is made, what is said of it is short.
+#[tokio::test]
+async fn an_export_is_not_said_longer_than_it_is_read() {
+    let shared = begin();
+    let (trust, vault) = (trust(&shared), vault(&shared));
+    let items = export(&vault, &shared);
+    let head = items[0].clone();
+    let indexes = (0..1000).map(|_| ExportItem::Index(Vec::new().into()));
+    let many: Vec<_> = [head.clone()].into_iter().chain(indexes).collect();
+    let finding = look(&written(&many), &trust).await;
+    assert_eq!(failed(&finding), ["form"], "it ends at the second index");
+    assert!(finding.facts.len() < 10, "{} facts", finding.facts.len());
+    let ExportItem::Drawer(drawer) = &items[2] else {
+        panic!("a drawer");
+    };
+    let drawers = (0..150).map(|number| {
+        ExportItem::Drawer(Drawer {
+            id: DrawerId([number; 16]),
+            ..drawer.clone()
+        })
+    });
+    let orders = (0..150).map(|_| ExportItem::Order(vec![1].into()));
+    let many = [head].into_iter().chain(drawers).chain(orders);
+    let many: Vec<_> = many.chain([ExportItem::End(301)]).collect();
+    let finding = look(&written(&many), &trust).await;
+    let wrong = failed(&finding);
+    assert_eq!(
+        wrong.iter().filter(|name| **name == "order").count(),
+        100,
+        "{wrong:?}"
+    );
+    let said = |name, value: &str| finding.facts.contains(&(name, value.to_owned()));
+    assert!(said(
+        "not shown",
+        "50 more checks of papers that do not hold"
+    ));
+    assert!(said("drawers", "150"));
+    assert!(finding.facts.len() < 12, "{} facts", finding.facts.len());
+}
+
 #[tokio::test]
 async fn orders_and_requests() {
     let shared = begin();

@@ -6,13 +6,16 @@ use super::vault::{examine_list, examine_record};
 use std::collections::{BTreeMap, BTreeSet};
 use tegata_consent::cbor;
 use tegata_consent::cose::Signed;
-use tegata_consent::deposit::{Deposit, DepositReceipt, SealedRecord, deposit_digest};
+use tegata_consent::deposit::{Deposit, DepositReceipt, DrawerList, SealedRecord, deposit_digest};
 use tegata_consent::ids::{ChainId, DrawerId, Hash, OrganisationId, VaultId};
 use tegata_consent::invitation::{Drawer, Invitation};
 use tegata_consent::order::Order;
 use tegata_vault::{ExportHead, ExportItem};
 
-/// What was read so far. `listed` are deposits in drawers' papers whose records have not come yet.
+/// Most checks of papers that are shown of those that do not hold.
+const FAILING_MAX: usize = 100;
+
+/// What was read so far.
 #[derive(Default)]
 struct Seen {
     drawers: BTreeMap<DrawerId, Drawer>,
@@ -20,7 +23,12 @@ struct Seen {
     vaults: BTreeSet<VaultId>,
     /// Drawers that are not as the vault's own invitations have them.
     other_drawers: BTreeSet<DrawerId>,
-    listed: BTreeMap<Hash, DrawerId>,
+    /// Deposits in drawers' papers whose records have not come yet.
+    listed: BTreeSet<Hash>,
+    has_index: bool,
+    /// Checks of papers that hold, and others.
+    held: usize,
+    failing: usize,
     records: u64,
     orders: u64,
     presentations: u64,
@@ -58,20 +66,34 @@ pub(super) fn export(bytes: &[u8], trust: &Trust) -> Option<Finding> {
     }
     let (mut seen, mut count, mut ended) = (Seen::default(), 1_u64, None);
     while let Some(next) = item(rest) {
-        let (next, after) = match next {
-            Ok(next) => next,
+        let examined = next.and_then(|(next, after)| {
+            rest = after;
+            examine_item(&mut finding, &next, &mut seen, trust, &head.chain)?;
+            Ok(next)
+        });
+        match examined {
+            // What follows would be judged by what is not there.
             Err(error) => {
-                finding.check("form", Err::<&str, _>(format!("item {count}: {error}")));
+                finding.fail("form", format!("item {count}: {error}"));
                 return Some(finding);
             }
-        };
-        rest = after;
-        if let ExportItem::End(said) = next {
-            ended = Some(said);
-            break;
+            Ok(ExportItem::End(said)) => {
+                ended = Some(said);
+                break;
+            }
+            Ok(_) => count += 1,
         }
-        examine_item(&mut finding, &next, &mut seen, trust, &head.chain);
-        count += 1;
+    }
+    if seen.held > 0 {
+        let words = format!("{} checks of drawers' and records' papers hold", seen.held);
+        finding.hold("papers", words);
+    }
+    if seen.failing > FAILING_MAX {
+        let more = seen.failing - FAILING_MAX;
+        finding.fact(
+            "not shown",
+            format!("{more} more checks of papers that do not hold"),
+        );
     }
     let complete = match ended {
         None => Err("it ends without its last item: the file is cut off".to_owned()),
@@ -82,9 +104,11 @@ pub(super) fn export(bytes: &[u8], trust: &Trust) -> Option<Finding> {
     finding.check("complete", complete);
     let lacking = seen.listed.len();
     let whole = if lacking == 0 {
-        Ok("every deposit that the host receipted is there")
+        Ok("every deposit in the drawers' papers is there")
     } else {
-        Err(format!("{lacking} receipted records are missing"))
+        Err(format!(
+            "{lacking} records of the drawers' papers are missing"
+        ))
     };
     finding.check("records", whole);
     of_one_vault(&mut finding, &seen, &head);
@@ -149,95 +173,27 @@ fn item(bytes: &[u8]) -> Option<Result<(ExportItem, &[u8]), String>> {
     })
 }
 
+/// Examines an item; an error where it cannot stand at this place.
 fn examine_item(
     finding: &mut Finding,
     item: &ExportItem,
     seen: &mut Seen,
     trust: &Trust,
     chain: &ChainId,
-) {
+) -> Result<(), String> {
     match item {
-        ExportItem::Head(_) => finding.check("form", Err::<&str, _>("a second head")),
-        ExportItem::Index(index) => finding.fact(
-            "index",
-            format!("{} bytes, sealed by the wallet", index.len()),
-        ),
+        ExportItem::Head(_) => return Err("a second head".into()),
+        ExportItem::Index(_) if seen.has_index => return Err("a second index".into()),
+        ExportItem::Index(index) => {
+            seen.has_index = true;
+            let words = format!("{} bytes, sealed by the wallet", index.len());
+            finding.fact("index", words);
+        }
         ExportItem::Drawer(drawer) => {
-            finding.fact(
-                "drawer",
-                format!("{} {} (epoch {})", drawer.id, drawer.category, drawer.epoch),
-            );
             seen.drawers.insert(drawer.id, drawer.clone());
         }
-        ExportItem::List(list) => {
-            if !seen.drawers.contains_key(&list.drawer) {
-                finding.check(
-                    "form",
-                    Err::<&str, _>(format!(
-                        "papers of drawer {}, which is not in the file",
-                        list.drawer
-                    )),
-                );
-            }
-            let opened = list.receipts.iter();
-            let opened = opened.filter_map(|receipt| DepositReceipt::open(receipt, chain).ok());
-            seen.hosts.extend(opened.map(|(receipt, _)| receipt.host));
-            seen.listed.extend(
-                list.deposits
-                    .iter()
-                    .map(|deposit| (deposit_digest(deposit), list.drawer)),
-            );
-            // A drawer in which nothing lies yet has nothing to check.
-            if !list.receipts.is_empty() || !list.deposits.is_empty() {
-                gather(
-                    finding,
-                    trust,
-                    |part, trust| examine_list(part, list, trust),
-                    || format!("drawer {}", list.drawer),
-                );
-            }
-        }
-        ExportItem::Record(record) => {
-            seen.records += 1;
-            seen.bytes += record.file.len() as u64;
-            if seen
-                .listed
-                .remove(&deposit_digest(&record.deposit))
-                .is_none()
-            {
-                finding.check(
-                    "form",
-                    Err::<&str, _>(format!(
-                        "record {} is in no drawer's papers, or twice",
-                        seen.records
-                    )),
-                );
-            }
-            if let Ok((invitation, vault)) = Invitation::open(&record.invitation, chain) {
-                seen.vaults.insert(VaultId(vault.0));
-                let differs = |drawer: &&Drawer| match seen.drawers.get(&drawer.id) {
-                    Some(listed) => listed != *drawer,
-                    None => false,
-                };
-                let other: Vec<_> = invitation
-                    .drawers
-                    .iter()
-                    .filter(differs)
-                    .map(|drawer| drawer.id)
-                    .collect();
-                seen.other_drawers.extend(other);
-            }
-            let name = || match Deposit::open(&record.deposit, chain) {
-                Ok((deposit, _)) => format!("record {}", deposit.record),
-                Err(_) => format!("record number {}", seen.records),
-            };
-            gather(
-                finding,
-                trust,
-                |part, trust| examine_record(part, record, trust),
-                name,
-            );
-        }
+        ExportItem::List(list) => examine_papers(finding, list, seen, trust, chain)?,
+        ExportItem::Record(record) => examine_sealed(finding, record, seen, trust, chain)?,
         // The one-time grant of a presentation opens no drawer, so there is no order under it.
         ExportItem::Order(order) if order.is_empty() => seen.presentations += 1,
         ExportItem::Order(order) => {
@@ -253,52 +209,94 @@ fn examine_item(
                         }
                     });
                 if let Err(error) = own {
-                    finding.fail("order", error);
+                    seen.failing += 1;
+                    if seen.failing <= FAILING_MAX {
+                        finding.fail("order", error);
+                    }
                 }
             }
         }
         ExportItem::End(_) => {}
     }
+    Ok(())
 }
 
-/// Makes the checks of a part; those that hold are summed up in one line, the others stand with the part's name.
-fn gather(
+/// The papers of one drawer.
+fn examine_papers(
     finding: &mut Finding,
+    list: &DrawerList,
+    seen: &mut Seen,
     trust: &Trust,
-    examine: impl Fn(&mut Finding, &Trust),
-    name: impl Fn() -> String,
-) {
+    chain: &ChainId,
+) -> Result<(), String> {
+    if !seen.drawers.contains_key(&list.drawer) {
+        return Err(format!(
+            "papers of drawer {}, which is not in the file",
+            list.drawer
+        ));
+    }
+    let opened = list.receipts.iter();
+    let opened = opened.filter_map(|receipt| DepositReceipt::open(receipt, chain).ok());
+    seen.hosts.extend(opened.map(|(receipt, _)| receipt.host));
+    let deposits = list.deposits.iter();
+    seen.listed
+        .extend(deposits.map(|deposit| deposit_digest(deposit)));
+    // A drawer in which nothing lies yet has nothing to check.
+    if !list.receipts.is_empty() || !list.deposits.is_empty() {
+        let mut part = Finding::default();
+        examine_list(&mut part, list, trust);
+        gather(finding, seen, part, &format!("drawer {}", list.drawer));
+    }
+    Ok(())
+}
+
+/// One record with its papers.
+fn examine_sealed(
+    finding: &mut Finding,
+    record: &SealedRecord,
+    seen: &mut Seen,
+    trust: &Trust,
+    chain: &ChainId,
+) -> Result<(), String> {
+    seen.records += 1;
+    seen.bytes += record.file.len() as u64;
+    if !seen.listed.remove(&deposit_digest(&record.deposit)) {
+        return Err(format!(
+            "record {} is in no drawer's papers, or twice",
+            seen.records
+        ));
+    }
+    if let Ok((invitation, vault)) = Invitation::open(&record.invitation, chain) {
+        seen.vaults.insert(VaultId(vault.0));
+        let differs = |drawer: &&Drawer| match seen.drawers.get(&drawer.id) {
+            Some(listed) => listed != *drawer,
+            None => false,
+        };
+        let drawers = invitation.drawers.iter();
+        let other: Vec<_> = drawers.filter(differs).map(|drawer| drawer.id).collect();
+        seen.other_drawers.extend(other);
+    }
+    let name = match Deposit::open(&record.deposit, chain) {
+        Ok((deposit, _)) => format!("record {}", deposit.record),
+        Err(_) => format!("record number {}", seen.records),
+    };
     let mut part = Finding::default();
-    examine(&mut part, trust);
-    let mut held = 0;
+    examine_record(&mut part, record, trust);
+    gather(finding, seen, part, &name);
+    Ok(())
+}
+
+/// The checks of a part: those that hold are counted; of the others the first stand with the part's name.
+fn gather(finding: &mut Finding, seen: &mut Seen, part: Finding, name: &str) {
     for mut check in part.checks {
         if check.holds == Some(true) {
-            held += 1;
-        } else {
-            check.reason = format!("{}: {}", name(), check.reason);
+            seen.held += 1;
+            continue;
+        }
+        seen.failing += 1;
+        if seen.failing <= FAILING_MAX {
+            check.reason = format!("{name}: {}", check.reason);
             finding.checks.push(check);
         }
     }
-    if held > 0 {
-        match finding
-            .checks
-            .iter_mut()
-            .find(|check| check.name == "papers" && check.holds == Some(true))
-        {
-            Some(sum) => {
-                let before: usize = sum
-                    .reason
-                    .split(' ')
-                    .next()
-                    .and_then(|number| number.parse().ok())
-                    .unwrap_or(0);
-                sum.reason = papers(before + held);
-            }
-            None => finding.check("papers", Ok::<_, String>(papers(held))),
-        }
-    }
-}
-
-fn papers(count: usize) -> String {
-    format!("{count} checks of drawers' and records' papers hold")
 }
