@@ -271,10 +271,7 @@ pub async fn audit(
         format!(
             "{receipts} receipts and {grants} consent proofs with complete reading histories, spread over the log"
         ),
-        format!(
-            "no person's data: {} texts stand on the ledger, of closed lists or of organisations about themselves",
-            replay.texts.total()
-        ),
+        replay.texts.summary(),
         format!("the newest header was {age_s} s old when the node was asked for it"),
     ];
     let details = json!({

@@ -13,6 +13,9 @@ use tegata_consent::organisation::Organisation;
 use tegata_consent::over_asking::{RequestObject, is_request_object};
 use tegata_consent::request::ConsentRequest;
 
+/// The texts that no list and no registry bounds.
+const UNBOUNDED: &str = "over_asking.certificate.issuer";
+
 /// Each different text, by field.
 #[derive(Debug, Default)]
 pub(super) struct Texts(BTreeMap<&'static str, BTreeSet<String>>);
@@ -70,7 +73,7 @@ impl Texts {
             self.add("over_asking.legal_basis", &asked.legal_basis);
         }
         for text in request.certificate_issuer() {
-            self.add("over_asking.certificate.issuer", text);
+            self.add(UNBOUNDED, text);
         }
     }
 
@@ -96,11 +99,39 @@ impl Texts {
         self.0.entry(field).or_default().insert(text.to_owned());
     }
 
-    pub(super) fn total(&self) -> usize {
-        self.0.values().map(BTreeSet::len).sum()
+    /// What the audit can say of them. What no list bounds could name a person: that people read.
+    pub(super) fn summary(&self) -> String {
+        let total: usize = self.0.values().map(BTreeSet::len).sum();
+        match self.0.contains_key(UNBOUNDED) {
+            false => format!(
+                "no person's data: {total} texts stand on the ledger, of closed lists or of organisations about themselves"
+            ),
+            true => format!(
+                "{total} texts stand on the ledger: of closed lists, of organisations about themselves, and who issued the certificates in evidence; read them below"
+            ),
+        }
     }
 
     pub(super) fn to_json(&self) -> Value {
         json!(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_list_bounds_is_not_called_nobodys() {
+        let mut texts = Texts::default();
+        texts.add("grant.purpose", "care");
+        assert!(texts.summary().starts_with("no person's data: 1 texts"));
+        texts.add(UNBOUNDED, "CN=Hanako Wakaba");
+        let said = texts.summary();
+        assert!(
+            said.starts_with("2 texts") && said.ends_with("read them below"),
+            "{said}"
+        );
+        assert!(!said.contains("no person's data"), "{said}");
     }
 }
