@@ -3,6 +3,7 @@
 //! Finds the services below a directory by their configuration files (`node.toml`, `vault.toml`, `issuer.toml`,
 //! `verifier.toml`), there and one folder down.
 
+use crate::terminal::{plain, plain_lines};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -79,7 +80,7 @@ pub fn run(options: &Options) -> ExitCode {
             if options.json {
                 println!("{}", json!({ "error": error }));
             } else {
-                eprintln!("tegata: {error}");
+                eprintln!("tegata: {}", plain(&error));
             }
             return ExitCode::from(2);
         }
@@ -105,9 +106,9 @@ pub fn run(options: &Options) -> ExitCode {
                 State::Unsound => "✗",
                 State::Unchecked => "?",
             };
-            println!("{sign} {}", finding.config.display());
+            println!("{sign} {}", plain(&finding.config.display().to_string()));
             for line in &finding.lines {
-                println!("    {line}");
+                println!("    {}", plain_lines(line, 8));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `tegata issuer import FILE`: sends a CSV file to a running issuer.
 
+use crate::terminal::plain;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,13 +59,11 @@ pub async fn run(options: Options) -> ExitCode {
             answer.rows, answer.accepted, answer.same, answer.failed
         );
         for failure in &answer.failures {
-            println!("  {}", sentence(failure));
+            println!("  {}", plain(&sentence(failure)));
         }
         if answer.failed > 0 {
-            println!(
-                "All failed rows with their reasons: {}/v1/imports/{}/failed.csv",
-                wanted.url, answer.id
-            );
+            let (url, id) = (wanted.url, plain(&answer.id.to_string()));
+            println!("All failed rows with their reasons: {url}/v1/imports/{id}/failed.csv");
         }
     }
     if answer.failed == 0 && answer.state == "done" {
@@ -78,7 +77,7 @@ fn not_imported(as_json: bool, code: &str, detail: &str) -> ExitCode {
     if as_json {
         println!("{}", json!({ "error": { "code": code, "detail": detail } }));
     } else {
-        eprintln!("tegata: {detail}");
+        eprintln!("tegata: {}", plain(detail));
     }
     ExitCode::from(2)
 }

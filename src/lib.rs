@@ -6,6 +6,6 @@ pub mod fsck;
 pub mod import;
 pub mod issue;
 pub mod present;
-mod terminal;
+pub mod terminal;
 pub mod verify;
 pub mod wallet;

@@ -3,6 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tegata::terminal::plain_lines;
 use tegata::{audit, demo, fsck, import, issue, present, verify, wallet};
 
 /// Consent and credential ledger with personal data vaults.
@@ -136,7 +137,7 @@ fn report<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tegata: {error}");
+            eprintln!("tegata: {}", plain_lines(&error.to_string(), 4));
             ExitCode::FAILURE
         }
     }

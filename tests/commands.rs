@@ -133,6 +133,36 @@ fn fsck_says_what_is_not_there() {
     assert!(text.contains("Not a directory"), "{text}");
 }
 
+/// What lies in a folder, names of files too, does not write the verdict on it.
+#[test]
+fn fsck_and_services_quote_what_they_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let below = folder.path().join("x\u{1b}[8m\u{200b}");
+    std::fs::create_dir(&below).unwrap();
+    let forged = "home = \n✓ all sound\u{1b}[8m";
+    std::fs::write(below.join("node.toml"), forged).unwrap();
+    let service = |name: &str| {
+        let mut command = binary();
+        command
+            .args([name, "--config"])
+            .arg(below.join("node.toml"));
+        run(&mut command)
+    };
+    for (code, text) in [
+        run(binary().arg("fsck").arg(folder.path())),
+        run(binary().arg("fsck").arg(folder.path().join("\u{1b}[8m"))),
+        service("node"),
+        service("vault"),
+    ] {
+        assert_ne!(code, Some(0), "{text}");
+        assert!(
+            !text.contains(['\u{1b}', '\u{200b}']),
+            "obeyed by a terminal: {text:?}"
+        );
+        assert!(!text.lines().any(|line| line.starts_with('✓')), "{text:?}");
+    }
+}
+
 /// A node's folder as `tegata demo` makes it, without running it.
 fn node(folder: &Path) -> Store {
     use tegata_consent::cose::public_key;
