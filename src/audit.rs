@@ -12,7 +12,7 @@ mod tree;
 pub use tree::StateTree;
 
 use crate::terminal::plain;
-use crate::verify::parse_time;
+use crate::time::parse_time;
 use indicatif::{ProgressBar, ProgressStyle};
 use node::Node;
 use replay::Replay;

@@ -5,8 +5,9 @@
 
 pub(crate) mod w3c;
 
+use crate::input;
 use crate::terminal::plain;
-use crate::verify::{input, parse_time};
+use crate::time::parse_time;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::{Map, Value};

@@ -1,9 +1,10 @@
 //! `tegata present FILE|-`: shows chosen claims of an SD-JWT VC, or a whole W3C credential, signed by its holder for one
 //! verifier, as a wallet does.
 
+use crate::input;
 use crate::issue::{read_key, w3c};
 use crate::terminal::plain;
-use crate::verify::{input, parse_time};
+use crate::time::parse_time;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tegata_credential::sd_jwt::{KeyBinding, MAX_BYTES, Path, PathStep, SdJwt};

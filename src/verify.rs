@@ -7,7 +7,6 @@ mod companions;
 mod credential;
 mod export;
 mod finding;
-pub(crate) mod input;
 mod ledger;
 mod offline;
 mod openid4vp;
@@ -21,9 +20,11 @@ mod w3c;
 
 pub use finding::{Check, Finding};
 pub use recognise::recognise;
-pub use trust::{Trust, TrustError, parse_time};
+pub use trust::{Trust, TrustError};
 
+use crate::input;
 use crate::terminal::plain;
+use crate::time::parse_time;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,7 +1,8 @@
 //! What people, hosts and recipients sign to one another: invitations, orders, tickets, consent requests.
 
 use super::finding::Finding;
-use super::trust::{Trust, moment};
+use super::trust::Trust;
+use crate::time::moment;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;

@@ -3,7 +3,8 @@
 use super::finding::{Coded, Finding};
 use super::presented::{self, Carried};
 use super::status;
-use super::trust::{Trust, milliseconds, moment, seconds};
+use super::trust::Trust;
+use crate::time::{milliseconds, moment, seconds};
 use tegata_credential::CLOCK_SKEW_S;
 use tegata_credential::jws::{Jws, numeric_date};
 use tegata_credential::keys::PublicKey;

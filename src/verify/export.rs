@@ -1,8 +1,9 @@
 //! A vault's export: a CBOR sequence (RFC 8742), each item checked on its own and all of them against one another.
 
 use super::finding::Finding;
-use super::trust::{Trust, moment};
+use super::trust::Trust;
 use super::vault::{examine_list, examine_record};
+use crate::time::moment;
 use std::collections::{BTreeMap, BTreeSet};
 use tegata_consent::cbor;
 use tegata_consent::cose::Signed;

@@ -1,6 +1,6 @@
 //! What was found.
 
-use super::trust::moment;
+use crate::time::moment;
 use serde_json::{Value, json};
 use std::fmt::Display;
 use tegata_consent::cose::CoseError;

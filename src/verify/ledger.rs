@@ -1,7 +1,8 @@
 //! What the ledger gives out: entries, receipts, proofs, headers, histories, the genesis.
 
 use super::finding::{Coded, Finding};
-use super::trust::{Trust, moment};
+use super::trust::Trust;
+use crate::time::moment;
 use std::collections::BTreeSet;
 use tegata_consent::cbor;
 use tegata_consent::cose::{Sign1, Signed};

@@ -2,7 +2,8 @@
 
 use super::credential::nobody_says;
 use super::finding::{Coded, Finding};
-use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
+use super::trust::{SavedStatus, Trust};
+use crate::time::{milliseconds, moment, seconds};
 use serde_json::Value;
 use tegata_consent::organisation::OrganisationState;
 use tegata_credential::hcert::{Hcert, HcertError};

@@ -2,7 +2,8 @@
 
 use super::credential::{GIVE_TRUST, KEYS_ALONE};
 use super::finding::{Coded, Finding};
-use super::trust::{Trust, moment, seconds};
+use super::trust::Trust;
+use crate::time::{moment, seconds};
 use serde_json::Value;
 use tegata_consent::ids::OrganisationId;
 use tegata_consent::organisation::OrganisationState;

@@ -6,7 +6,8 @@
 
 use super::finding::{Coded, Finding};
 use super::openid4vp;
-use super::trust::{NewestList, Trust, milliseconds, moment};
+use super::trust::{NewestList, Trust};
+use crate::time::{milliseconds, moment};
 use serde_json::{Map, Value};
 use std::time::Duration;
 use tegata_consent::header::ValidatorSet;

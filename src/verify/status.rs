@@ -5,7 +5,8 @@
 
 use super::credential::GIVE_TRUST;
 use super::finding::{Coded, Finding};
-use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
+use super::trust::{SavedStatus, Trust};
+use crate::time::{milliseconds, moment, seconds};
 use tegata_consent::ids::Hash;
 use tegata_consent::organisation::OrganisationState;
 use tegata_consent::status::{

@@ -2,7 +2,8 @@
 
 use super::companions::open;
 use super::finding::{self, Coded, Finding};
-use super::trust::{Trust, moment};
+use super::trust::Trust;
+use crate::time::moment;
 use minicbor::bytes::ByteVec;
 use std::collections::BTreeSet;
 use tegata_consent::cose::Signed;

@@ -2,7 +2,8 @@
 
 use super::credential::{GIVE_TRUST, KEYS_ALONE};
 use super::finding::{self, Coded, Finding};
-use super::trust::{SavedStatus, Trust, milliseconds, moment, seconds};
+use super::trust::{SavedStatus, Trust};
+use crate::time::{milliseconds, moment, seconds};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
