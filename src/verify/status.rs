@@ -52,23 +52,13 @@ pub(super) async fn not_revoked(
         None => trust.holder_of(verified.issuer_key()),
     };
     let keys = list_keys(verified, chained, state, trust);
-    // Of several lists the newest counts.
-    let (mut best, mut refused) = (None::<(Token, VerifiedStatusList)>, None);
-    for token in tokens {
-        match list(&token, &keys, uri, trust) {
-            Err(coded) => refused = Some(coded),
-            Ok(list) => {
-                let known = best.as_ref().map(|(_, known)| known.issued_at());
-                if known.is_none_or(|known| known < list.issued_at()) {
-                    best = Some((token, list));
-                }
-            }
-        }
-    }
-    let (token, list) = match (best, refused) {
-        (Some(best), _) => best,
-        (None, Some(coded)) => return finding.fail(NAME, coded),
-        (None, None) => return,
+    let lists = tokens
+        .into_iter()
+        .map(|token| list(&token, &keys, uri, trust).map(|list| (token, list)));
+    let (token, list) = match newest_of(lists, |(_, list)| Some(list.issued_at())) {
+        Some(Ok(newest)) => newest,
+        Some(Err(coded)) => return finding.fail(NAME, coded),
+        None => return,
     };
     let seen = match newest(&token, &list, state, trust).await {
         Newest::Unasked if is_saved && is_old(&list, trust) => {
@@ -101,6 +91,28 @@ pub(super) async fn not_revoked(
         Err(error) => Err(Coded(error.code(), error.to_string())),
     };
     finding.check(NAME, result);
+}
+
+/// Of several lists the newest counts, by its own time; where none holds, why the last does not. Absent where there is none.
+pub(super) fn newest_of<L, E>(
+    lists: impl IntoIterator<Item = Result<L, E>>,
+    time: impl Fn(&L) -> Option<i64>,
+) -> Option<Result<L, E>> {
+    let (mut newest, mut refused) = (None::<L>, None);
+    for list in lists {
+        match list {
+            Err(error) => refused = Some(error),
+            Ok(list) => {
+                if newest
+                    .as_ref()
+                    .is_none_or(|known| time(known) < time(&list))
+                {
+                    newest = Some(list);
+                }
+            }
+        }
+    }
+    newest.map(Ok).or(refused.map(Err))
 }
 
 /// Whether only its `ttl` bounds a list, and that is over.

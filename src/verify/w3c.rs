@@ -2,6 +2,7 @@
 
 use super::credential::{GIVE_TRUST, KEYS_ALONE};
 use super::finding::{self, Coded, Finding};
+use super::status::newest_of;
 use super::trust::{SavedStatus, Trust};
 use crate::time::{milliseconds, moment, seconds};
 use serde_json::{Map, Value};
@@ -271,27 +272,16 @@ async fn neither(
         let fetched = trust.fetch_status_list(&entry.list).await;
         texts.push(fetched.map_err(Refused::Unknown)?);
     }
-    // Of several lists the newest counts.
-    let (mut best, mut refused) = (None::<(VerifiedCredential, &String)>, None);
-    for text in &texts {
-        match verified(text, trust) {
-            Err(error) => refused = Some(error),
-            Ok(list) => {
-                let older =
-                    |(other, _): &(VerifiedCredential, _)| other.valid_from() < list.valid_from();
-                if best.as_ref().is_none_or(older) {
-                    best = Some((list, text));
-                }
-            }
-        }
-    }
-    let (list, text) = match (best, refused) {
-        (Some(best), _) => best,
-        (None, Some(error)) => {
+    let lists = texts
+        .iter()
+        .map(|text| verified(text, trust).map(|list| (list, text)));
+    let (list, text) = match newest_of(lists, |(list, _)| list.valid_from()) {
+        Some(Ok(newest)) => newest,
+        Some(Err(error)) => {
             let words = format!("status list: {error}");
             return Err(Refused::No(Coded(error.code(), words)));
         }
-        (None, None) => return Err(Refused::Unknown("there is no list".to_owned())),
+        None => return Err(Refused::Unknown("there is no list".to_owned())),
     };
     let newest = match trust.issuer(credential.issuer()) {
         Some(state) => newest(text, &list, &entry.list, state, trust).await?,
