@@ -20,7 +20,6 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tegata_consent::ids::OrganisationId;
 use tegata_consent::organisation::{KeyUse, OrganisationState, Role};
 use tegata_consent::status::{check_status_list, status_list_id};
 use tegata_credential::bitstring::{BitstringEntry, StatusPurpose, VerifiedBitstring};
@@ -30,8 +29,9 @@ use tegata_credential::data_integrity::{
 };
 use tegata_credential::did::{self, Did, DidDocument, DidError, DidKey, DidMethod};
 use tegata_credential::keys::{Algorithm, PublicKey};
-use tegata_service::clock::now_s;
+use tegata_service::clock::{now_ms, now_s};
 use tegata_service::problem::Problem;
+use tegata_w3c::record;
 use utoipa::OpenApi;
 
 /// Longest request: a document and what is around it.
@@ -84,10 +84,10 @@ pub(crate) fn routes(config: Option<&VcApiConfig>) -> Router<Shared> {
     }
 }
 
-/// Verifies a credential, and its status where it has one.
+/// Verifies a credential, whether its issuer may issue it, and its status where it has one.
 #[utoipa::path(post, path = "/credentials/verify", request_body(content = Value, description = "`{verifiableCredential, options?}`"), responses(
     (status = 200, description = "`{verified: true, …}`"), (status = 400, description = "`{verified: false, problemDetails}`, or a malformed request"),
-    (status = 401)
+    (status = 401), (status = 503, description = "the ledger gives no answer")
 ))]
 async fn verify_credential(
     State(Shared(core)): State<Shared>,
@@ -96,23 +96,23 @@ async fn verify_credential(
 ) -> Result<Response, Problem> {
     let (document, options) = request(&body, &["verifiableCredential", "credential"])?;
     known_options(&options, &[])?;
-    let known = resolve_all(&core, [&document]).await;
+    let known = resolve_all(&core, [&document]).await?;
     let text = Value::Object(document).to_string();
     let verified = verify(&known, move |verifier| verifier.credential(text.as_bytes())).await?;
     Ok(match verified {
         Err(error) => refusal(error.code(), &error.to_string()),
-        Ok(credential) => match status(&core, &known, &credential).await {
+        Ok(credential) => match beyond_proof(&core, &known, &credential).await {
             Err((code, detail)) => refusal(code, &detail),
             Ok(checks) => holds(&checks),
         },
     })
 }
 
-/// Verifies a presentation, all its credentials and their status. `options.challenge` and `options.domain` are what it must
+/// Verifies a presentation, and all its credentials as above. `options.challenge` and `options.domain` are what it must
 /// answer.
 #[utoipa::path(post, path = "/presentations/verify", request_body(content = Value, description = "`{verifiablePresentation, options: {challenge?, domain?}}`"), responses(
     (status = 200, description = "`{verified: true, …}`"), (status = 400, description = "`{verified: false, problemDetails}`, or a malformed request"),
-    (status = 401)
+    (status = 401), (status = 503, description = "the ledger gives no answer")
 ))]
 async fn verify_presentation(
     State(Shared(core)): State<Shared>,
@@ -134,7 +134,7 @@ async fn verify_presentation(
         Some(Value::Object(one)) => vec![one],
         _ => Vec::new(),
     };
-    let known = resolve_all(&core, embedded.into_iter().chain([&document])).await;
+    let known = resolve_all(&core, embedded.into_iter().chain([&document])).await?;
     let text = Value::Object(document).to_string();
     let verified = verify(&known, move |verifier| {
         let policy = PresentationPolicy {
@@ -150,7 +150,7 @@ async fn verify_presentation(
     };
     let mut all = BTreeSet::new();
     for credential in presentation.credentials() {
-        match status(&core, &known, credential).await {
+        match beyond_proof(&core, &known, credential).await {
             Err((code, detail)) => return Ok(refusal(code, &detail)),
             Ok(checks) => all.extend(checks),
         }
@@ -220,14 +220,17 @@ struct Known {
     /// Those of them that the registry or the configuration vouches for, each with the URL under which its status lists lie:
     /// from there they are fetched, and from nowhere else.
     vouched: BTreeMap<Did, String>,
-    /// Those of them that the registry has: of their status lists only the ledger's newest counts.
-    registered: BTreeMap<Did, OrganisationId>,
+    /// Those of them that the registry has: it says what they may issue, and of their status lists only the ledger's newest
+    /// counts.
+    registered: BTreeMap<Did, OrganisationState>,
 }
 
+/// Looks signers up. While the registry gives no answer nobody knows whether a web host may speak for its DID: then there is
+/// none here either.
 async fn resolve_all<'a>(
     core: &Core,
     signed: impl IntoIterator<Item = &'a Map<String, Value>>,
-) -> Known {
+) -> Result<Known, Problem> {
     let mut known = Known {
         documents: BTreeMap::new(),
         vouched: BTreeMap::new(),
@@ -240,14 +243,15 @@ async fn resolve_all<'a>(
         .collect();
     for did in dids {
         let document = if did.method() == DidMethod::Web {
-            match registered_issuer(core, did.as_str()).await {
-                Ok(Some(state)) => {
-                    known.registered.insert(did.clone(), state.id);
+            match registered_issuer(core, did.as_str()).await? {
+                Some(state) => {
                     let base = state.organisation.url(Role::Issuer).unwrap_or_default();
                     known.vouched.insert(did.clone(), base.to_owned());
-                    Some(of_registry(&did, &state))
+                    let document = of_registry(&did, &state);
+                    known.registered.insert(did.clone(), state);
+                    Some(document)
                 }
-                _ => {
+                None => {
                     let found = fetched(core, &did).await;
                     found.map(|(document, base)| {
                         known.vouched.insert(did.clone(), base);
@@ -262,7 +266,7 @@ async fn resolve_all<'a>(
             .documents
             .extend(document.map(|document| (did, Arc::new(document))));
     }
-    known
+    Ok(known)
 }
 
 /// What the registry says of a DID: its keys in their time.
@@ -350,10 +354,10 @@ async fn newest_list(
     let list = verify(known, move |verifier| verifier.credential(&signed)).await;
     let list = list.map_err(|problem| unknown(&problem.to_string()))?;
     let list = list.map_err(|error| unknown(&format!("{} ({error})", error.code())))?;
-    if let Some(organisation) = known.registered.get(issuer) {
+    if let Some(state) = known.registered.get(issuer) {
         let newest = core
             .ledger
-            .status_list(organisation, &status_list_id(uri))
+            .status_list(&state.id, &status_list_id(uri))
             .await;
         let newest = newest.map_err(|error| unknown(&error.to_string()))?.value;
         let issued_s = u64::try_from(list.valid_from().unwrap_or(0)).unwrap_or(0);
@@ -363,22 +367,63 @@ async fn newest_list(
     VerifiedBitstring::new(&list).map_err(|error| (error.code(), error.to_string()))
 }
 
-/// That a credential is neither revoked nor suspended; which checks were made. What cannot be found out does not hold.
-async fn status(
+/// What a credential's proof does not say: that its issuer may issue it, and that it is neither revoked nor suspended. Gives
+/// which checks were made.
+async fn beyond_proof(
     core: &Core,
     known: &Known,
     credential: &VerifiedCredential,
 ) -> Result<Vec<&'static str>, (&'static str, String)> {
     let mut checks = vec!["proof", "validity"];
-    if credential.statuses().is_empty() {
-        return Ok(checks);
-    }
-    let entries =
-        BitstringEntry::of(credential).map_err(|error| (error.code(), error.to_string()))?;
     let issuer =
         Did::parse(credential.issuer()).map_err(|error| (error.code(), error.to_string()))?;
+    if let Some(state) = known.registered.get(&issuer) {
+        accredited(state, credential, now_ms())?;
+        checks.push("issuer");
+    }
+    if !credential.statuses().is_empty() {
+        status(core, known, &issuer, credential).await?;
+        checks.push("status");
+    }
+    Ok(checks)
+}
+
+/// That a registered issuer is not suspended, now or when it signed, and was accredited for what is a record of the catalogue.
+fn accredited(
+    state: &OrganisationState,
+    credential: &VerifiedCredential,
+    now_ms: u64,
+) -> Result<(), (&'static str, String)> {
+    let name = &state.organisation.name.en;
+    let signed_s = credential.created().or(credential.valid_from());
+    let milliseconds = |s: i64| u64::try_from(s).unwrap_or(0).saturating_mul(1000);
+    let signed_ms = signed_s.map_or(now_ms, milliseconds);
+    if state.suspended_at(now_ms) || state.suspended_at(signed_ms) {
+        let why = format!("{name} is suspended, or was at {signed_ms} ms, when it signed");
+        return Err(("issuer-suspended", why));
+    }
+    let record = record::of_document(credential.document());
+    let record = record.map_err(|error| (error.code(), error.to_string()))?;
+    match record.map(|record| record.record_type.id()) {
+        Some(kind) if !state.may_issue(kind, signed_ms) => {
+            let why = format!("{name} was not accredited to issue {kind:?} at {signed_ms} ms");
+            Err(("issuer-not-accredited", why))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// That a credential with a status is neither revoked nor suspended. What cannot be found out does not hold.
+async fn status(
+    core: &Core,
+    known: &Known,
+    issuer: &Did,
+    credential: &VerifiedCredential,
+) -> Result<(), (&'static str, String)> {
+    let entries =
+        BitstringEntry::of(credential).map_err(|error| (error.code(), error.to_string()))?;
     let unknown = |detail: &str| Err(("status_unknown", detail.to_owned()));
-    let Some(base) = known.vouched.get(&issuer) else {
+    let Some(base) = known.vouched.get(issuer) else {
         return unknown("nobody vouches for the issuer, so its status list is not fetched");
     };
     if entries.len() > STATUS_ENTRIES_MAX {
@@ -388,11 +433,11 @@ async fn status(
         return unknown("a status list does not lie under the issuer's URL, so none is fetched");
     }
     for entry in entries {
-        let list = match newest_list(core, known, &issuer, &entry.list).await {
+        let list = match newest_list(core, known, issuer, &entry.list).await {
             // The issuer puts a list on the ledger first and serves it a moment later.
             Err((NOT_ON_LEDGER | SUPERSEDED, _)) => {
                 tokio::time::sleep(AGAIN).await;
-                newest_list(core, known, &issuer, &entry.list).await?
+                newest_list(core, known, issuer, &entry.list).await?
             }
             other => other?,
         };
@@ -409,6 +454,5 @@ async fn status(
             (false, _) => {}
         }
     }
-    checks.push("status");
-    Ok(checks)
+    Ok(())
 }

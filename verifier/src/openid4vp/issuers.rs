@@ -124,7 +124,6 @@ async fn registered(
         return Ok(None);
     }
     let ids = organisations(core).await?;
-    *scanned = Some(Instant::now());
     let mut found = None;
     for id in ids.into_iter().take(ORGANISATIONS_MAX) {
         let answer = core.ledger.organisation(&id).await?;
@@ -136,6 +135,8 @@ async fn registered(
             found = Some((state, answer.header.header().height));
         }
     }
+    // Only now: who was not reached by a look that broke off is not unknown.
+    *scanned = Some(Instant::now());
     Ok(found)
 }
 

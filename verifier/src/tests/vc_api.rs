@@ -1,6 +1,7 @@
 //! W3C credentials and presentations over HTTP.
 
 use super::desk::{Desk, TOKEN};
+use super::fake::Manner;
 use serde_json::{Map, Value, json};
 use tegata_credential::bitstring::{
     Bitstring, BitstringEntry, BitstringIssuance, ENTRIES_MIN, StatusPurpose, list_credential,
@@ -52,7 +53,17 @@ fn sign(
     method: &str,
     suite: &dyn Cryptosuite,
 ) -> Value {
-    let options = ProofOptions::new(method, now_s());
+    sign_at(document, key, method, suite, now_s())
+}
+
+fn sign_at(
+    document: Map<String, Value>,
+    key: &SigningKey,
+    method: &str,
+    suite: &dyn Cryptosuite,
+    created_s: i64,
+) -> Value {
+    let options = ProofOptions::new(method, created_s);
     Value::Object(sign_credential(document, suite, tegata_w3c::contexts(), &options, key).unwrap())
 }
 
@@ -146,6 +157,125 @@ async fn credentials_of_the_registry_and_of_keys_verify() {
         .post(format!("{}/credentials/verify", desk.url))
         .json(&json!({}));
     assert_eq!(stranger.send().await.unwrap().status(), 401);
+}
+
+/// A presentation of a credential by its holder.
+fn shown(credential: &Value) -> Value {
+    let presentation = json!({
+        "@context": [CREDENTIALS_V2], "type": ["VerifiablePresentation"], "holder": did(&holder()),
+        "verifiableCredential": [credential],
+    });
+    let Value::Object(presentation) = presentation else {
+        unreachable!()
+    };
+    let own = own_method(&holder());
+    let options = ProofOptions::new(&own, now_s());
+    let (suite, contexts) = (&EddsaJcs2022, tegata_w3c::contexts());
+    let shown = sign_presentation(presentation, suite, contexts, &options, &holder());
+    json!({ "verifiablePresentation": shown.unwrap() })
+}
+
+#[tokio::test]
+async fn the_registry_says_who_may_issue_what() {
+    let desk = Desk::start().await;
+    let clinic = desk.world.credential_key();
+    let id = desk.world.issuer.organisation_id();
+    let method = format!("{CLINIC}#{}", clinic.key_id());
+    let at = |document, at_s| sign_at(document, &clinic, &method, &EddsaJcs2022, at_s);
+    let of_type = |context: &str, kind: &[&str], subject: Value| {
+        let mut document = credential(CLINIC, None);
+        document["@context"] = json!([CREDENTIALS_V2, context]);
+        document["type"] = json!(kind);
+        document["credentialSubject"] = subject;
+        document
+    };
+    let begun_s = now_s();
+    let vaccination = at(credential(CLINIC, None), begun_s);
+    let laboratory = of_type(
+        "urn:tegata:record:laboratory_result:1:context",
+        &["VerifiableCredential", "LaboratoryResultRecord"],
+        json!({ "result_status": "final", "test_name": "PCR", "date": "2025-10-08", "result": "negative" }),
+    );
+    let nameless = of_type(
+        "urn:tegata:record:vaccination:1:context",
+        &["VerifiableCredential"],
+        json!({ "id": did(&holder()) }),
+    );
+    let mut anything = nameless.clone();
+    anything["@context"] = json!([CREDENTIALS_V2]);
+    let other = at(anything.clone(), begun_s);
+    let holds = (200, String::new());
+    assert_eq!(desk.credential(&vaccination).await, holds);
+    assert_eq!(
+        desk.credential(&other).await,
+        holds,
+        "none of the catalogue"
+    );
+    let refused = |code: &str| (400, code.to_owned());
+    for (document, code) in [
+        (laboratory, "issuer-not-accredited"),
+        (nameless, "record_type_unknown"),
+    ] {
+        let signed = at(document, begun_s);
+        assert_eq!(desk.credential(&signed).await, refused(code));
+        let (status, answer) = desk.vc("/presentations/verify", &shown(&signed)).await;
+        assert_eq!((status, &answer["errors"]), (400, &json!([code])));
+    }
+
+    let until = async |what: &str, wanted: &(u16, String)| {
+        desk.until(what, async |desk| {
+            desk.world.beat();
+            (desk.credential(&vaccination).await == *wanted).then_some(())
+        })
+        .await;
+    };
+    desk.world.suspend(id);
+    let suspended_s = now_s() + 1;
+    until("suspended", &refused("issuer-suspended")).await;
+    assert_eq!(desk.credential(&other).await, refused("issuer-suspended"));
+    let (_, answer) = desk.vc("/presentations/verify", &shown(&other)).await;
+    assert_eq!(answer["errors"], json!(["issuer-suspended"]));
+    desk.until("a second of the suspension is over", async |_| {
+        (now_s() > suspended_s).then_some(())
+    })
+    .await;
+    desk.world.lift(id);
+    until("lifted", &holds).await;
+    for document in [credential(CLINIC, None), anything] {
+        let meanwhile = at(document, suspended_s);
+        assert_eq!(
+            desk.credential(&meanwhile).await,
+            refused("issuer-suspended")
+        );
+    }
+}
+
+/// Else whoever has the issuer's web host would be the issuer while the ledger is away.
+#[tokio::test]
+async fn nobody_speaks_for_an_issuer_while_the_registry_gives_no_answer() {
+    let desk = Desk::start().await;
+    let clinic = desk.world.credential_key();
+    let method = format!("{CLINIC}#{}", clinic.key_id());
+    let signed = sign(credential(CLINIC, None), &clinic, &method, &EddsaJcs2022);
+    let credential = json!({ "verifiableCredential": signed });
+    // Nothing answers; or who is there is said, and cannot be proven.
+    for manner in [Manner::Broken, Manner::Forged] {
+        desk.world.node.behave(manner);
+        for (path, body) in [
+            ("/credentials/verify", &credential),
+            ("/presentations/verify", &shown(&signed)),
+        ] {
+            let (status, answer) = desk.vc(path, body).await;
+            let code = answer["code"].as_str().unwrap_or_default();
+            assert_eq!(status, 503, "{answer}");
+            assert!(["ledger-unreachable", "stale"].contains(&code), "{answer}");
+        }
+    }
+    desk.world.node.behave(Manner::Honest);
+    desk.until("the ledger answers", async |desk| {
+        (desk.credential(&signed).await.0 == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -144,6 +144,15 @@ impl World {
         }));
     }
 
+    /// Lifts the suspension of [`Self::suspend`].
+    pub(crate) fn lift(&self, id: OrganisationId) {
+        self.operators(Body::OrganisationSuspended(OrganisationSuspension {
+            id,
+            sequence: 2,
+            suspended: false,
+        }));
+    }
+
     /// Waits until the follower knows the newest header.
     pub(crate) async fn settle(&self) {
         let height = self.chain.lock().unwrap().headers.len() as u64;
