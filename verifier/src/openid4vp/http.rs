@@ -4,7 +4,7 @@
 use super::PresentationId;
 use super::make::{self, MadePresentation, MakeError, NewPresentation};
 use super::object::request_object;
-use super::respond::{ResponseError, respond};
+use super::respond::{ResponseError, open, respond};
 use super::rows::{Policy, PresentationRow, REQUEST_OBJECTS_MAX, ResultRow, Status};
 use crate::api::{OwnSystem, Shared};
 use crate::core::Core;
@@ -99,8 +99,8 @@ struct PresentationAnswer {
     /// The last response; absent where there was none, and where a `response_code` is needed and was not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ResultRow>,
-    /// With a result: the signed requests that wallets were given. A consent commits to one of them, so together with the
-    /// presentation it proves afterwards, to anybody, that showing it was allowed.
+    /// With a result: the signed requests that wallets were given, or, where consents were accepted, those that they commit to.
+    /// Together with the presentation such a one proves afterwards, to anybody, that showing it was allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     requests: Vec<String>,
     /// The result is for the browser that answered: a `response_code` is needed.
@@ -216,16 +216,23 @@ async fn post_request_object(
     let signed = request_object(&core.presentations, &id, &row, Some(nonce), clock::now_s());
     let kept = signed.clone();
     // It is on disk before the wallet has it: a consent may commit to it.
-    let change = move |row: &mut PresentationRow| {
-        row.requests.push(kept);
-        if row.requests.len() > REQUEST_OBJECTS_MAX {
-            row.requests.remove(1);
-        }
-    };
+    let change = move |row: &mut PresentationRow| remember(row, kept, clock::now_ms());
     core.store(move |store| store.change_presentation(&id, change))
         .await?
-        .ok_or_else(Refusal::unknown)?;
+        .ok_or_else(Refusal::unknown)?
+        .map_err(Refusal::gone)?;
     Ok(object(signed))
+}
+
+/// Remembers a request object that a wallet is about to get. Once there is an answer the row stays as it is: what was agreed to
+/// gives way to nothing.
+fn remember(row: &mut PresentationRow, signed: String, now_ms: u64) -> Result<(), ResponseError> {
+    open(row, now_ms)?;
+    row.requests.push(signed);
+    if row.requests.len() > REQUEST_OBJECTS_MAX {
+        row.requests.remove(1);
+    }
+    Ok(())
 }
 
 /// A wallet's response.
@@ -276,18 +283,8 @@ async fn find(core: &Core, id: &str) -> Result<Option<PresentationRow>, StoreErr
 /// A request that may still be answered.
 async fn open_request(core: &Core, id: &str) -> Result<PresentationRow, Refusal> {
     let row = find(core, id).await?.ok_or_else(Refusal::unknown)?;
-    let over = match row.status {
-        Status::Answered | Status::Declined => Some(ResponseError::Used),
-        _ if clock::now_ms() >= row.expires_ms => Some(ResponseError::Expired),
-        _ => None,
-    };
-    match over {
-        Some(error) => Err(Refusal {
-            status: StatusCode::GONE,
-            ..error.into()
-        }),
-        None => Ok(row),
-    }
+    open(&row, clock::now_ms()).map_err(Refusal::gone)?;
+    Ok(row)
 }
 
 /// Whether a wallet can take this request (§5.10, §10): where it says what it can do.
@@ -365,6 +362,14 @@ impl Refusal {
         ResponseError::Unknown.into()
     }
 
+    /// The request cannot be had any more.
+    fn gone(error: ResponseError) -> Self {
+        Self {
+            status: StatusCode::GONE,
+            ..error.into()
+        }
+    }
+
     /// The cause goes to the log, not to the caller.
     fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
@@ -432,6 +437,45 @@ impl From<MakeError> for Problem {
                 "The request for a presentation is not usable",
             )
             .detail(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> PresentationRow {
+        let row = json!({
+            "policy": "ledger", "reference": "P-1", "client_id": "c", "client_name": "us", "key_url": null,
+            "asked": {
+                "chain": "", "organisation": "", "categories": [], "purpose": "care", "legal_basis": "consent",
+                "retention_days": 30, "until_ms": 1_000,
+            },
+            "nonce": "n", "state": "s", "response_mode": "direct_post", "query": {}, "transaction_data": [],
+            "response_secret": null, "requests": ["first"], "same_device": null,
+            "created_ms": 0, "expires_ms": 1_000, "delete_ms": 2_000, "status": "waiting", "result": null,
+        });
+        serde_json::from_value(row).unwrap()
+    }
+
+    #[test]
+    fn requests_are_remembered_until_there_is_an_answer() {
+        let mut open = row();
+        for number in 0..20 {
+            remember(&mut open, number.to_string(), 999).unwrap();
+        }
+        let kept = ["first", "13", "14", "15", "16", "17", "18", "19"];
+        assert_eq!(open.requests, kept);
+        for (status, now_ms, code) in [
+            (Status::Answered, 999, "request-answered"),
+            (Status::Declined, 999, "request-answered"),
+            (Status::Waiting, 1_000, "request-expired"),
+        ] {
+            let over = PresentationRow { status, ..row() };
+            let mut changed = over.clone();
+            let refused = remember(&mut changed, "late".into(), now_ms).unwrap_err();
+            assert_eq!((refused.code(), changed), (code, over));
         }
     }
 }

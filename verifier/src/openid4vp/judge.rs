@@ -34,7 +34,13 @@ pub(super) struct Response<'a> {
 pub(super) struct Judged {
     pub(super) row: PresentedRow,
     /// The consent under which it may be kept.
-    pub(super) consent: Option<ConsentChecked>,
+    pub(super) consent: Option<Consent>,
+}
+
+/// A consent that holds, with the request object that it commits to.
+pub(super) struct Consent {
+    pub(super) checked: ConsentChecked,
+    pub(super) request: String,
 }
 
 impl Response<'_> {
@@ -65,7 +71,7 @@ impl Response<'_> {
         query: &CredentialQuery,
         text: &str,
         report: &mut Report,
-        consent: &mut Option<ConsentChecked>,
+        consent: &mut Option<Consent>,
     ) -> Option<ContentRow> {
         let signed = |error: SdJwtError| Fault::new(error.code(), error);
         let parsed = SdJwt::parse(text).map_err(signed);
@@ -158,11 +164,11 @@ impl Response<'_> {
         });
         if self.row.policy == Policy::Ledger {
             let checked = self.consent(claimed, record_type, &trust);
-            *consent = report.note(CheckName::ConsentProof, checked, |checked| {
-                let header = checked.header().header();
+            *consent = report.note(CheckName::ConsentProof, checked, |consent| {
+                let header = consent.checked.header().header();
                 format!(
                     "grant {} stands at height {}, {} ms ago",
-                    checked.id(),
+                    consent.checked.id(),
                     header.height,
                     self.now_ms.saturating_sub(header.time_ms)
                 )
@@ -173,10 +179,12 @@ impl Response<'_> {
             record_type: record_type.map(|known| known.id().to_owned()),
             issuer: issuer_row(&issuer, credential.issuer().unwrap_or_default()),
             claims: credential.claims().clone(),
-            grant: consent.as_ref().map(|checked| checked.id().to_string()),
+            grant: consent
+                .as_ref()
+                .map(|consent| consent.checked.id().to_string()),
             height: consent
                 .as_ref()
-                .map(|checked| checked.header().header().height),
+                .map(|consent| consent.checked.header().header().height),
             presentation: text.to_owned(),
         })
     }
@@ -300,7 +308,7 @@ impl Response<'_> {
         claimed: Result<Option<PresentedConsent>, PresentationError>,
         record_type: Option<&RecordType>,
         trust: &Trust<'_>,
-    ) -> Result<ConsentChecked, Fault> {
+    ) -> Result<Consent, Fault> {
         let refuse = |error: PresentationError| Fault::new(error.code(), error);
         let claimed = claimed.map_err(refuse)?;
         let claimed = claimed
@@ -323,7 +331,11 @@ impl Response<'_> {
             };
             match claimed.check(&question, trust) {
                 Err(error @ PresentationError::Commitment(_)) => last = Some(error),
-                other => return other.map_err(refuse),
+                other => {
+                    let request = request.clone();
+                    let consent = other.map(|checked| Consent { checked, request });
+                    return consent.map_err(refuse);
+                }
             }
         }
         let none = || Fault::new("request-mismatch", "no request was handed out");

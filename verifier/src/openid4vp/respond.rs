@@ -2,7 +2,7 @@
 
 use super::PresentationId;
 use super::checks::CheckName;
-use super::judge::{Response, strict_json};
+use super::judge::{Consent, Response, strict_json};
 use super::object::response_key;
 use super::rows::{Policy, PresentationRow, ResultRow, Status};
 use crate::core::Core;
@@ -112,8 +112,8 @@ pub(super) async fn respond(
     if !row.state.is(text("state").unwrap_or_default()) {
         return Err(ResponseError::State);
     }
-    let result = if let Some(error) = text("error") {
-        ResultRow {
+    let (result, agreed_to) = if let Some(error) = text("error") {
+        let result = ResultRow {
             received_ms: now_ms,
             code: Some(
                 error
@@ -123,15 +123,16 @@ pub(super) async fn respond(
                     .collect(),
             ),
             ..ResultRow::default()
-        }
+        };
+        (result, Vec::new())
     } else {
         judge(core, &row, &parameters, now_ms).await?
     };
-    keep(core, id, result).await
+    keep(core, id, result, agreed_to).await
 }
 
 /// Whether a response may still come.
-fn open(row: &PresentationRow, now_ms: u64) -> Result<(), ResponseError> {
+pub(super) fn open(row: &PresentationRow, now_ms: u64) -> Result<(), ResponseError> {
     match row.status {
         Status::Answered | Status::Declined => Err(ResponseError::Used),
         _ if now_ms >= row.expires_ms => Err(ResponseError::Expired),
@@ -171,12 +172,13 @@ fn parameters(
     }
 }
 
+/// Checks a response. Gives, besides what was found, the request objects that its consents commit to.
 async fn judge(
     core: &Core,
     row: &PresentationRow,
     parameters: &Map<String, Value>,
     now_ms: u64,
-) -> Result<ResultRow, ResponseError> {
+) -> Result<(ResultRow, Vec<String>), ResponseError> {
     let missing = ResponseError::Malformed("neither vp_token nor error");
     let vp_token = match parameters.get("vp_token").ok_or(missing)? {
         // In a form it is JSON text, inside a JWE a member like any other.
@@ -201,6 +203,7 @@ async fn judge(
         ..ResultRow::default()
     };
     let mut retention_days = row.asked.retention_days;
+    let mut agreed_to = Vec::new();
     for (query, presentations) in query.answered(&vp_token)? {
         let mut shown = BTreeSet::new();
         for text in presentations {
@@ -210,8 +213,11 @@ async fn judge(
                 return Err(ResponseError::Twice(query.id().to_owned()));
             }
             let judged = response.judge(query, text).await;
-            if let Some(consent) = &judged.consent {
-                retention_days = retention_days.min(consent.grant().retention_days);
+            if let Some(Consent { checked, request }) = judged.consent {
+                retention_days = retention_days.min(checked.grant().retention_days);
+                if !agreed_to.contains(&request) {
+                    agreed_to.push(request);
+                }
             }
             result.credentials.push(judged.row);
         }
@@ -222,14 +228,16 @@ async fn judge(
     let failing = result.credentials.iter().find(|one| !one.verified);
     result.ledger_proof &= failing.is_none();
     result.code = failing.and_then(|one| one.first_failing()?.code.clone());
-    Ok(result)
+    Ok((result, agreed_to))
 }
 
-/// Writes down what became of the response, unless another was accepted meanwhile.
+/// Writes down what became of the response, unless another was accepted meanwhile. Of the requests that were handed out those
+/// stay that were `agreed_to`: they are evidence, also where others were handed out meanwhile.
 async fn keep(
     core: &Core,
     id: PresentationId,
     result: ResultRow,
+    agreed_to: Vec<String>,
 ) -> Result<Option<String>, ResponseError> {
     let status = match &result {
         ResultRow { code: None, .. } => Status::Answered,
@@ -248,6 +256,9 @@ async fn keep(
                     row.delete_ms = result.delete_ms;
                     // What is over needs no key, and nobody asks for the request again.
                     row.response_secret = None;
+                    if !agreed_to.is_empty() {
+                        row.requests = agreed_to;
+                    }
                 }
                 row.result = Some(result);
                 Ok::<_, ResponseError>(row.clone())

@@ -90,7 +90,8 @@ pub(crate) struct PresentationRow {
     pub(crate) transaction_data: Vec<String>,
     /// Secret key (P-256, hexadecimal) that the response is encrypted to.
     pub(crate) response_secret: Option<SecretText>,
-    /// The request objects that were handed out, newest last: consents commit to one of them.
+    /// The request objects that were handed out, newest last: consents commit to one of them. Once consents were accepted,
+    /// those that they commit to.
     pub(crate) requests: Vec<String>,
     pub(crate) same_device: Option<SameDevice>,
     pub(crate) created_ms: u64,

@@ -508,8 +508,22 @@ async fn a_wallets_own_nonce_is_in_the_request_that_it_posts_for() {
     };
     let consent = consenting.proven(&desk);
     let form = Answering::of(&asked.request, Some(&consent)).form(&wallet);
+    for number in 2..5 {
+        let another = [("wallet_nonce".to_owned(), format!("w-{number}"))];
+        let answer = post(&desk, text("request_uri"), &another).await;
+        assert_eq!(answer.status, 200);
+    }
     let answer = asked.respond(&desk, &form).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
+    let evidence = &asked.result(&desk).await["requests"];
+    assert_eq!(
+        *evidence,
+        json!([asked.request.text()]),
+        "the one that was agreed to"
+    );
+    let late = [("wallet_nonce".to_owned(), "w-9".to_owned())];
+    let answer = post(&desk, text("request_uri"), &late).await;
+    assert_eq!(answer.code(), (410, "request-answered"));
 }
 
 type Alter = fn(&mut Answering);
