@@ -21,6 +21,7 @@ use tegata_consent::ids::{Hash, OrganisationId, RecordId};
 use tegata_consent::invitation::{Invitation, invitation_digest};
 use tegata_consent::organisation::{KeyUse, OrganisationState};
 use tegata_credential::sd_jwt::StatusReference;
+use tegata_credential::status_list::Status as ListStatus;
 use tegata_service::clock::{now_ms, now_s};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -420,6 +421,7 @@ fn store_made(issuer: &Issuer, made: Vec<Made>) -> Result<Vec<Record>, StoreErro
     let now = now_ms();
     let mut change = issuer.store.change();
     let mut sealed = Vec::new();
+    let mut any_suspended = false;
     for made in made {
         let id = match &made {
             Made::Sealed { id, .. }
@@ -446,6 +448,11 @@ fn store_made(issuer: &Issuer, made: Vec<Made>) -> Result<Vec<Record>, StoreErro
                 record.status = Status::Sealed;
                 (record.place, record.sealing, record.attempts, record.reason) =
                     (Some(place), Some(sealing), 0, None);
+                // It may have been suspended while there were only copies of it.
+                if record.list_status() != ListStatus::Valid {
+                    change.set_place(place, record.list_status());
+                    any_suspended = true;
+                }
                 change.put_record(&record)?;
                 sealed.push(record);
             }
@@ -469,6 +476,9 @@ fn store_made(issuer: &Issuer, made: Vec<Made>) -> Result<Vec<Record>, StoreErro
         }
     }
     change.commit()?;
+    if any_suspended {
+        issuer.status_wake.notify_one();
+    }
     issuer.show_counts();
     Ok(sealed)
 }

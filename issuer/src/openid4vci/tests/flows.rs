@@ -4,6 +4,7 @@ use super::*;
 use crate::tests::world::TYPES;
 use tegata_credential::jwe::{self, Encryption, Jwe};
 use tegata_credential::sd_jwt::ISSUED_TO_THE_S;
+use tegata_credential::status_list::Status;
 use tegata_credential::x509::verify_chain;
 use tegata_records::{Lang, catalogue};
 
@@ -76,6 +77,42 @@ async fn a_batch_by_pre_authorised_code_is_revoked_with_its_record() {
     }
     let denied = wallet.copies(&token, &keys(1)).await;
     assert_eq!(error_of(denied), refused(400, "credential_request_denied"));
+    issuer.stop().await;
+    let report = crate::fsck(&world.folder.path().join("data"), |_| {}).unwrap();
+    assert!(report.is_sound(), "{:?}", report.faults);
+}
+
+/// Where there are only copies of a record these are suspended; and so is what reaches the vault afterwards.
+#[tokio::test]
+async fn a_record_that_was_suspended_as_a_copy_is_suspended_in_the_vault() {
+    let world = world(config()).await;
+    let issuer = world.start().await;
+    let wallet = Wallet { issuer: &issuer };
+    let id = wallet.vaccination("0012", "imm-1").await;
+    let token = wallet.token_for("0012").await;
+    let holders = keys(1);
+    let (status, body) = wallet.copies(&token, &holders).await;
+    assert_eq!(status, 200, "{body}");
+    let copy = verified(&world, &credentials(&body)[0], &holders[0].public_key());
+    let copy = copy.status().unwrap();
+    let copy = json!({ "uri": copy.uri, "idx": copy.index });
+    let suspension = format!("/v1/records/{id}/suspension");
+    let why = json!({ "reason": "under review" });
+    assert_eq!(issuer.post(&suspension, &why).await.0, 200);
+    let vault = crate::tests::world::Wallet::new();
+    issuer.pair(&world, &vault, "0012").await;
+    let deposited = issuer.wait_status(&id, "deposited").await;
+    let places = [&copy, &deposited["status_list"]];
+    for place in places {
+        assert_eq!(issuer.status(&world, place).await, Status::Suspended);
+    }
+    let lift = issuer.http.delete(format!("{}{suspension}", issuer.url));
+    let lift = lift.bearer_auth(crate::tests::world::TOKEN).send().await;
+    assert_eq!(lift.unwrap().status(), 200);
+    for place in places {
+        assert_eq!(issuer.status(&world, place).await, Status::Valid);
+    }
+    assert_eq!(issuer.post(&suspension, &why).await.0, 200);
     issuer.stop().await;
     let report = crate::fsck(&world.folder.path().join("data"), |_| {}).unwrap();
     assert!(report.is_sound(), "{:?}", report.faults);
