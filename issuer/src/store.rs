@@ -617,6 +617,13 @@ impl Store {
         }
     }
 
+    /// How many places of the open list are taken, reserved ones included.
+    #[cfg(test)]
+    pub(crate) fn places_taken(&self) -> u32 {
+        let open = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        open.count
+    }
+
     /// An import.
     ///
     /// # Errors

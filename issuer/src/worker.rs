@@ -389,6 +389,11 @@ fn make(
     let place = record
         .place
         .unwrap_or_else(|| issuer.store.reserve_place(rand::random));
+    let give_back = || {
+        if record.place.is_none() {
+            issuer.store.give_back(place);
+        }
+    };
     let uri = issuer.status_list_uri(place.list);
     let status = StatusReference {
         uri,
@@ -401,12 +406,16 @@ fn make(
             sealing,
             bytes,
         },
-        Err(error @ SignError::NotInvited(_)) => Made::Waiting {
-            id,
-            reason: error.code(),
-            seen,
-        },
+        Err(error @ SignError::NotInvited(_)) => {
+            give_back();
+            Made::Waiting {
+                id,
+                reason: error.code(),
+                seen,
+            }
+        }
         Err(error) => {
+            give_back();
             // Only the code: an error of the schema names claims.
             tracing::warn!(record = %id, reason = error.code(), "a record cannot be signed");
             Made::Refused {
@@ -421,6 +430,7 @@ fn store_made(issuer: &Issuer, made: Vec<Made>) -> Result<Vec<Record>, StoreErro
     let now = now_ms();
     let mut change = issuer.store.change();
     let mut sealed = Vec::new();
+    let mut unused = Vec::new();
     let mut any_suspended = false;
     for made in made {
         let id = match &made {
@@ -429,13 +439,18 @@ fn store_made(issuer: &Issuer, made: Vec<Made>) -> Result<Vec<Record>, StoreErro
             | Made::Refused { id, .. }
             | Made::Later { id, .. } => *id,
         };
-        // It may have been taken back meanwhile.
-        let Some(mut record) = change
-            .record(&id)?
-            .filter(|record| record.status == Status::Queued)
-        else {
+        let Some(mut record) = change.record(&id)? else {
             continue;
         };
+        if record.status != Status::Queued {
+            // It was taken back meanwhile.
+            if let Made::Sealed { place, .. } = made
+                && record.place != Some(place)
+            {
+                unused.push(place);
+            }
+            continue;
+        }
         match made {
             Made::Sealed {
                 place,
@@ -475,7 +490,11 @@ fn store_made(issuer: &Issuer, made: Vec<Made>) -> Result<Vec<Record>, StoreErro
             }
         }
     }
-    change.commit()?;
+    let committed = change.commit();
+    unused
+        .into_iter()
+        .for_each(|place| issuer.store.give_back(place));
+    committed?;
     if any_suspended {
         issuer.status_wake.notify_one();
     }
@@ -593,7 +612,8 @@ fn pause_ms(issuer: &Issuer, failures: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::world::{World, config, immunization};
+    use crate::tests::world::{CHAIN, Wallet, World, config, immunization};
+    use tegata_consent::cose::Signed;
 
     #[tokio::test]
     async fn who_pairs_meanwhile_is_not_missed() {
@@ -626,5 +646,78 @@ mod tests {
                 status
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_place_of_what_was_not_sealed_is_given_back() {
+        let world = World::new().await;
+        let registry = Arc::clone(&world.registry) as Arc<dyn crate::registry::Registry>;
+        let config = config(world.folder.path(), "127.0.0.1:1".parse().unwrap());
+        let issuer = Issuer::open(config, registry).unwrap();
+        let resource = immunization("0012", "imm-1", "A").to_string();
+        let taken = crate::fhir::post(&issuer, resource.as_bytes(), "Immunization", "emr");
+        let (mut record, _) = taken.await.unwrap();
+        let id = record.id;
+        let wallet = Wallet::new();
+        let mut invitation = wallet.invitation(&world.host_id(), &world.id(), "code");
+        let mut queue = |record_types: &[&str], claims: Option<&[u8]>| {
+            invitation.record_types = record_types.iter().map(|one| (*one).to_owned()).collect();
+            let signed = invitation.sign(&wallet.secret.vault_key(), &CHAIN);
+            let invited = Invited {
+                invitation: signed.to_bytes().into(),
+                accepted_ms: 1,
+            };
+            record.status = Status::Queued;
+            if let Some(claims) = claims {
+                record.claims = Some(claims.to_vec().into());
+            }
+            let mut change = issuer.store.change();
+            change.put_record(&record).unwrap();
+            change.put_invited("0012", &invited);
+            change.commit().unwrap();
+            record.clone()
+        };
+        let own = async || issuer.own().await.unwrap();
+        let now = || issuer.store.record(&id).unwrap().unwrap();
+
+        let not_invited = queue(&["laboratory_result"], None);
+        assert!(
+            seal(&issuer, vec![not_invited], own().await)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        assert_eq!(now().reason.as_deref(), Some("not-invited"));
+        assert_eq!(issuer.store.places_taken(), 0);
+
+        // Taken back while it was sealed.
+        queue(&["vaccination"], None);
+        let place = issuer.store.reserve_place(|| 7);
+        let sealed = Made::Sealed {
+            id,
+            place,
+            sealing: Sealing {
+                host: world.host_id(),
+                drawer: wallet.drawer("vaccination"),
+                invitation: Hash([1; 32]),
+                deposit: Hash([2; 32]),
+            },
+            bytes: Vec::new(),
+        };
+        let mut change = issuer.store.change();
+        crate::intake::revoke(&mut change, &id, "wrong", now_ms()).unwrap();
+        change.commit().unwrap();
+        assert!(store_made(&issuer, vec![sealed]).unwrap().is_empty());
+        assert_eq!(issuer.store.places_taken(), 0);
+
+        let wrong = queue(&["vaccination"], Some(b"{}"));
+        assert!(
+            seal(&issuer, vec![wrong], own().await)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        assert_eq!(now().status, Status::Refused);
+        assert_eq!(issuer.store.places_taken(), 0);
     }
 }

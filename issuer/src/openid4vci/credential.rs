@@ -158,17 +158,16 @@ pub(crate) async fn issue(
         let mut asked = issuer.store.change();
         admit(issuer, &mut asked, &slot, &order, dpop.as_ref(), now)?;
         drop(asked);
-        let signed = sign(issuer, &order)?;
-        if let Err(error) = hand_over(issuer, &slot, &order, &signed, dpop.as_ref(), now) {
-            signed
-                .iter()
-                .for_each(|copy| issuer.store.give_back(copy.place));
-            return Err(error);
-        }
+        let places = reserve(issuer, &order);
+        let signed = sign(issuer, &order, &places)
+            .and_then(|signed| {
+                hand_over(issuer, &slot, &order, &places, dpop.as_ref(), now).map(|()| signed)
+            })
+            .inspect_err(|error| give_back(issuer, &places, error))?;
         metrics::counter!("tegata_issuer_openid4vci_copies_total").increment(signed.len() as u64);
         let credentials: Vec<Value> = signed
             .iter()
-            .map(|copy| json!({ "credential": copy.text.as_str() }))
+            .map(|copy| json!({ "credential": copy.as_str() }))
             .collect();
         let answer = Zeroizing::new(json!({ "credentials": credentials }).to_string());
         Ok(match order.encryption {
@@ -438,13 +437,27 @@ fn response_encryption(request: &Request) -> Result<Option<ResponseEncryption>, 
     }))
 }
 
-/// A copy that was signed, and its place.
-struct SignedCopy {
-    text: Zeroizing<String>,
-    place: StatusPlace,
+/// A place in a status list for each copy.
+fn reserve(issuer: &Issuer, order: &Order) -> Vec<StatusPlace> {
+    let place = |_| issuer.store.reserve_place(rand::random);
+    order.holders.iter().map(place).collect()
 }
 
-fn sign(issuer: &Issuer, order: &Order) -> Result<Vec<SignedCopy>, CredentialError> {
+/// Gives places back that no copy has, since there was an error. Where the disk failed it may have kept them nevertheless: then
+/// they stay taken until the next start, which looks.
+fn give_back(issuer: &Issuer, places: &[StatusPlace], error: &CredentialError) {
+    if !matches!(error, CredentialError::Store(_)) {
+        places
+            .iter()
+            .for_each(|place| issuer.store.give_back(*place));
+    }
+}
+
+fn sign(
+    issuer: &Issuer,
+    order: &Order,
+    places: &[StatusPlace],
+) -> Result<Vec<Zeroizing<String>>, CredentialError> {
     let openid4vci = issuer.openid4vci();
     let record_type = order.record_type;
     let claims: Value = content(issuer, &order.record, now_ms())?
@@ -466,15 +479,10 @@ fn sign(issuer: &Issuer, order: &Order) -> Result<Vec<SignedCopy>, CredentialErr
         decoys: hideable(record_type).saturating_sub(at_the_top),
         ..Issuance::new(issuer.identifier(), record_type.vct(), now, &claims)
     };
-    let places: Vec<StatusPlace> = order
-        .holders
-        .iter()
-        .map(|_| issuer.store.reserve_place(rand::random))
-        .collect();
     let copies: Vec<BatchCopy<'_>> = order
         .holders
         .iter()
-        .zip(&places)
+        .zip(places)
         .map(|(holder, place)| BatchCopy {
             holder,
             status: StatusReference {
@@ -484,12 +492,7 @@ fn sign(issuer: &Issuer, order: &Order) -> Result<Vec<SignedCopy>, CredentialErr
         })
         .collect();
     let texts = issue_batch(&issuance, &copies, &openid4vci.key, &mut rng())?;
-    Ok(texts
-        .into_iter()
-        .map(Zeroizing::new)
-        .zip(places)
-        .map(|(text, place)| SignedCopy { text, place })
-        .collect())
+    Ok(texts.into_iter().map(Zeroizing::new).collect())
 }
 
 /// How many claims at the top a record type lets people hide.
@@ -510,15 +513,15 @@ fn hand_over(
     issuer: &Issuer,
     slot: &Slot,
     order: &Order,
-    signed: &[SignedCopy],
+    places: &[StatusPlace],
     dpop: Option<&DpopProof>,
     now_ms: u64,
 ) -> Result<(), CredentialError> {
     let mut change = issuer.store.change();
     // Others may have been handed copies while these were signed.
     admit(issuer, &mut change, slot, order, dpop, now_ms)?;
-    for copy in signed {
-        change.put_copy(&order.record.id, copy.place);
+    for place in places {
+        change.put_copy(&order.record.id, *place);
     }
     change.commit()?;
     Ok(())
@@ -568,4 +571,63 @@ fn admit(
     let expires_ms = granted.expires_ms;
     change.put_openid4vci(slot, &granted, expires_ms);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::Opened;
+    use super::*;
+    use crate::fhir;
+    use crate::store::Store;
+    use crate::tests::world::{World, immunization};
+    use tegata_credential::keys::{Algorithm, SigningKey};
+
+    #[tokio::test]
+    async fn places_are_given_back_unless_the_disk_may_have_kept_them() {
+        let mut world = World::new().await;
+        world.openid4vci = Some(crate::config::OpenId4VciConfig::default());
+        let registry = Arc::clone(&world.registry) as Arc<dyn crate::registry::Registry>;
+        let config = world.config("127.0.0.1:1".parse().unwrap());
+        let mut issuer = Issuer::open(config, registry).unwrap();
+        let resource = immunization("0012", "imm-1", "A").to_string();
+        let taken = fhir::post(&issuer, resource.as_bytes(), "Immunization", "emr");
+        let (record, _) = taken.await.unwrap();
+        let token = |copies| Token {
+            client: None,
+            subject: "0012".into(),
+            records: vec![Opened {
+                record: record.id,
+                record_type: "vaccination".into(),
+                copies,
+            }],
+            jkt: None,
+            expires_ms: u64::MAX,
+        };
+        let slots = ["used up", "good"].map(|secret| Slot::new(Kind::Token, secret));
+        let mut change = issuer.store.change();
+        change.put_openid4vci(&slots[0], &token(u32::MAX), u64::MAX);
+        change.put_openid4vci(&slots[1], &token(0), u64::MAX);
+        change.commit().unwrap();
+        let order = Order {
+            record_type: catalogue().by_id(&record.record_type).unwrap(),
+            record: record.clone(),
+            holders: vec![SigningKey::generate(Algorithm::Es256, &mut rng()).public_key()],
+            nonces: BTreeMap::new(),
+            encryption: None,
+        };
+        let handed_over = |issuer: &Issuer, slot| {
+            let places = reserve(issuer, &order);
+            let kept = hand_over(issuer, slot, &order, &places, None, now_ms());
+            kept.inspect_err(|error| give_back(issuer, &places, error))
+        };
+        let denied = handed_over(&issuer, &slots[0]).unwrap_err();
+        assert_eq!(denied.code(), "credential_request_denied");
+        assert_eq!(issuer.store.places_taken(), 0);
+        // A disk that takes nothing.
+        let path = world.folder.path().join("data/store");
+        Arc::get_mut(&mut issuer).unwrap().store = Store::open_read_only(path).unwrap();
+        let failed = handed_over(&issuer, &slots[1]).unwrap_err();
+        assert_eq!(failed.code(), "server_error");
+        assert_eq!(issuer.store.places_taken(), 1, "nobody else gets it");
+    }
 }
