@@ -22,7 +22,7 @@ use rocksdb::{
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tegata_consent::ids::{ChainId, Hash, OrganisationId, RecordId};
 use tegata_credential::status_list::Status as ListStatus;
@@ -178,6 +178,8 @@ pub(crate) struct Store {
     db: DB,
     path: PathBuf,
     writer: Mutex<OpenList>,
+    /// The number of the list in `writer`, for those who must not wait for the disk.
+    open_list: AtomicU32,
     counts: [AtomicI64; Status::ALL.len()],
     /// Pushed authorisation requests that are kept.
     pushed: AtomicI64,
@@ -219,6 +221,7 @@ impl Store {
         let store = Self {
             db,
             writer: Mutex::new(OpenList::new(1)),
+            open_list: AtomicU32::new(1),
             counts: Default::default(),
             pushed: AtomicI64::new(0),
             status_changes: AtomicU64::new(0),
@@ -265,6 +268,7 @@ impl Store {
         Ok(Self {
             db,
             writer: Mutex::new(OpenList::new(1)),
+            open_list: AtomicU32::new(1),
             counts: Default::default(),
             pushed: AtomicI64::new(0),
             status_changes: AtomicU64::new(0),
@@ -585,10 +589,7 @@ impl Store {
 
     /// Number of the status list that is being filled; all below it are full.
     pub(crate) fn open_list(&self) -> u32 {
-        self.writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .number
+        self.open_list.load(Ordering::Acquire)
     }
 
     /// Reserves a free place in a status list until the process ends; [`Change::put_place`] keeps it. `random` gives
@@ -597,6 +598,7 @@ impl Store {
         let mut open = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if open.count >= STATUS_LIST_SIZE / 2 {
             *open = OpenList::new(open.number + 1);
+            self.open_list.store(open.number, Ordering::Release);
         }
         loop {
             let index = random() % STATUS_LIST_SIZE;
@@ -703,6 +705,7 @@ impl Store {
         for key in self.keys(Table::Places, &open.number.to_be_bytes())? {
             open.take(place_of(&key)?.index % STATUS_LIST_SIZE);
         }
+        self.open_list.store(open.number, Ordering::Release);
         *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = open;
         Ok(())
     }

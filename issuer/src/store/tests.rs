@@ -1,4 +1,6 @@
 use super::*;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 use tegata_consent::ids::Hash;
 
 fn record(number: u8, status: Status) -> Record {
@@ -168,6 +170,25 @@ fn places_are_taken_once_also_across_restarts() {
     }
     assert_eq!(store.reserve_place(&mut counting).list, 2);
     assert_eq!(store.open_list(), 2);
+}
+
+/// Whoever asks for a status list does not wait until the disk has what somebody else changes.
+#[test]
+fn which_list_is_open_is_known_while_a_change_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let store = Store::open(folder.path()).unwrap();
+        let mut change = store.change();
+        change.put_place(StatusPlace { list: 3, index: 1 }, &RecordId([1; 16]));
+        change.commit().unwrap();
+    }
+    let store = Arc::new(Store::open(folder.path()).unwrap());
+    let (asking, (tell, told)) = (Arc::clone(&store), mpsc::channel());
+    let changing = store.change();
+    std::thread::spawn(move || tell.send(asking.open_list()));
+    let answer = told.recv_timeout(Duration::from_secs(10));
+    drop(changing);
+    assert_eq!(answer, Ok(3));
 }
 
 #[test]
