@@ -208,8 +208,7 @@ async fn sign_and_publish(
     now_s: i64,
     slot: &mut Slot,
 ) -> Result<(), PublishError> {
-    let uri = form.uri(issuer, number);
-    let list = form.list_id(&uri);
+    let list = form.list_id(&form.uri(issuer, number));
     let says = blocking(issuer, move |issuer| says(issuer, number, form));
     let (says, version) = says.await?;
     if slot.sent.is_none()
@@ -230,9 +229,8 @@ async fn sign_and_publish(
         if let Some(newest) = newest {
             let newest_s = i64::try_from(newest.issued_ms / 1000).unwrap_or(i64::MAX);
             after_s = after_s.max(newest_s);
-            if let Some(sent) = slot.sent.take()
-                && token_digest(&sent.token) == newest.token
-            {
+            let is_newest = |sent: &mut Signed| token_digest(&sent.token) == newest.token;
+            if let Some(sent) = slot.sent.take_if(is_newest) {
                 let fresh = sent.version == issuer.store.status_changes() && now_s < sent.renew_s;
                 slot.served = Some(sent);
                 if fresh {
@@ -241,10 +239,50 @@ async fn sign_and_publish(
             }
         }
     }
-    let issued_s = now_s.max(after_s);
-    if issued_s.saturating_sub(now_s) > (STATUS_LIST_AHEAD_MAX_MS / 1000) as i64 {
-        return Err(PublishError::Ahead);
-    }
+    let may_be_sent_again =
+        |sent: &&Signed| sent.says == says && now_s < sent.renew_s && sent.issued_s >= after_s;
+    let signed = match slot.sent.as_ref().filter(may_be_sent_again) {
+        Some(sent) => Signed {
+            version,
+            ..sent.clone()
+        },
+        None => {
+            // One that was sent may still become final, and must not take the place of this one then.
+            if let Some(sent) = &slot.sent {
+                after_s = after_s.max(sent.issued_s + 1);
+            }
+            let issued_s = now_s.max(after_s);
+            if issued_s.saturating_sub(now_s) > (STATUS_LIST_AHEAD_MAX_MS / 1000) as i64 {
+                return Err(PublishError::Ahead);
+            }
+            sign_list(issuer, number, form, (says, version), issued_s).await?
+        }
+    };
+    let body = Body::StatusListPublished(StatusListPublished {
+        issuer: issuer.id,
+        list,
+        token: token_digest(&signed.token),
+        issued_ms: u64::try_from(signed.issued_s).unwrap_or(0) * 1000,
+        recalled: signed.recalled,
+    });
+    let not_after_ms = now_ms() + NOT_AFTER_MS;
+    let entry = Entry::sign(&issuer.keys.sign, &issuer.chain, not_after_ms, body);
+    slot.sent = Some(signed.clone());
+    issuer.registry.submit(&entry.to_bytes()).await?;
+    (slot.served, slot.sent) = (Some(signed), None);
+    metrics::counter!("tegata_issuer_status_lists_published_total").increment(1);
+    Ok(())
+}
+
+/// Signs a list in one of its forms.
+async fn sign_list(
+    issuer: &Arc<Issuer>,
+    number: u32,
+    form: Form,
+    (says, version): (Said, u64),
+    issued_s: i64,
+) -> Result<Signed, PublishError> {
+    let uri = form.uri(issuer, number);
     let signer = match form.purpose() {
         None => None,
         Some(purpose) => {
@@ -257,7 +295,7 @@ async fn sign_and_publish(
             ))
         }
     };
-    let signed = blocking(issuer, move |issuer| {
+    blocking(issuer, move |issuer| {
         let lifetime_s = i64::try_from(issuer.config.status_list.lifetime_s)
             .unwrap_or(i64::MAX / 2)
             .max(2);
@@ -279,7 +317,7 @@ async fn sign_and_publish(
         let recalled = says
             .iter()
             .filter(|(_, value)| form == Form::Jwt && *value == RECALLED.value());
-        Ok::<_, PublishError>(Signed {
+        Ok(Signed {
             token,
             version,
             recalled: u32::try_from(recalled.count()).unwrap_or(u32::MAX),
@@ -288,22 +326,8 @@ async fn sign_and_publish(
             renew_s: issued_s + lifetime_s / 2,
             expires_s,
         })
-    });
-    let signed = signed.await?;
-    let body = Body::StatusListPublished(StatusListPublished {
-        issuer: issuer.id,
-        list,
-        token: token_digest(&signed.token),
-        issued_ms: u64::try_from(issued_s).unwrap_or(0) * 1000,
-        recalled: signed.recalled,
-    });
-    let not_after_ms = now_ms() + NOT_AFTER_MS;
-    let entry = Entry::sign(&issuer.keys.sign, &issuer.chain, not_after_ms, body);
-    slot.sent = Some(signed.clone());
-    issuer.registry.submit(&entry.to_bytes()).await?;
-    (slot.served, slot.sent) = (Some(signed), None);
-    metrics::counter!("tegata_issuer_status_lists_published_total").increment(1);
-    Ok(())
+    })
+    .await
 }
 
 /// What a list says, by place, in rising order, and the store's count of changes.
@@ -388,16 +412,29 @@ pub(crate) async fn run(issuer: Arc<Issuer>, mut stop: watch::Receiver<bool>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::world::{World, config, credential_key};
-    use tegata_credential::status_list::StatusListToken;
+    use crate::tests::world::{World, credential_key};
+    use tegata_consent::organisation::KeyUse;
+    use tegata_credential::status_list::{StatusListCwt, StatusListToken};
+
+    const NOW_S: i64 = 1_000_000;
+
+    fn open(world: &World) -> Arc<Issuer> {
+        let registry = Arc::clone(&world.registry) as Arc<dyn crate::registry::Registry>;
+        let config = world.config("127.0.0.1:1".parse().unwrap());
+        Issuer::open(config, registry).unwrap()
+    }
+
+    fn set(issuer: &Issuer, index: u32, status: Status) {
+        let mut change = issuer.store.change();
+        change.set_place(crate::model::StatusPlace { list: 1, index }, status);
+        change.commit().unwrap();
+    }
 
     #[tokio::test]
     async fn a_list_is_signed_again_when_it_changed_or_grows_old_and_is_on_the_ledger_before_it_is_served()
      {
         let world = World::new().await;
-        let registry = Arc::clone(&world.registry) as Arc<dyn crate::registry::Registry>;
-        let config = config(world.folder.path(), "127.0.0.1:1".parse().unwrap());
-        let issuer = Issuer::open(config, registry).unwrap();
+        let issuer = open(&world);
         let uri = issuer.status_list_uri(1);
         let token = async |now_s| current(&issuer, 1, Form::Jwt, now_s).await.unwrap();
         let status_at = |token: &Bytes, index, now_s| {
@@ -414,11 +451,7 @@ mod tests {
         assert_ne!(first, renewed, "half of its life is over");
         assert_eq!(on_ledger().token, token_digest(&renewed));
         assert_eq!(status_at(&renewed, 7, 1_005_000), Status::Valid);
-        let set = |index, status| {
-            let mut change = issuer.store.change();
-            change.set_place(crate::model::StatusPlace { list: 1, index }, status);
-            change.commit().unwrap();
-        };
+        let set = |index, status| set(&issuer, index, status);
         set(7, Status::Invalid);
         set(8, Status::Suspended);
         set(9, RECALLED);
@@ -472,6 +505,105 @@ mod tests {
                 current(&issuer, number, Form::Jwt, 1).await,
                 Err(PublishError::NoSuchList(_))
             ));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_becomes_final_late_does_not_take_the_place_of_a_newer_one() {
+        let mut world = World::new().await;
+        world.vc_api = Some(crate::http::VcApiConfig::default());
+        let mut own = None;
+        world.registry.change(&world.id(), |state| {
+            state.organisation.did = "did:web:issuer.example".into();
+            own = Some(state.clone());
+        });
+        let issuer = open(&world);
+        let uri = issuer.bitstring_uri(1, StatusPurpose::Suspension);
+        let served = async || current(&issuer, 1, Form::Suspension, NOW_S).await.unwrap();
+        let first = served().await;
+        set(&issuer, 8, Status::Suspended);
+        world.registry.hold(1);
+        assert_eq!(served().await, first, "the ledger has not answered");
+        // It says something else by now, and for a while nothing can be signed.
+        set(&issuer, 9, Status::Suspended);
+        world.registry.change(&world.id(), |own| {
+            let keys = &mut own.organisation.keys;
+            keys.retain(|key| key.key_use != KeyUse::CredentialEdDsa);
+        });
+        assert_eq!(served().await, first);
+        world.registry.put(own.unwrap());
+        // Lifted: it says what the one that is served says, but that one may not be the newest for long.
+        set(&issuer, 8, Status::Valid);
+        set(&issuer, 9, Status::Valid);
+        let lifted = served().await;
+        assert_eq!(world.registry.release(), 0, "what came late is older");
+        let newest = world.registry.list(&uri).unwrap();
+        assert_eq!(newest.token, token_digest(&lifted));
+        assert_eq!(served().await, lifted);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_got_no_answer_is_sent_again_as_it_is() {
+        let world = World::new().await;
+        let issuer = open(&world);
+        let uri = issuer.status_list_uri(1);
+        let served = async || current(&issuer, 1, Form::Jwt, NOW_S).await.unwrap();
+        let first = served().await;
+        set(&issuer, 8, Status::Suspended);
+        world.registry.hold(3);
+        for _ in 0..3 {
+            assert_eq!(served().await, first);
+        }
+        let sent = served().await;
+        let newest = || world.registry.list(&uri).unwrap();
+        assert_eq!(newest().token, token_digest(&sent));
+        assert_eq!(
+            newest().issued_ms,
+            u64::try_from(NOW_S).unwrap() * 1000,
+            "the clock of the list does not run ahead"
+        );
+        world.registry.release();
+        assert_eq!(newest().token, token_digest(&sent), "they are the same");
+    }
+
+    /// Slots live in memory only, so that dropping the issuer is as good as a kill.
+    #[tokio::test]
+    async fn a_kill_between_two_forms_of_a_list_heals() {
+        let world = World::new().await;
+        let issuer = open(&world);
+        let uri = issuer.status_list_uri(1);
+        let newest = |id| world.registry.published(&id).unwrap();
+        publish(&issuer, 1).await.unwrap();
+        let (jwt, cwt) = (
+            newest(status_list_id(&uri)),
+            newest(status_list_cwt_id(&uri)),
+        );
+        set(&issuer, 7, Status::Invalid);
+        world.registry.swallow(1);
+        assert!(publish(&issuer, 1).await.is_err());
+        let between = newest(status_list_id(&uri));
+        assert_eq!(between.count, jwt.count + 1);
+        assert_eq!(newest(status_list_cwt_id(&uri)), cwt, "one form is there");
+        drop(issuer); // the last one: RocksDB's lock goes with it
+        let issuer = open(&world);
+        let key = credential_key(&world);
+        for (form, id, before) in [
+            (Form::Cwt, status_list_cwt_id(&uri), cwt),
+            (Form::Jwt, status_list_id(&uri), between),
+        ] {
+            let served = current(&issuer, 1, form, now_s()).await.unwrap();
+            let now = newest(id);
+            assert_eq!(now.token, token_digest(&served));
+            assert!(now.issued_ms >= before.issued_ms && now.count == before.count + 1);
+            let list = match form {
+                Form::Cwt => StatusListCwt::parse(&served)
+                    .unwrap()
+                    .verify(&key, &uri, now_s()),
+                _ => StatusListToken::parse(std::str::from_utf8(&served).unwrap())
+                    .unwrap()
+                    .verify(&key, &uri, now_s()),
+            };
+            assert_eq!(list.unwrap().status_at(7), Ok(Status::Invalid));
         }
     }
 }

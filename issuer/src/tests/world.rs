@@ -27,7 +27,7 @@ use tegata_consent::cose::Signed;
 use tegata_consent::deposit::{
     Deposit, DepositReceipt, EMPTY_HEAD, SealedRecord, VerifiedDeposit, receipt_head,
 };
-use tegata_consent::entry::{Body, Entry};
+use tegata_consent::entry::{Body, Entry, StatusListPublished};
 use tegata_consent::ids::{ChainId, DrawerId, Hash, Nonce, OrganisationId, RecordId};
 use tegata_consent::invitation::{Drawer, Invitation, pairing_hash};
 use tegata_consent::keys::VaultSecret;
@@ -65,6 +65,30 @@ struct Lists {
     lists: HashMap<tegata_consent::ids::Hash, StatusListState>,
     /// So many submissions become final without an answer.
     swallow: u32,
+    /// So many submissions wait.
+    hold: u32,
+    held: Vec<StatusListPublished>,
+}
+
+impl Lists {
+    fn put(&mut self, published: &StatusListPublished) -> Result<(), LedgerError> {
+        let newest = self.lists.get(&published.list);
+        if newest.is_some_and(|newest| newest.issued_ms > published.issued_ms) {
+            return Err(LedgerError::Inadmissible {
+                code: "status-list-older".into(),
+                detail: String::new(),
+            });
+        }
+        let state = StatusListState {
+            token: published.token,
+            issued_ms: published.issued_ms,
+            published_ms: published.issued_ms,
+            count: newest.map_or(0, |newest| newest.count) + 1,
+            recalled: published.recalled,
+        };
+        self.lists.insert(published.list, state);
+        Ok(())
+    }
 }
 
 impl FixedRegistry {
@@ -95,6 +119,20 @@ impl FixedRegistry {
         self.2.lock().unwrap().swallow = count;
     }
 
+    /// The next `count` submissions are not final in time, but may be later.
+    pub(crate) fn hold(&self, count: u32) {
+        self.2.lock().unwrap().hold = count;
+    }
+
+    /// What was held comes now: how many of them become final.
+    pub(crate) fn release(&self) -> usize {
+        let mut lists = self.2.lock().unwrap();
+        let held = std::mem::take(&mut lists.held);
+        held.iter()
+            .filter(|published| lists.put(published).is_ok())
+            .count()
+    }
+
     fn take(&self, entry: &[u8]) -> Result<(), LedgerError> {
         if self.0.lock().unwrap().1 {
             return Err(LedgerError::Stale { age_ms: 99_000 });
@@ -107,21 +145,12 @@ impl FixedRegistry {
         let signer = verified.entry().signer();
         assert!(registered.is_none_or(|issuer| issuer.signs_with(&signer, now_ms())));
         let mut lists = self.2.lock().unwrap();
-        let newest = lists.lists.get(&published.list);
-        if newest.is_some_and(|newest| newest.issued_ms > published.issued_ms) {
-            return Err(LedgerError::Inadmissible {
-                code: "status-list-older".into(),
-                detail: String::new(),
-            });
+        if lists.hold > 0 {
+            lists.hold -= 1;
+            lists.held.push(published.clone());
+            return Err(LedgerError::NotFinal);
         }
-        let state = StatusListState {
-            token: published.token,
-            issued_ms: published.issued_ms,
-            published_ms: published.issued_ms,
-            count: newest.map_or(0, |newest| newest.count) + 1,
-            recalled: published.recalled,
-        };
-        lists.lists.insert(published.list, state);
+        lists.put(published)?;
         if lists.swallow > 0 {
             lists.swallow -= 1;
             return Err(LedgerError::NotFinal);
