@@ -176,7 +176,7 @@ pub(crate) fn issued(
         subject,
         record_type,
         system: system.to_owned(),
-        source_id: format!("{W3C}:{own}"),
+        source_id: w3c_source(&id),
         date_ms: now_ms,
         claims: None,
         status: Status::Issued,
@@ -197,6 +197,16 @@ pub(crate) fn issued(
     change.put_record(&record)?;
     change.put_source(&record);
     Ok(record)
+}
+
+/// Whether a record is a W3C credential, also one that was taken back.
+pub(crate) fn is_w3c(record: &Record) -> bool {
+    record.source_id == w3c_source(&record.id)
+}
+
+/// What stands for the source record of a W3C credential. Nobody else knows the random id beforehand.
+fn w3c_source(id: &RecordId) -> String {
+    format!("{W3C}:{id}")
 }
 
 /// The record that a source record with this content became, and its claims, which the issuer may have erased meanwhile.

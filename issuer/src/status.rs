@@ -2,7 +2,9 @@
 //! List, as JWT and as CWT; where W3C credentials are issued, Bitstring Status Lists with the same places), and put on the
 //! ledger before it is served (`specs/consent/status.md`).
 
+use crate::intake::is_w3c;
 use crate::issuer::{Issuer, blocking};
+use crate::model::Record;
 use crate::store::{STATUS_LIST_SIZE, StoreError};
 use bytes::Bytes;
 use serde_json::Value;
@@ -28,6 +30,9 @@ use tokio::sync::watch;
 
 /// Between two looks at whether a list must be signed anew.
 const LOOK: Duration = Duration::from_secs(5);
+/// After a change, until the forms that nobody waits for are published: what changes meanwhile is published with it, since
+/// each costs an entry, and the ledger takes only so many of an organisation in an hour.
+const TOGETHER: Duration = Duration::from_secs(1);
 /// How long the ledger has for a list's entry, in milliseconds.
 const NOT_AFTER_MS: u64 = 120_000;
 /// Bits for each record: valid, revoked, suspended, recalled.
@@ -168,11 +173,29 @@ pub(crate) async fn current(
     }
 }
 
-/// Publishes what has changed in a list, in all its forms.
+/// Publishes what has changed of a record in its list, in the forms that its credential names. The others follow
+/// ([`run`]), and whoever asks for one has it made at once ([`current`]).
 ///
 /// # Errors
 /// [`PublishError`]: the ledger does not have it yet. It is tried again.
-pub(crate) async fn publish(issuer: &Arc<Issuer>, number: u32) -> Result<(), PublishError> {
+pub(crate) async fn publish_of(issuer: &Arc<Issuer>, record: &Record) -> Result<(), PublishError> {
+    let Some(place) = record.place else {
+        return Ok(());
+    };
+    let forms = Form::of(issuer)
+        .iter()
+        .filter(|form| **form == Form::Jwt || form.purpose().is_some() && is_w3c(record));
+    for form in forms {
+        look(issuer, place.list, *form, now_s()).await?.1?;
+    }
+    Ok(())
+}
+
+/// Publishes what has changed in a list, in all its forms.
+///
+/// # Errors
+/// As [`publish_of`].
+async fn publish(issuer: &Arc<Issuer>, number: u32) -> Result<(), PublishError> {
     for form in Form::of(issuer) {
         look(issuer, number, *form, now_s()).await?.1?;
     }
@@ -401,9 +424,13 @@ pub(crate) async fn run(issuer: Arc<Issuer>, mut stop: watch::Receiver<bool>) {
                 }
             }
         }
+        let changed = async {
+            issuer.status_wake.notified().await;
+            tokio::time::sleep(TOGETHER).await;
+        };
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            () = issuer.status_wake.notified() => {}
+            () = changed => {}
             _ = stop.changed() => {}
         }
     }

@@ -238,12 +238,10 @@ async fn change_status(
         IntakeError::NotIssued => conflict("not-issued", error),
         other => Problem::internal(&other),
     })?;
-    if let Some(place) = record.place
-        && let Err(error) = status::publish(issuer, place.list).await
-    {
+    if let Err(error) = status::publish_of(issuer, &record).await {
         tracing::warn!(%error, "a changed status waits for the ledger");
     }
-    // Copies of the record may lie in other lists.
+    // The list has other forms, and copies of the record may lie in other lists.
     issuer.status_wake.notify_one();
     Ok(Json(RecordAnswer::new(issuer, &record)))
 }

@@ -1,12 +1,13 @@
 //! W3C credentials over HTTP.
 
-use super::world::{Running, TOKEN, World};
+use super::world::{Running, TOKEN, Wallet, World, immunization};
 use crate::http::VcApiConfig;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use tegata_consent::status::token_digest;
+use std::time::{Duration, Instant};
+use tegata_consent::status::{status_list_cwt_id, status_list_id, token_digest};
 use tegata_credential::bitstring::{BitstringEntry, StatusPurpose, VerifiedBitstring};
 use tegata_credential::data_integrity::{DataIntegrityError, VerifiedCredential, Verifier};
 use tegata_credential::did::{DidDocument, resolve, to_multikey};
@@ -287,6 +288,59 @@ async fn a_credential_is_revoked_by_its_record_and_the_list_says_so() {
     let report = crate::fsck(&world.folder.path().join("data"), |_| {}).unwrap();
     assert!(report.is_sound(), "{:?}", report.faults);
     assert_eq!(report.records, 2);
+}
+
+/// A list costs an entry of the ledger, and it takes only so many in an hour: changes share those that nobody waits for.
+#[tokio::test]
+async fn many_changes_share_the_forms_that_their_records_do_not_name() {
+    let world = world_with_a_did().await;
+    let issuer = world.start().await;
+    let uri = format!("{}/v1/status-lists/1", issuer.url);
+    let forms = [
+        status_list_id(&uri),
+        status_list_cwt_id(&uri),
+        status_list_id(&format!("{uri}/revocation")),
+    ];
+    let counts = || forms.map(|form| world.registry.published(&form).map_or(0, |it| it.count));
+    let until = async |there: &dyn Fn([u64; 3]) -> bool| {
+        while !there(counts()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    until(&|counts| !counts.contains(&0)).await;
+    let revoke = async |id: &str| {
+        let path = format!("/v1/records/{id}/revocation");
+        assert_eq!(issuer.post(&path, &json!({ "reason": "x" })).await.0, 200);
+    };
+    let begun = counts();
+    revoke(&issued(&issuer, "eddsa-jcs-2022").await.1).await;
+    assert_eq!(counts()[2], begun[2] + 1, "its own form, at once");
+
+    let wallet = Wallet::new();
+    issuer.pair(&world, &wallet, "0012").await;
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        let resource = immunization("0012", &format!("imm-{number}"), "A");
+        let (_, taken) = issuer.post("/fhir/Immunization", &resource).await;
+        ids.push(taken["id"].as_str().unwrap().to_owned());
+    }
+    for id in &ids {
+        issuer.wait_status(id, "deposited").await;
+    }
+    let (before, began) = (counts(), Instant::now());
+    for id in &ids {
+        revoke(id).await;
+    }
+    let after = counts();
+    let seconds = began.elapsed().as_secs();
+    assert_eq!(after[0], before[0] + 20, "each is on the ledger");
+    let more = [1, 2].map(|form| after[form] - before[form]);
+    assert!(
+        more.iter().all(|more| *more <= seconds + 2),
+        "{more:?} in {seconds} s, where one a second is enough"
+    );
+    until(&|counts| counts[1] > before[1] && counts[2] > before[2]).await;
+    issuer.stop().await;
 }
 
 /// npm `@digitalbazaar/vc` with its status list checker, on what the running issuer serves.
