@@ -212,15 +212,20 @@ fn served_list(
     list: Result<Bytes, PublishError>,
     media_type: &str,
 ) -> Result<impl IntoResponse + use<>, Problem> {
-    let list = list.map_err(|error| match error {
+    let list = list.map_err(|error| match &error {
         PublishError::NoSuchList(_) => Problem::not_found(),
-        PublishError::Ledger(error) => Problem::new(
+        PublishError::Ledger(_) | PublishError::Ahead => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "status-list-unpublished",
             "The ledger does not have this list yet; try again",
         )
         .detail(error.to_string()),
-        other => Problem::internal(&other),
+        PublishError::NotRegistered => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not-registered",
+            "The registry does not have this organisation, or not its credential key",
+        ),
+        other => Problem::internal(other),
     })?;
     let age = format!("max-age={}", issuer.config.status_list.ttl_s);
     let headers = [
@@ -270,4 +275,25 @@ fn system_of(issuer: &Issuer, headers: &HeaderMap) -> Result<String, Problem> {
 #[allow(clippy::result_large_err, reason = "a problem ends the request")]
 fn id_in(path: &str) -> Result<tegata_consent::ids::RecordId, Problem> {
     tegata_service::http::identifier(path).ok_or_else(Problem::not_found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::world::{World, config};
+
+    #[tokio::test]
+    async fn a_list_that_cannot_be_published_now_is_asked_for_again() {
+        let world = World::new().await;
+        let registry = Arc::clone(&world.registry) as Arc<dyn crate::registry::Registry>;
+        let config = config(world.folder.path(), "127.0.0.1:1".parse().unwrap());
+        let issuer = Issuer::open(config, registry).unwrap();
+        for (error, code) in [
+            (PublishError::NotRegistered, "not-registered"),
+            (PublishError::Ahead, "status-list-unpublished"),
+        ] {
+            let problem = served_list(&issuer, Err(error), "").err().unwrap();
+            assert_eq!((problem.status().as_u16(), problem.code()), (503, code));
+        }
+    }
 }

@@ -162,7 +162,7 @@ pub(crate) async fn issue(
 /// list of that number.
 #[utoipa::path(get, path = "/v1/status-lists/{number}/{purpose}", params(("number" = u32, Path), ("purpose" = String, Path, description = "`revocation` or `suspension`")), responses(
     (status = 200, description = "`application/vc`, the newest on the ledger"), (status = 404, description = "no such list"),
-    (status = 503, description = "`status-list-unpublished`: the ledger does not have it yet")
+    (status = 503, description = "`status-list-unpublished`: the ledger does not have it yet; `not-registered`: the registry does not have the key that signs it")
 ))]
 pub(crate) async fn bitstring_list(
     State(issuer): Shared,
