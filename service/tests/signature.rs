@@ -379,15 +379,18 @@ async fn over_the_wire_also_under_a_nested_path() {
         format!("{} 5", public_key(&key()))
     );
     assert_eq!(send(b"longer than sixteen").await.unwrap().status(), 413);
-    let unsigned = client
-        .post(format!("{public_url}/v1/echo"))
-        .body("hello")
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(unsigned.status(), 401);
-    let problem: serde_json::Value = unsigned.json().await.unwrap();
-    assert_eq!(problem["code"], "signature-malformed");
+    for encoding in ["identity", "gzip"] {
+        let unsigned = client
+            .post(format!("{public_url}/v1/echo"))
+            .header("content-encoding", encoding)
+            .body("longer than sixteen")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(unsigned.status(), 401, "{encoding}");
+        let problem: serde_json::Value = unsigned.json().await.unwrap();
+        assert_eq!(problem["code"], "signature-malformed");
+    }
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();
 }

@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::{Path as FilePath, PathBuf};
-use tegata_service::http::Json;
+use tegata_service::http::{Json, discard};
 use tegata_service::problem::Problem;
 use tokio::io::AsyncWriteExt;
 
@@ -43,8 +43,7 @@ pub(crate) async fn begin(
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     if let Err(problem) = system_of(&issuer, &headers) {
-        // a sender that is still sending would see a broken connection instead of the reason
-        let _ = tegata_service::http::read_body(body, 256 * 1024).await;
+        discard(body).await;
         return Err(problem);
     }
     let Query(wanted) = wanted.map_err(|refused| Problem::malformed(refused.body_text()))?;

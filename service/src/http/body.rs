@@ -54,6 +54,15 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, Reject> {
     Ok(bytes.freeze())
 }
 
+/// How much is read of a body that is refused, in bytes.
+const UNREAD_MAX: usize = 256 * 1024;
+
+/// Reads what comes of a body that is refused, within bounds: a sender that is still sending would see a broken connection
+/// instead of the reason.
+pub async fn discard(body: Body) {
+    let _ = read_body(body, UNREAD_MAX).await;
+}
+
 fn too_large(limit: usize) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,

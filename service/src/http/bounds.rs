@@ -1,6 +1,6 @@
 //! What goes around every route: an answer in time, and errors that are problems.
 
-use super::{as_it_is, no_such_method, read_body};
+use super::{as_it_is, discard, no_such_method};
 use crate::config::HttpLimits;
 use crate::problem::Problem;
 use axum::body::{Body, Bytes, HttpBody};
@@ -17,8 +17,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// Longest text of a refused extractor that is passed on, in bytes.
 const TEXT_MAX: usize = 500;
-/// How much is read of a body that is refused, in bytes.
-const UNREAD_MAX: usize = 256 * 1024;
 
 /// Gives up on an answer that does not begin in time. The time grows with the body, so that a large one that comes as fast
 /// as it must is never cut off, and one byte now and then buys nothing.
@@ -81,7 +79,7 @@ impl Coming {
 }
 
 /// Refuses a body that was compressed on its way, whatever route would read it. A route that reads none, or refuses before it
-/// does, answers for itself.
+/// does, answers for itself; and strangers hear nothing but 401.
 pub(super) async fn bodies_as_they_are(request: Request, next: Next) -> Response {
     let Err(refused) = as_it_is(request.headers()) else {
         return next.run(request).await;
@@ -98,9 +96,11 @@ pub(super) async fn bodies_as_they_are(request: Request, next: Next) -> Response
     if !is_wanted.load(Ordering::Relaxed) {
         return answer;
     }
-    // a sender that is still sending would see a broken connection instead of the reason
-    let _ = read_body(body, UNREAD_MAX).await;
-    refused.into_response()
+    discard(body).await;
+    match answer.status() {
+        StatusCode::UNAUTHORIZED => answer,
+        _ => refused.into_response(),
+    }
 }
 
 /// Over HTTP/1.1 a request names its host, once (RFC 9112 section 3.2).

@@ -8,7 +8,7 @@ mod places;
 mod serve;
 
 pub use address::{Address, Network, NetworkError};
-pub use body::{Cbor, CborBody, Cose, Encoded, Json, Reject, as_it_is, read_body};
+pub use body::{Cbor, CborBody, Cose, Encoded, Json, Reject, as_it_is, discard, read_body};
 pub use places::{Place, Places};
 pub use serve::{serve, serve_on, shutdown_signal};
 

@@ -4,7 +4,7 @@ use super::base::{Input, signature_base};
 use super::nonces::{Mark, Nonces, Remembered};
 use super::sign::content_digest;
 use crate::clock;
-use crate::http::read_body;
+use crate::http::{discard, read_body};
 use crate::ledger::{Ledger, LedgerError};
 use crate::problem::Problem;
 use axum::extract::{FromRef, FromRequest, OriginalUri, Request};
@@ -326,6 +326,16 @@ impl Verifier {
     }
 }
 
+/// Whoever does not say who it is hears that before anything is said of the body.
+fn has_signature(headers: &HeaderMap) -> Result<(), SignatureError> {
+    for name in ["Signature-Input", "Signature"] {
+        if !headers.contains_key(name) {
+            return Err(SignatureError::Header(name));
+        }
+    }
+    Ok(())
+}
+
 /// The one value of a header.
 fn only<'a>(headers: &'a HeaderMap, name: &str, limit: usize) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
@@ -385,6 +395,10 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let verifier = Arc::<Verifier>::from_ref(state);
         let (parts, body) = request.into_parts();
+        if let Err(error) = has_signature(&parts.headers) {
+            discard(body).await;
+            return Err(error.into());
+        }
         let body = read_body(body, LIMIT).await?;
         let unseen = verifier.check(&parts, &body)?;
         Ok(Self {
