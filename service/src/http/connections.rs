@@ -479,14 +479,19 @@ mod tests {
         assert_eq!(begun(b"PUT", b"x").await, Ok(1));
         assert_eq!(begun(HTTP_2, b"x").await, Err(io::ErrorKind::TimedOut));
     }
+
     #[tokio::test]
     async fn a_write_that_nobody_reads_has_a_deadline() {
         let places = Places::new("test", 10, 10);
-        let write = async |pause_ms: u64| {
+        let write = async |patience_ms: u64, pause_ms: u64| {
+            let patience = Patience {
+                pause: Duration::from_millis(patience_ms),
+                ..PATIENCE
+            };
             let (mut far, near) = tokio::io::duplex(10);
             let activity = Arc::new(Activity::new());
             let place = places.take(Address(None)).unwrap();
-            let mut near = Watched::new(near, PATIENCE, activity, place);
+            let mut near = Watched::new(near, patience, activity, place);
             let reader = tokio::spawn(async move {
                 loop {
                     sleep(Duration::from_millis(pause_ms)).await;
@@ -497,9 +502,10 @@ mod tests {
             reader.abort();
             written.map_err(|error| error.kind())
         };
-        assert_eq!(write(10_000).await, Err(io::ErrorKind::TimedOut));
-        assert_eq!(write(50).await, Ok(()), "slow, but it reads");
+        assert_eq!(write(100, 30_000).await, Err(io::ErrorKind::TimedOut));
+        assert_eq!(write(30_000, 50).await, Ok(()), "slow, but it reads");
     }
+
     #[tokio::test]
     async fn long_pieces_are_sent_as_shorter_ones() {
         use std::future::poll_fn;
