@@ -6,6 +6,7 @@ mod fake;
 
 use fake::{Chain, Manner, Node, SharedChain, grant_id, key};
 use std::time::{Duration, Instant};
+use tegata_consent::cbor;
 use tegata_consent::entry::{Body, Entry, Revocation};
 use tegata_consent::history::verify_history;
 use tegata_consent::ids::{EntryId, Hash, OrganisationId};
@@ -209,6 +210,38 @@ async fn a_status_list_is_asked_for_once_in_each_state_of_the_ledger() {
         let newest = ledger.status_list(&clinic, &list).await.unwrap().value;
         assert_eq!(newest.map(|newest| newest.token), token);
     }
+}
+
+#[tokio::test]
+async fn after_a_receipt_no_node_that_is_behind_it_is_believed() {
+    let (chain, clinic) = begin();
+    let nodes = [Node::start(&chain).await, Node::start(&chain).await];
+    let ledger = follow(&chain, &[&nodes[0].url, &nodes[1].url]).await;
+    // Neither shows the newest block; somebody else got the receipt.
+    nodes[0].behave(Manner::Behind);
+    nodes[1].behave(Manner::Behind);
+    let (id, receipt) = {
+        let mut chain = chain.lock().unwrap();
+        let entry = chain.verified(chain.grant_entry(50, clinic, HOST));
+        chain.block(std::slice::from_ref(&entry)).unwrap();
+        (
+            entry.id(),
+            cbor::encode(&chain.receipt(&entry.id()).unwrap()),
+        )
+    };
+    let (_, absent) = ledger.grant(&grant_id(50)).await.unwrap();
+    assert!(absent.value.is_none(), "nobody knows yet");
+    assert!(
+        ledger
+            .check_receipt(receipt.clone(), &EntryId([1; 32]))
+            .is_err()
+    );
+    ledger.check_receipt(receipt, &id).unwrap();
+    let error = ledger.grant(&grant_id(50)).await.unwrap_err().to_string();
+    assert!(error.contains("behind"), "{error}");
+    nodes[1].behave(Manner::Honest);
+    let (_, proven) = ledger.grant(&grant_id(50)).await.unwrap();
+    assert!(proven.value.is_some());
 }
 
 #[tokio::test]

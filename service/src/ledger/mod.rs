@@ -440,7 +440,12 @@ impl Ledger {
         Ok(page.unwrap_or_default())
     }
 
-    fn check_receipt(
+    /// Checks the receipt of an entry that somebody else submitted. What is proven from then on is at least as new: a node may
+    /// be a block behind the one that gave the receipt.
+    ///
+    /// # Errors
+    /// [`LedgerError::Proof`].
+    pub fn check_receipt(
         &self,
         bytes: Vec<u8>,
         id: &EntryId,

@@ -232,15 +232,9 @@ impl Wallet {
     }
 
     pub(super) fn own_receipt(&self, bytes: &[u8], entry: &EntryId) -> Result<Receipt> {
-        let receipt = Receipt::parse(bytes).map_err(|e| wrong("receipt")(&e))?;
-        let verified = receipt
-            .clone()
-            .verify(&self.ledger.chain(), &self.ledger.validators())
-            .map_err(|e| wrong("receipt")(&e))?;
-        if verified.entry.id() != *entry {
-            return Err(WalletError("the receipt is for another entry".into()));
-        }
-        Ok(receipt)
+        let checked = self.ledger.check_receipt(bytes.to_vec(), entry);
+        checked.map_err(|e| wrong("receipt")(&e))?;
+        Receipt::parse(bytes).map_err(|e| wrong("receipt")(&e))
     }
 
     /// The ids of all grants given, oldest first.

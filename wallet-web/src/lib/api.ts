@@ -57,6 +57,28 @@ export async function stateProof(ledgers: string[], path: string): Promise<Bytes
   throw failure ?? new ServiceError(0, 'no-ledger', 'the host names no ledger node')
 }
 
+/** How long nodes may be behind the one that made an entry final. */
+const BEHIND_MS = 5_000
+const AGAIN_MS = 100
+
+/** A state proof in which something stands. A node may be a block behind the one that made it final: all are asked, for a while. */
+export async function standingProof(ledgers: string[], path: string, stands: (proof: Bytes) => boolean): Promise<Bytes> {
+  const until = Date.now() + BEHIND_MS
+  for (;;) {
+    let failure: unknown
+    for (const ledger of ledgers) {
+      try {
+        const proof = await stateProof([ledger], path)
+        if (stands(proof)) return proof
+      } catch (error) {
+        failure = error
+      }
+    }
+    if (Date.now() >= until) throw failure ?? new ServiceError(0, 'behind', `no ledger node has ${path} yet`)
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
+  }
+}
+
 /** A consent request, signed. `id` comes from a link. */
 export async function consentRequest(verifierUrl: string, id: string): Promise<Bytes> {
   return bytesOf(await call('GET', `${verifierUrl}/v1/requests/${encodeURIComponent(id)}`))

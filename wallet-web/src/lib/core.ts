@@ -224,6 +224,11 @@ export class Ledger {
     return this.inner.overAsking(request, sponsor, notAfterMs) as Bytes
   }
   /** When a request was reported; null where nobody did. */
+  /** A consent proof: the grant as the ledger has it, null where it has none. */
+  grantProof(proof: Bytes, grant: string): Proven & { grant: GrantState | null } {
+    return JSON.parse(this.inner.grant(proof, grant)) as Proven & { grant: GrantState | null }
+  }
+
   overAskingProof(proof: Bytes, digest: string): Proven & { reportedMs: number | null } {
     return JSON.parse(this.inner.overAskingProof(proof, digest)) as Proven & { reportedMs: number | null }
   }

@@ -56,6 +56,7 @@ describe('a report of over-asking', () => {
       'a certificate for a person',
       "a certificate for a person's address",
       'a certificate for another page',
+      'a certificate for the port of the DID',
       'the name of somebody else',
       'an answer that goes elsewhere',
       'an answer that goes to a neighbour',

@@ -1,5 +1,5 @@
 /** The wallet's state and what a person can do with it. Secrets live here only while it is open, and are wiped when it locks. */
-import { ServiceError, VaultCalls, answerPairing, configuration, consentRequest, hostSays, stateProof } from './api'
+import { ServiceError, VaultCalls, answerPairing, configuration, consentRequest, hostSays, standingProof, stateProof } from './api'
 import { type Bytes, concat, fromBase64url, randomBytes, toBase64url } from './bytes'
 import { type ConsentRequest, type GrantState, Ledger, type Organisation, type Reading, Vault, statusListId } from './core'
 import { eraseDevice, loadHost, loadIndex, loadSeal, saveHost, saveIndex, saveSeal } from './database'
@@ -256,8 +256,8 @@ class Wallet {
       if (!(error instanceof ServiceError && error.status === 409)) throw error
     }
     // whatever the host answered: the ledger has it
-    const proof = await stateProof(registry.ledgers, `over-askings/${evidence.digest}`)
-    if (ledger.overAskingProof(proof, evidence.digest).reportedMs === null) throw new ProofError('the report is not on the ledger')
+    const { digest } = evidence
+    await standingProof(registry.ledgers, `over-askings/${digest}`, (proof) => ledger.overAskingProof(proof, digest).reportedMs !== null)
   }
 
   /** Grants what a request asks for, or less. The answer is the grant's id, proven to be on the ledger. */
@@ -352,7 +352,8 @@ class Wallet {
     if (receipt.entry !== papers.entryId || receipt.refused !== null) throw new ProofError('the receipt is for another entry')
     await this.changeGrant(person.id, note.id, (grant) => ({ ...grant, final: true }))
     // the consent proof comes last: its age is what the verifier bounds
-    const consent = { grant: papers.id, salt: papers.salt, proof: await proof(`grants/${papers.id}`) }
+    const standing = await standingProof(registry.ledgers, `grants/${papers.id}`, (proof) => ledger.grantProof(proof, papers.id).grant !== null)
+    const consent = { grant: papers.id, salt: papers.salt, proof: toBase64url(standing) }
     const next = await sendResponse(says.responseUri, vault.present(asked.request, { shown, consent, atMs: Date.now() }))
     // it was shown, whether or not the host takes the note of it
     await this.changeGrant(person.id, note.id, (grant) => ({ ...grant, shownMs: Date.now() })).catch(() => undefined)
