@@ -230,6 +230,26 @@ impl Verifier {
         self.check_at(parts, body, clock::now_s())
     }
 
+    /// Reads a request with a body of at most `limit` bytes, and checks it as [`Self::check`] does. Whoever does not say who
+    /// it is hears that before anything is said of the body.
+    ///
+    /// # Errors
+    /// A [`Problem`]: 401, or what is wrong with the body.
+    pub async fn read(
+        &self,
+        request: Request,
+        limit: usize,
+    ) -> Result<(Parts, Bytes, Unseen), Problem> {
+        let (parts, body) = request.into_parts();
+        if let Err(error) = has_signature(&parts.headers) {
+            discard(body).await;
+            return Err(error.into());
+        }
+        let body = read_body(body, limit).await?;
+        let unseen = self.check(&parts, &body)?;
+        Ok((parts, body, unseen))
+    }
+
     /// Remembers a checked request of a signer whom this service knows, so that it is taken once.
     ///
     /// # Errors
@@ -326,7 +346,6 @@ impl Verifier {
     }
 }
 
-/// Whoever does not say who it is hears that before anything is said of the body.
 fn has_signature(headers: &HeaderMap) -> Result<(), SignatureError> {
     for name in ["Signature-Input", "Signature"] {
         if !headers.contains_key(name) {
@@ -394,13 +413,7 @@ where
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let verifier = Arc::<Verifier>::from_ref(state);
-        let (parts, body) = request.into_parts();
-        if let Err(error) = has_signature(&parts.headers) {
-            discard(body).await;
-            return Err(error.into());
-        }
-        let body = read_body(body, LIMIT).await?;
-        let unseen = verifier.check(&parts, &body)?;
+        let (_, body, unseen) = verifier.read(request, LIMIT).await?;
         Ok(Self {
             key: unseen.key(),
             body,

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use tegata_consent::fetch::{FetchAnswer, FetchRequest};
 use tegata_consent::ids::{GrantId, Hash, OrganisationId, hash};
 use tegata_consent::organisation::OrganisationState;
-use tegata_service::http::{Cbor, read_body};
+use tegata_service::http::Cbor;
 use tegata_service::problem::Problem;
 use tegata_service::signature::{KeyId, SignatureError};
 
@@ -46,12 +46,7 @@ pub(super) async fn fetch(
 
 async fn answer(shared: &Shared, request: Request) -> Result<FetchAnswer, Failed> {
     let host = &shared.host;
-    let (parts, body) = request.into_parts();
-    let body = read_body(body, FetchRequest::LIMIT).await?;
-    let unseen = shared
-        .verifier
-        .check(&parts, &body)
-        .map_err(Problem::from)?;
+    let (parts, body, unseen) = shared.verifier.read(request, FetchRequest::LIMIT).await?;
     let signature = parts
         .headers
         .get("signature")
