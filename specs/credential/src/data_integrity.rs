@@ -56,7 +56,7 @@ pub use issue::{ProofOptions, sign_credential, sign_presentation};
 pub use jcs::canonical;
 pub use model::CREDENTIALS_MAX;
 pub use model::is_of_type;
-pub use terms::VALUES_MAX;
+pub use terms::{VALUES_MAX, percent_encodes_utf8};
 pub use verify::{
     HolderRule, PresentationPolicy, Resolve, VerifiedCredential, VerifiedPresentation, Verifier,
     parse, signer,

@@ -454,6 +454,11 @@ fn rejected() -> Vec<(Value, &'static str)> {
             "iri_not_absolute",
         ),
         c(
+            "id with what is not UTF-8",
+            subject(json!({ "id": "urn:x:%ff", "name": "x" })),
+            "iri_not_absolute",
+        ),
+        c(
             "id a number",
             subject(json!({ "id": 7, "name": "x" })),
             "iri_not_absolute",

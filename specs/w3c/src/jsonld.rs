@@ -13,7 +13,9 @@ use ssi_json_ld::syntax::{
 };
 use ssi_json_ld::{Context as ActiveContext, ContextLoader, Expand as _};
 use ssi_rdf::{AnyLdEnvironment as _, LdEnvironment};
-use tegata_credential::data_integrity::{ContextError, Contexts, DataIntegrityError, canonical};
+use tegata_credential::data_integrity::{
+    ContextError, Contexts, DataIntegrityError, canonical, percent_encodes_utf8,
+};
 
 use crate::rdfc::{BLANKS_MAX, QUADS_MAX, Quad, Term, literal};
 
@@ -60,6 +62,9 @@ impl JsonLd {
         }
         if document.values().any(has_other_language) {
             return Err(wrong(&"@language is no language tag (RFC 5646)"));
+        }
+        if document.values().any(has_other_octets) {
+            return Err(wrong(&"an IRI percent-encodes what is not UTF-8"));
         }
         // Expansion is the costly part: what cannot fit is refused before it.
         if document.values().map(nameless).sum::<usize>() > BLANKS_MAX {
@@ -174,6 +179,22 @@ fn has_other_language(value: &Value) -> bool {
             object.contains_key("@value") && language.is_some_and(|tag| LangTag::new(tag).is_err())
                 || object.values().any(has_other_language)
         }
+        _ => false,
+    }
+}
+
+/// Whether what may be an IRI percent-encodes anything but UTF-8: iref panics when it compares one.
+fn has_other_octets(value: &Value) -> bool {
+    let is_other = |text: &str| {
+        let may_be_iri = text.contains(':') && !text.contains(char::is_whitespace);
+        may_be_iri && !percent_encodes_utf8(text)
+    };
+    match value {
+        Value::Array(many) => many.iter().any(has_other_octets),
+        Value::Object(object) => {
+            object.keys().any(|name| is_other(name)) || object.values().any(has_other_octets)
+        }
+        Value::String(text) => is_other(text),
         _ => false,
     }
 }

@@ -211,3 +211,24 @@ fn poisoned_credentials_are_refused_in_bounded_time() {
         assert!(matches!(code, Ok(_) | Err("graph_too_complex")), "{code:?}");
     }
 }
+
+/// iref panics when it compares such identifiers.
+#[test]
+fn octets_that_are_not_utf8_are_refused() {
+    let document = |method: &str| {
+        object(json!({
+            "@context": [CREDENTIALS_V2], "type": ["VerifiableCredential"],
+            "issuer": "did:example:a", "credentialSubject": { "id": "did:example:b" },
+            "proof": {
+                "type": "DataIntegrityProof", "cryptosuite": "eddsa-rdfc-2022",
+                "verificationMethod": method, "proofPurpose": "assertionMethod", "proofValue": "z1",
+            },
+        }))
+    };
+    let suite = tegata_w3c::eddsa_rdfc_2022();
+    suite.canonical(document("urn:x:%E4%BE%8B/k")).unwrap();
+    for method in ["urn:x:%c5x/k", "urn:x/%ff", "https://a.example/%e4/%be"] {
+        let refused = suite.canonical(document(method)).unwrap_err();
+        assert_eq!(refused.code(), "json_ld_invalid", "{method}");
+    }
+}

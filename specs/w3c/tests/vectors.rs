@@ -230,6 +230,16 @@ fn vectors() {
         ),
         (
             vector(
+                "an id of octets that are not UTF-8",
+                with(
+                    signed(json!({})),
+                    json!({ "/credentialSubject/id": "urn:x:%ff" }),
+                ),
+            ),
+            "iri_not_absolute",
+        ),
+        (
+            vector(
                 "language added that RDF leaves out",
                 with(
                     signed(json!({ "/name": "x" })),

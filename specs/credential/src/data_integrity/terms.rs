@@ -308,8 +308,28 @@ fn is_language_tag(text: &str) -> bool {
     text.split('-').all(is_subtag) && first.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
+/// Whether what is percent-encoded in an IRI is UTF-8. The library that compares IRIs knows no other and panics.
+#[must_use]
+pub fn percent_encodes_utf8(iri: &str) -> bool {
+    let mut bytes = iri.bytes();
+    let mut decoded = Vec::with_capacity(iri.len());
+    while let Some(byte) = bytes.next() {
+        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+        let mut ahead = bytes.clone();
+        let pair = (ahead.next().and_then(digit), ahead.next().and_then(digit));
+        match pair {
+            (Some(high), Some(low)) if byte == b'%' => {
+                decoded.push(high << 4 | low);
+                bytes = ahead;
+            }
+            _ => decoded.push(byte),
+        }
+    }
+    str::from_utf8(&decoded).is_ok()
+}
+
 /// Whether `text` is an absolute IRI (RFC 3987), narrower than the grammar where readers differ: no blank node, no brackets,
-/// one fragment at most.
+/// one fragment at most, and nothing percent-encoded but UTF-8.
 pub(crate) fn is_absolute_iri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else {
         return false;
@@ -339,7 +359,7 @@ pub(crate) fn is_absolute_iri(text: &str) -> bool {
             return false;
         }
     }
-    true
+    percent_encodes_utf8(text)
 }
 
 #[cfg(test)]
@@ -353,6 +373,7 @@ mod tests {
             "did:web:a.example#k",
             "https://a.example/x?y=%41#z",
             "https://例え.example/",
+            "https://a.example/%E4%BE%8b/%41%25",
         ] {
             assert!(is_absolute_iri(good), "{good}");
         }
@@ -367,6 +388,8 @@ mod tests {
             "urn:a b",
             "urn:<a>",
             "urn:a%4",
+            "urn:%ff",
+            "urn:%e4/%be%8b",
             "urn:a#b#c",
             "https://[::1]/",
         ] {
