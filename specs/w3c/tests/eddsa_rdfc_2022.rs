@@ -232,3 +232,31 @@ fn octets_that_are_not_utf8_are_refused() {
         assert_eq!(refused.code(), "json_ld_invalid", "{method}");
     }
 }
+
+/// iref takes `%62` for `b` and `./b` for `b`; what is signed does not.
+#[test]
+fn identifiers_that_differ_in_a_letter_are_two() {
+    let names = ["b", "%62", "./b", "c/../b"].map(|end| format!("https://a.example/{end}"));
+    let subjects: Vec<Value> = names.iter().map(|id| json!({ "id": id })).collect();
+    let documents = [
+        json!({ "issuer": "did:example:a", "credentialSubject": subjects }),
+        json!({ "issuer": "did:example:a", "credentialSubject": { "id": "did:example:b" }, "refreshService": subjects }),
+        json!({ "holder": "did:example:a", "type": ["VerifiablePresentation"], "verifiableCredential": subjects.iter().map(|subject| json!({
+            "@context": [CREDENTIALS_V2], "type": ["VerifiableCredential"], "issuer": "did:example:a", "credentialSubject": subject,
+        })).collect::<Vec<_>>() }),
+    ];
+    for mut document in documents {
+        document["@context"] = json!([CREDENTIALS_V2]);
+        if document["type"].is_null() {
+            document["type"] = json!(["VerifiableCredential"]);
+        }
+        let canonical = tegata_w3c::eddsa_rdfc_2022().canonical(object(document));
+        let canonical = canonical.unwrap();
+        for name in &names {
+            assert!(
+                canonical.contains(&format!("<{name}>")),
+                "{name} in {canonical}"
+            );
+        }
+    }
+}
