@@ -615,15 +615,21 @@ mod tests {
     use crate::tests::world::{CHAIN, Wallet, World, config, immunization};
     use tegata_consent::cose::Signed;
 
-    #[tokio::test]
-    async fn who_pairs_meanwhile_is_not_missed() {
+    /// An issuer that has taken one record in, whose person nobody has paired with.
+    async fn with_a_record() -> (World, Arc<Issuer>, Record) {
         let world = World::new().await;
         let registry = Arc::clone(&world.registry) as Arc<dyn crate::registry::Registry>;
         let config = config(world.folder.path(), "127.0.0.1:1".parse().unwrap());
         let issuer = Issuer::open(config, registry).unwrap();
         let resource = immunization("0012", "imm-1", "A").to_string();
         let taken = crate::fhir::post(&issuer, resource.as_bytes(), "Immunization", "emr");
-        let (mut record, _) = taken.await.unwrap();
+        let (record, _) = taken.await.unwrap();
+        (world, issuer, record)
+    }
+
+    #[tokio::test]
+    async fn who_pairs_meanwhile_is_not_missed() {
+        let (_world, issuer, mut record) = with_a_record().await;
         let invited = Invited {
             invitation: b"newer".to_vec().into(),
             accepted_ms: 1,
@@ -650,13 +656,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_of_what_was_not_sealed_is_given_back() {
-        let world = World::new().await;
-        let registry = Arc::clone(&world.registry) as Arc<dyn crate::registry::Registry>;
-        let config = config(world.folder.path(), "127.0.0.1:1".parse().unwrap());
-        let issuer = Issuer::open(config, registry).unwrap();
-        let resource = immunization("0012", "imm-1", "A").to_string();
-        let taken = crate::fhir::post(&issuer, resource.as_bytes(), "Immunization", "emr");
-        let (mut record, _) = taken.await.unwrap();
+        let (world, issuer, mut record) = with_a_record().await;
         let id = record.id;
         let wallet = Wallet::new();
         let mut invitation = wallet.invitation(&world.host_id(), &world.id(), "code");

@@ -82,18 +82,7 @@ async fn the_newest_of_several_papers_counts() {
         chain.block(&[]).unwrap();
         (genesis, before, file("after", proof(&chain)))
     };
-    let request = ConsentRequest {
-        recipient: shared.lock().unwrap().organisation(CLINIC),
-        categories: vec!["vaccination".into()],
-        purpose: "care".into(),
-        legal_basis: "consent".into(),
-        retention_days: 30,
-        until_ms: clock::now_ms() + 1_000_000,
-        uses_max: None,
-        reference: "00112233445566778899aabbccddeeff".into(),
-        expires_ms: clock::now_ms() + 1_000_000,
-        nonce: Nonce([1; 16]),
-    };
+    let request = request_of(shared.lock().unwrap().organisation(CLINIC));
     let chain = shared.lock().unwrap().id;
     let request = request.sign(&key(CLINIC), &chain).to_bytes();
     for proofs in [[&before, &after], [&after, &before]] {

@@ -28,7 +28,9 @@ use tegata_consent::deposit::{
 };
 use tegata_consent::entry::Entry;
 use tegata_consent::fetch::GrantHistory;
-use tegata_consent::ids::{ChainId, DrawerId, Hash, Nonce, RecordId, Salt, SealKey, VaultId};
+use tegata_consent::ids::{
+    ChainId, DrawerId, Hash, Nonce, OrganisationId, RecordId, Salt, SealKey, VaultId,
+};
 use tegata_consent::invitation::{Drawer, Invitation, invitation_digest};
 use tegata_consent::keys::{Secret, VaultSecret};
 use tegata_consent::lock::{Lock, LockLabel};
@@ -137,6 +139,22 @@ fn unknown(finding: &Finding) -> Vec<&'static str> {
 fn holds(finding: &Finding, what: &str) {
     assert!(finding.what.contains(what), "{finding:?}");
     assert!(finding.holds(), "{finding:?}");
+}
+
+/// A request for vaccinations, for care.
+fn request_of(recipient: OrganisationId) -> ConsentRequest {
+    ConsentRequest {
+        recipient,
+        categories: vec!["vaccination".into()],
+        purpose: "care".into(),
+        legal_basis: "consent".into(),
+        retention_days: 30,
+        until_ms: clock::now_ms() + 1_000_000,
+        uses_max: None,
+        reference: "00112233445566778899aabbccddeeff".into(),
+        expires_ms: clock::now_ms() + 1_000_000,
+        nonce: Nonce([1; 16]),
+    }
 }
 
 #[tokio::test]
@@ -332,18 +350,7 @@ async fn orders_and_requests() {
         (0, vec!["commitment"]),
         "only the ledger says what the grant committed to"
     );
-    let request = ConsentRequest {
-        recipient: shared.lock().unwrap().organisation(CLINIC),
-        categories: vec!["vaccination".into()],
-        purpose: "care".into(),
-        legal_basis: "consent".into(),
-        retention_days: 30,
-        until_ms: clock::now_ms() + 1_000_000,
-        uses_max: None,
-        reference: "00112233445566778899aabbccddeeff".into(),
-        expires_ms: clock::now_ms() + 1_000_000,
-        nonce: Nonce([1; 16]),
-    };
+    let request = request_of(shared.lock().unwrap().organisation(CLINIC));
     holds(
         &look(&request.sign(&key(CLINIC), &chain).to_bytes(), &trust).await,
         "consent request",

@@ -133,18 +133,7 @@ async fn a_node_hides_no_suspension() {
         chain.tamper(issuer_at, cbor::encode(&issuer));
         chain.tamper(clinic_at, cbor::encode(&clinic));
         chain.block(&[]).unwrap();
-        let request = ConsentRequest {
-            recipient: clinic.id,
-            categories: vec!["vaccination".into()],
-            purpose: "care".into(),
-            legal_basis: "consent".into(),
-            retention_days: 30,
-            until_ms: clock::now_ms() + 1_000_000,
-            uses_max: None,
-            reference: "00112233445566778899aabbccddeeff".into(),
-            expires_ms: clock::now_ms() + 1_000_000,
-            nonce: Nonce([1; 16]),
-        };
+        let request = request_of(clinic.id);
         let request = request.sign(&key(CLINIC), &chain.id).to_bytes();
         (before, consent.to_bytes(), request)
     };

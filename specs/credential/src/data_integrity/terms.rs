@@ -308,9 +308,13 @@ fn is_language_tag(text: &str) -> bool {
     text.split('-').all(is_subtag) && first.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
-/// Whether what is percent-encoded in an IRI is UTF-8. The library that compares IRIs knows no other and panics.
+/// Whether what is percent-encoded in an IRI is UTF-8, as RFC 3987 §3.1 makes it. The library that compares IRIs knows no other
+/// and panics.
 #[must_use]
 pub fn percent_encodes_utf8(iri: &str) -> bool {
+    if !iri.contains('%') {
+        return true;
+    }
     let mut bytes = iri.bytes();
     let mut decoded = Vec::with_capacity(iri.len());
     while let Some(byte) = bytes.next() {
